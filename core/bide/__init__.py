@@ -1,0 +1,1 @@
+"""Bide: the library that a client or a relay stands on."""

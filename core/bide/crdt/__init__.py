@@ -1,0 +1,1 @@
+"""One Automerge document per entry. The only importer of automerge."""

@@ -1,0 +1,1 @@
+"""Keys, sealing, signing, pairing, wrapping. The only importer of the cryptography libraries."""

@@ -1,0 +1,1 @@
+"""What relay and client both understand: envelopes, chains, vectors, control statements, membership, events."""

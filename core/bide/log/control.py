@@ -1,0 +1,124 @@
+"""Control payloads: the clear, signed statements that make a space's membership.
+
+A payload is the msgpack array ``[type, version, parents, …]``. `parents` are the hashes of the control entries that the
+author had seen last, so that all control entries of a space form a DAG. Kinds that this version does not know parse as
+`UnknownControl`: they are kept and passed on, and change nothing here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bide.errors import MembershipRejected
+from bide.log.envelope import BODY_BYTES_MAX
+from bide.log.packing import MalformedPacking, pack, unpack
+
+Bytes16 = Annotated[bytes, Field(min_length=16, max_length=16, strict=True)]
+Bytes32 = Annotated[bytes, Field(min_length=32, max_length=32, strict=True)]
+Bytes64 = Annotated[bytes, Field(min_length=64, max_length=64, strict=True)]
+Box = Annotated[bytes, Field(min_length=48, max_length=512, strict=True)]
+Parents = Annotated[list[Bytes32], Field(max_length=64)]
+
+
+class DeviceRecord(NamedTuple):
+    """A device's public keys in one space, with its own signature over them."""
+
+    signing_key: Bytes32
+    sealing_key: Bytes32
+    proof: Bytes64
+    """Ed25519 over "bide.dev\\0" ‖ space ‖ slot ‖ both keys: the device holds what it claims."""
+
+
+class Grant(NamedTuple):
+    """An epoch secret, sealed to one device."""
+
+    epoch_id: Bytes16
+    recipient: Bytes32
+    box: Box
+
+
+class SpaceCreated(NamedTuple):
+    """The first entry of a space, in its founder's log."""
+
+    type: Literal["space.created"]
+    version: Literal[1]
+    parents: Annotated[list[Bytes32], Field(max_length=0)]
+    kind: Literal["own", "pair"]
+    salt: Bytes16
+    device: DeviceRecord
+    grants: Annotated[list[Grant], Field(min_length=1, max_length=64)]
+
+
+class PersonJoined(NamedTuple):
+    """The second person of a pair, admitted by the founding device in its second entry."""
+
+    type: Literal["person.joined"]
+    version: Literal[1]
+    parents: Parents
+    device: DeviceRecord
+    grants: Annotated[list[Grant], Field(min_length=1, max_length=256)]
+
+
+class DeviceAdded(NamedTuple):
+    """Another device of the author's person."""
+
+    type: Literal["device.added"]
+    version: Literal[1]
+    parents: Parents
+    device: DeviceRecord
+    grants: Annotated[list[Grant], Field(max_length=256)]
+
+
+class UnknownControl(NamedTuple):
+    """A statement from a newer version: kept, not understood."""
+
+    type: str
+    version: int
+    parents: list[bytes]
+
+
+Control = SpaceCreated | PersonJoined | DeviceAdded | UnknownControl
+
+_KNOWN: dict[tuple[str, int], TypeAdapter[SpaceCreated] | TypeAdapter[PersonJoined] | TypeAdapter[DeviceAdded]] = {
+    ("space.created", 1): TypeAdapter(SpaceCreated),
+    ("person.joined", 1): TypeAdapter(PersonJoined),
+    ("device.added", 1): TypeAdapter(DeviceAdded),
+}
+_PARENTS: TypeAdapter[list[bytes]] = TypeAdapter(Parents)
+
+
+def write_control(statement: SpaceCreated | PersonJoined | DeviceAdded) -> bytes:
+    """The body of a control envelope."""
+    return pack([list(item) if isinstance(item, tuple) else _plain(item) for item in statement])
+
+
+def _plain(item: object) -> object:
+    if isinstance(item, list):
+        return [list(value) if isinstance(value, tuple) else value for value in item]
+    return item
+
+
+def read_control(body: bytes) -> Control:
+    """The statement that a control body makes.
+
+    Raises:
+        MembershipRejected: it makes none that could ever be valid.
+    """
+    try:
+        value = unpack(body, bytes_max=BODY_BYTES_MAX)
+    except MalformedPacking as error:
+        raise MembershipRejected from error
+    if not isinstance(value, list) or len(value) < 3:
+        raise MembershipRejected
+    name, version, parents = value[:3]
+    if not isinstance(name, str) or not name or type(version) is not int or version < 1:
+        raise MembershipRejected
+    try:
+        adapter = _KNOWN.get((name, version))
+        if adapter is None:
+            return UnknownControl(name, version, _PARENTS.validate_python(parents))
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise MembershipRejected from error

@@ -1,0 +1,1 @@
+"""The sync protocol without input or output: frames, codec, state table, sessions."""

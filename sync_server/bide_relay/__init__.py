@@ -1,0 +1,1 @@
+"""The relay: merges logs that it cannot read."""
