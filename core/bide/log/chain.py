@@ -1,31 +1,14 @@
-"""The hash chain of a log, and the vectors that say how far each log is known."""
+"""The hash chain of a log: where an envelope stands towards what is known of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
 
 from bide.errors import EnvelopeRejected, ForkDetected, SequenceGap
-from bide.ids import LogId
-from bide.log.envelope import ZERO_HASH, Envelope
+from bide.log.envelope import Envelope
+from bide.log.head import Head, VersionVector, empty_head
 
-
-class Head(NamedTuple):
-    """How far a log is known: the last entry's number and hash. A log of which nothing is known has seq 0."""
-
-    log_id: LogId
-    seq: int
-    hash: bytes
-
-
-VersionVector = Mapping[LogId, Head]
-"""The heads of a space's logs. Two replicas with equal vectors hold the same logs."""
-
-
-def empty_head(log: LogId) -> Head:
-    """The head of a log of which nothing is known."""
-    return Head(log, 0, ZERO_HASH)
+__all__ = ["Head", "Place", "VersionVector", "empty_head", "head_of", "place"]
 
 
 class Place(Enum):

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from bide.errors import EnvelopeRejected
 from bide.ids import ENTRY_ID_BYTES, EntryId, LogId
-from bide.log.chain import Head
 from bide.log.envelope import BODY_BYTES_MAX
+from bide.log.head import Head
 from bide.log.packing import pack, unpack
 
 FORMAT = 1

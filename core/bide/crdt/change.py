@@ -1,0 +1,271 @@
+"""Reading an Automerge change without applying it, so that nothing unsafe ever reaches Automerge.
+
+Layout of a change chunk: magic 4, checksum 4, type (1 plain, 2 deflated body), uleb length, body; the body holds deps, actor,
+seq, start op, time, message, other actors, the column table and the columns. The hash is SHA-256 over the plain chunk. Source:
+the Automerge binary format specification, https://automerge.org/automerge-binary-format-spec/.
+
+A change that Bide writes touches root keys with plain values, or edits a text: anything else is refused here, long before a
+hundred bytes could build a million operations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import NamedTuple
+
+from bide.errors import ChangeRejected
+
+CHANGE_BYTES_MAX = 192 * 1024
+BODY_BYTES_MAX = 1024 * 1024
+"""After inflating."""
+OPS_MAX = 25_000
+"""Enough to replace one text of 10,000 characters by another."""
+DEPS_MAX = 64
+
+_MAGIC = b"\x85\x6f\x4a\x83"
+_PLAIN, _DEFLATED = 1, 2
+_HASH_BYTES = 32
+_ACTOR_BYTES = 16
+_U64_SHIFT_MAX = 63
+
+# Column specifications: id << 4 | type.
+_OBJECT_COUNTER = 0x02
+_KEY_STRING = 0x15
+_ACTION = 0x42
+_PRED_GROUP = 0x70
+_COLUMN_DEFLATED = 0x08
+_KNOWN_COLUMNS = frozenset({0x01, 0x02, 0x11, 0x13, 0x15, 0x34, 0x42, 0x56, 0x57, 0x70, 0x71, 0x73})
+_RUN_LENGTH_TYPES = frozenset({0, 1, 2, 3, 5, 6})
+_BOOLEAN_TYPE = 4
+_RAW_TYPE = 7
+_ACTIONS_ALLOWED = frozenset({1, 3, 4})
+"""Set, delete, make text."""
+
+
+class Change(NamedTuple):
+    """What a change says about itself."""
+
+    hash: bytes
+    deps: tuple[bytes, ...]
+    actor: bytes
+    ops: int
+    keys: frozenset[str]
+    """Every root key that it writes."""
+    edits_text: bool
+    """Whether it inserts or deletes inside a text."""
+    makes_text: bool
+
+
+class _Reader:
+    """Reads numbers and bytes from a buffer; running out of it is a `ChangeRejected`."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    @property
+    def done(self) -> bool:
+        return self.at >= len(self.data)
+
+    def byte(self) -> int:
+        if self.at >= len(self.data):
+            raise ChangeRejected
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def take(self, size: int) -> bytes:
+        if size > len(self.data) - self.at:
+            raise ChangeRejected
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def unsigned(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value
+            if shift > _U64_SHIFT_MAX:
+                raise ChangeRejected
+
+    def signed(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value - (1 << shift) if byte & 0x40 else value
+            if shift > _U64_SHIFT_MAX:
+                raise ChangeRejected
+
+
+def read_change(data: bytes) -> Change:
+    """Parse one change and hold it against every limit. 15 µs for a usual one.
+
+    Raises:
+        ChangeRejected: malformed, too large once inflated, too many operations, or of a kind that Bide never writes.
+    """
+    if len(data) > CHANGE_BYTES_MAX or data[:4] != _MAGIC:
+        raise ChangeRejected
+    outer = _Reader(data)
+    outer.at = 4
+    checksum = outer.take(4)
+    kind = outer.byte()
+    body = outer.take(outer.unsigned())
+    if not outer.done or kind not in (_PLAIN, _DEFLATED):
+        raise ChangeRejected
+    if kind == _DEFLATED:
+        body = _inflate(body)
+    digest = hashlib.sha256(bytes([_PLAIN]) + _uleb(len(body)) + body).digest()
+    if digest[:4] != checksum:
+        raise ChangeRejected
+    return _read_body(digest, _Reader(body))
+
+
+def _read_body(digest: bytes, body: _Reader) -> Change:
+    dep_count = body.unsigned()
+    if dep_count > DEPS_MAX:
+        raise ChangeRejected
+    deps = tuple(body.take(_HASH_BYTES) for _ in range(dep_count))
+    actor = body.take(body.unsigned())
+    seq = body.unsigned()
+    # Every change has an actor of its own: an actor that writes twice could fork, and a fork makes a document unloadable.
+    if len(actor) != _ACTOR_BYTES or seq != 1:
+        raise ChangeRejected
+    body.unsigned()  # start op
+    body.signed()  # time, always 0
+    body.take(body.unsigned())  # message, always empty
+    other_actors = body.unsigned()
+    if other_actors > OPS_MAX:
+        raise ChangeRejected
+    for _ in range(other_actors):
+        body.take(body.unsigned())
+    columns = _read_columns(body)
+    ops = max((_rows(spec, column) for spec, column in columns.items()), default=0)
+    if not 0 < ops <= OPS_MAX:
+        raise ChangeRejected
+    preds = _run_length_values(columns.get(_PRED_GROUP, b""), OPS_MAX)
+    if sum(value for value in preds if value) > OPS_MAX:
+        raise ChangeRejected
+    actions = set(_run_length_values(columns.get(_ACTION, b""), OPS_MAX))
+    if not actions <= _ACTIONS_ALLOWED:
+        raise ChangeRejected("A change does something that this version doesn't know.")
+    return Change(
+        hash=digest,
+        deps=deps,
+        actor=actor,
+        ops=ops,
+        keys=_keys(columns.get(_KEY_STRING, b"")),
+        edits_text=any(value is not None for value in _run_length_values(columns.get(_OBJECT_COUNTER, b""), OPS_MAX)),
+        makes_text=4 in actions,
+    )
+
+
+def _inflate(body: bytes) -> bytes:
+    inflater = zlib.decompressobj(-15)
+    try:
+        plain = inflater.decompress(body, BODY_BYTES_MAX)
+    except zlib.error as error:
+        raise ChangeRejected from error
+    if not inflater.eof or inflater.unused_data:
+        raise ChangeRejected
+    return plain
+
+
+def _uleb(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_columns(body: _Reader) -> dict[int, bytes]:
+    count = body.unsigned()
+    if count > len(_KNOWN_COLUMNS):
+        raise ChangeRejected("A change does something that this version doesn't know.")
+    table = [(body.unsigned(), body.unsigned()) for _ in range(count)]
+    columns: dict[int, bytes] = {}
+    for spec, size in table:
+        if spec not in _KNOWN_COLUMNS or spec & _COLUMN_DEFLATED or spec in columns:
+            raise ChangeRejected("A change does something that this version doesn't know.")
+        columns[spec] = body.take(size)
+    # Bytes after the columns are allowed by the format and never written by Bide.
+    if not body.done:
+        raise ChangeRejected
+    return columns
+
+
+def _rows(spec: int, column: bytes) -> int:
+    """How many operations a column claims. The pred columns are bounded through their group instead."""
+    kind = spec & 7
+    if kind == _RAW_TYPE:
+        return 0
+    reader = _Reader(column)
+    total = 0
+    while not reader.done and total <= OPS_MAX:
+        if kind == _BOOLEAN_TYPE:
+            total += reader.unsigned()
+            continue
+        if kind not in _RUN_LENGTH_TYPES:
+            raise ChangeRejected
+        run = reader.signed()
+        if run > 0:
+            _skip(reader, kind)
+            total += run
+        elif run < 0:
+            for _ in range(min(-run, OPS_MAX + 1)):
+                _skip(reader, kind)
+            total -= run
+        else:
+            total += reader.unsigned()
+    return total
+
+
+def _skip(reader: _Reader, kind: int) -> None:
+    if kind == 5:
+        reader.take(reader.unsigned())
+    elif kind == 3:
+        reader.signed()
+    else:
+        reader.unsigned()
+
+
+def _run_length_values(column: bytes, rows_max: int) -> list[int | None]:
+    """The distinct runs of an unsigned run-length column, each value as often as it stands there, bounded."""
+    reader = _Reader(column)
+    values: list[int | None] = []
+    while not reader.done:
+        run = reader.signed()
+        if run > 0:
+            value = reader.unsigned()
+            count: int = run
+            values.extend([value] * min(count, rows_max))
+        elif run < 0:
+            values.extend(reader.unsigned() for _ in range(min(-run, rows_max)))
+        else:
+            values.extend([None] * min(reader.unsigned(), rows_max))
+        if len(values) > rows_max:
+            raise ChangeRejected
+    return values
+
+
+def _keys(column: bytes) -> frozenset[str]:
+    reader = _Reader(column)
+    keys: set[str] = set()
+    while not reader.done:
+        run = reader.signed()
+        if run == 0:
+            reader.unsigned()
+            continue
+        for _ in range(1 if run > 0 else min(-run, OPS_MAX)):
+            try:
+                keys.add(reader.take(reader.unsigned()).decode())
+            except UnicodeDecodeError as error:
+                raise ChangeRejected from error
+    return frozenset(keys)

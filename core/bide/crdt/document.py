@@ -1,0 +1,200 @@
+"""One small Automerge document per entry. The only importer of automerge, and the border where its panics stop.
+
+The stored changes are the truth; a document lives only as long as it takes to read it or to add one change. Every change has a
+fresh random actor, so no two can ever claim the same place (see `docs/decisions/0003-automerge.md`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from automerge.core import ROOT, Document, ObjType, ScalarType
+
+from bide.crdt.change import Change
+from bide.errors import ChangeRejected
+from bide.ids import Randomness
+
+Scalar = str | int | bool
+Fields = dict[str, Scalar]
+
+_ACTOR_BYTES = 16
+
+
+class NothingChanged(ChangeRejected):
+    """That is what it says already."""
+
+    code = "nothing_changed"
+
+
+@contextmanager
+def _border() -> Iterator[None]:
+    """Turn what Automerge raises, panics included, into `ChangeRejected`."""
+    try:
+        yield
+    except ChangeRejected:
+        raise
+    except Exception as error:
+        raise ChangeRejected from error
+    except BaseException as error:
+        # A Rust panic arrives as pyo3's PanicException, a BaseException that has no importable name.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ChangeRejected from error
+
+
+def create_change(fields: Mapping[str, Scalar], *, texts: Mapping[str, str] | None = None, randomness: Randomness) -> bytes:
+    """The first change of a new document.
+
+    Args:
+        fields: root keys and their values.
+        texts: root keys that hold text which both people may edit, and what they say at first.
+        randomness: for the change's actor.
+    """
+    with _border():
+        document = Document(randomness.token(_ACTOR_BYTES))
+        with document.transaction() as transaction:
+            for key, value in fields.items():
+                transaction.put(ROOT, key, _type_of(value), value)
+            for key, text in (texts or {}).items():
+                object_id = transaction.put_object(ROOT, key, ObjType.Text)
+                for index, character in enumerate(text):
+                    transaction.insert(object_id, index, ScalarType.Str, character)
+        return bytes(document.get_changes([])[0].bytes)
+
+
+def amend_change(
+    changes: Sequence[bytes],
+    fields: Mapping[str, Scalar],
+    *,
+    texts: Mapping[str, str] | None = None,
+    randomness: Randomness,
+) -> bytes:
+    """A further change of the document that `changes` make.
+
+    Only values that differ are written; a text is edited where it differs, so that two people's edits merge.
+
+    Raises:
+        NothingChanged: everything is as it was.
+        ChangeRejected: the document can't be loaded.
+    """
+    with _border():
+        document = Document.load(b"".join(changes))
+        document.set_actor(randomness.token(_ACTOR_BYTES))
+        before = document.get_heads()
+        now = _read(document, None)
+        differing = {key: value for key, value in fields.items() if now.get(key) != value}
+        edits = {key: text for key, text in (texts or {}).items() if now.get(key) != text}
+        if not differing and not edits:
+            raise NothingChanged
+        with document.transaction() as transaction:
+            for key, value in differing.items():
+                transaction.put(ROOT, key, _type_of(value), value)
+            for key, text in edits.items():
+                _edit_text(document, transaction, key, str(now.get(key, "")), text)
+        return bytes(document.get_changes(before)[0].bytes)
+
+
+class EntryDocument:
+    """A document made of an entry's changes, for reading."""
+
+    def __init__(self, changes: Sequence[bytes]) -> None:
+        """Load `changes`, each after those it depends on.
+
+        Raises:
+            ChangeRejected: Automerge refuses them.
+        """
+        with _border():
+            self._document = Document.load(b"".join(changes))
+            self._heads: list[bytes] = sorted(bytes(head) for head in self._document.get_heads())
+
+    @property
+    def heads(self) -> list[bytes]:
+        """Hashes of the changes that no other change builds on, sorted. Equal heads mean equal documents."""
+        return self._heads
+
+    def fields(self) -> Fields:
+        """All root keys and values, texts as strings."""
+        with _border():
+            return _read(self._document, None)
+
+    def fields_at(self, change: bytes) -> Fields:
+        """The fields as they were right after the change with that hash, as its author saw them."""
+        with _border():
+            return _read(self._document, [change])
+
+    def alternatives(self, changes: Sequence[Change]) -> dict[str, list[Scalar]]:
+        """Values that lost against a concurrent edit, by key: for showing both, never dropping one silently.
+
+        Args:
+            changes: the headers of all changes of this document.
+        """
+        if len(changes) < 3:  # a first change and two that don't know each other
+            return {}
+        ancestors = _ancestors(changes)
+        lost: dict[str, list[Scalar]] = {}
+        with _border():
+            winners = _read(self._document, None)
+            for key in sorted({key for change in changes for key in change.keys}):
+                writers = [change.hash for change in changes if key in change.keys]
+                last = [h for h in writers if not any(h in ancestors[other] for other in writers if other != h)]
+                if len(last) > 1:
+                    values = {_read_one(self._document, key, [writer]) for writer in last}
+                    others = [value for value in values if value is not None and value != winners.get(key)]
+                    if others:
+                        lost[key] = sorted(others, key=str)
+        return lost
+
+
+def _ancestors(changes: Sequence[Change]) -> dict[bytes, set[bytes]]:
+    """Every change's ancestors by hash; `changes` come each after those it depends on."""
+    ancestors: dict[bytes, set[bytes]] = {}
+    for change in changes:
+        ancestors[change.hash] = set(change.deps).union(*(ancestors.get(dep, set()) for dep in change.deps))
+    return ancestors
+
+
+def _type_of(value: Scalar) -> ScalarType:
+    if isinstance(value, bool):
+        return ScalarType.Boolean
+    return ScalarType.Int if isinstance(value, int) else ScalarType.Str
+
+
+def _read(document: Document, heads: list[bytes] | None) -> Fields:
+    fields: Fields = {}
+    for key in document.keys(ROOT, heads):
+        value = _read_one(document, key, heads)
+        if value is not None:
+            fields[key] = value
+    return fields
+
+
+def _read_one(document: Document, key: str, heads: list[bytes] | None) -> Scalar | None:
+    found: Any = document.get(ROOT, key, heads)
+    if found is None:
+        return None
+    value, object_id = found
+    if value == ObjType.Text:
+        return str(document.text(object_id, heads))
+    if isinstance(value, tuple) and value[0] in (ScalarType.Str, ScalarType.Int, ScalarType.Uint, ScalarType.Boolean):
+        scalar: Scalar = value[1]
+        return scalar
+    return None
+
+
+def _edit_text(document: Document, transaction: Any, key: str, old: str, new: str) -> None:
+    found: Any = document.get(ROOT, key)
+    if found is None or found[0] != ObjType.Text:
+        raise ChangeRejected
+    object_id = found[1]
+    # From the end, so that the indices before an edit stay what they were.
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    for tag, old_from, old_to, new_from, new_to in reversed(matcher.get_opcodes()):
+        if tag == "equal":
+            continue
+        for _ in range(old_to - old_from):
+            transaction.delete(object_id, old_from)
+        for offset, character in enumerate(new[new_from:new_to]):
+            transaction.insert(object_id, old_from + offset, ScalarType.Str, character)

@@ -1,0 +1,142 @@
+"""The key of a home's database at rest: made at random, kept wrapped under a passphrase.
+
+::
+
+     0  magic "BDWK"    4  version 1    5  kdf 1 (Argon2id 1.3)    6..7  zero
+     8  memory_kib u32be    12  iterations u32be    16  salt 16    32  nonce 24
+    56  wrapped key 32 ‖ tag 16 (XChaCha20-Poly1305, bytes 0..55 authenticated)
+   104  checksum 16 (BLAKE2b-128 of bytes 0..103, person "bide.wrap")
+
+The checksum is no secret and no proof. It tells a damaged file from a wrong passphrase, which the AEAD alone can't, and
+it does so before any memory is spent on the derivation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import unicodedata
+
+import nacl.bindings as sodium
+from nacl.exceptions import CryptoError
+
+from bide.errors import InputError, Locked, NewerFormat, StorageError
+from bide.ids import Randomness
+
+DATABASE_KEY_BYTES = 32
+PASSPHRASE_CHARS_MAX = 1024
+MEMORY_BYTES_DEFAULT = 256 * 1024 * 1024
+MEMORY_BYTES_MIN = 64 * 1024
+"""Far too little for a person's passphrase; only what the derivation still works with, for tests."""
+MEMORY_BYTES_MAX = 1024 * 1024 * 1024
+"""A blob from elsewhere can't make this machine spend more."""
+ITERATIONS_DEFAULT = 3
+ITERATIONS_MAX = 16
+WRAPPED_BYTES = 120
+
+_MAGIC = b"BDWK"
+_VERSION = 1
+_KDF_ARGON2ID = 1
+_KIB = 1024
+_HEADER = struct.Struct(">4sBB2sII16s24s")
+_SEALED_END = _HEADER.size + DATABASE_KEY_BYTES + 16
+_CHECKSUM_BYTES = 16
+_DAMAGED = "The file that holds this home's key is damaged."
+_DAMAGED_HINT = "Put it back from a backup. Without it the database can't be opened."
+
+
+def new_database_key(randomness: Randomness) -> bytes:
+    """32 fresh random bytes for a database."""
+    return randomness.token(DATABASE_KEY_BYTES)
+
+
+def wrap_with_passphrase(
+    key: bytes,
+    passphrase: str,
+    randomness: Randomness,
+    *,
+    memory_bytes: int = MEMORY_BYTES_DEFAULT,
+    iterations: int = ITERATIONS_DEFAULT,
+) -> bytes:
+    """Wrap a database key. Takes about a second and `memory_bytes` of memory.
+
+    Args:
+        key: 32 bytes.
+        passphrase: 1 to 1,024 characters; the same text typed on another keyboard gives the same key (NFKC).
+        randomness: 40 bytes are taken, for salt and nonce.
+        memory_bytes: for Argon2id; a multiple of 1,024 from `MEMORY_BYTES_MIN` to `MEMORY_BYTES_MAX`.
+        iterations: passes over that memory, 1 to `ITERATIONS_MAX`.
+
+    Returns:
+        120 bytes that describe themselves; see the module.
+
+    Raises:
+        InputError: the passphrase is empty, too long or no valid text.
+        StorageError: not enough memory for the derivation.
+    """
+    if len(key) != DATABASE_KEY_BYTES or memory_bytes % _KIB or not _allowed(memory_bytes, iterations):
+        raise StorageError("A key can't be wrapped with these settings.")
+    password = _normalized(passphrase)
+    salt, nonce = randomness.token(16), randomness.token(24)
+    header = _HEADER.pack(_MAGIC, _VERSION, _KDF_ARGON2ID, b"\0\0", memory_bytes // _KIB, iterations, salt, nonce)
+    wrapping_key = _derive(password, salt=salt, memory_bytes=memory_bytes, iterations=iterations)
+    blob = header + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(key, header, nonce, wrapping_key)
+    return blob + _checksum(blob)
+
+
+def unwrap_with_passphrase(blob: bytes, passphrase: str) -> bytes:
+    """The 32-byte database key in a blob of `wrap_with_passphrase`.
+
+    Raises:
+        Locked: another passphrase wrapped it.
+        InputError: the passphrase is empty, too long or no valid text.
+        NewerFormat: a newer Bide wrote it.
+        StorageError: the blob is damaged, or there is not enough memory for the derivation.
+    """
+    if blob[:4] == _MAGIC and len(blob) > 4 and blob[4] > _VERSION:
+        raise NewerFormat("This home's key was wrapped by a newer Bide.")
+    if len(blob) != WRAPPED_BYTES or _checksum(blob[:_SEALED_END]) != blob[_SEALED_END:]:
+        raise StorageError(_DAMAGED, hint=_DAMAGED_HINT)
+    magic, version, kdf, zero, memory_kib, iterations, salt, nonce = _HEADER.unpack_from(blob)
+    memory_bytes = memory_kib * _KIB
+    fixed = (magic, version, kdf, zero) == (_MAGIC, _VERSION, _KDF_ARGON2ID, b"\0\0")
+    if not fixed or not _allowed(memory_bytes, iterations):
+        raise StorageError(_DAMAGED, hint=_DAMAGED_HINT)
+    password = _normalized(passphrase)
+    wrapping_key = _derive(password, salt=salt, memory_bytes=memory_bytes, iterations=iterations)
+    header, sealed = blob[: _HEADER.size], blob[_HEADER.size : _SEALED_END]
+    try:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, header, nonce, wrapping_key)
+    except CryptoError:
+        raise Locked("That passphrase doesn't open this home.") from None
+
+
+def _allowed(memory_bytes: int, iterations: int) -> bool:
+    return MEMORY_BYTES_MIN <= memory_bytes <= MEMORY_BYTES_MAX and 1 <= iterations <= ITERATIONS_MAX
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, person=b"bide.wrap").digest()
+
+
+def _normalized(passphrase: str) -> bytes:
+    # The limit is on what was typed: NFKC can lengthen a text eighteenfold, which is still harmless.
+    if len(passphrase) > PASSPHRASE_CHARS_MAX:
+        raise InputError(f"A passphrase can have at most {PASSPHRASE_CHARS_MAX:,} characters.")
+    if not passphrase.strip():
+        raise InputError("A passphrase can't be empty.")
+    try:
+        return unicodedata.normalize("NFKC", passphrase).encode()
+    except UnicodeEncodeError:
+        # The original would carry the passphrase into a traceback.
+        raise InputError("That passphrase is not valid text.") from None
+
+
+def _derive(password: bytes, *, salt: bytes, memory_bytes: int, iterations: int) -> bytes:
+    try:
+        return sodium.crypto_pwhash_alg(32, password, salt, iterations, memory_bytes, sodium.crypto_pwhash_ALG_ARGON2ID13)
+    except (CryptoError, MemoryError):
+        raise StorageError(
+            f"Opening this home takes {memory_bytes // (1024 * 1024)} MiB of memory, and that much is not free.",
+            hint="Close another program and try again.",
+        ) from None

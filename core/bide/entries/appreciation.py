@@ -1,0 +1,18 @@
+"""An appreciation: what was noticed, what it did, and what it shows about the other."""
+
+from __future__ import annotations
+
+from bide.entries.fields import Field, FieldKind
+
+FIELDS = (
+    Field("noticed", FieldKind.TEXT, "What did you notice?", "Noticed", required=True),
+    Field("felt", FieldKind.TEXT, "How did it make you feel?", "It felt"),
+    Field("shows", FieldKind.TEXT, "What does it show about them?", "It shows"),
+)
+
+GENERIC_CHARS_MAX = 12
+
+
+def is_generic(noticed: str) -> bool:
+    """Whether an appreciation names nothing in particular: a gentle word may follow, never a refusal."""
+    return len(noticed.strip()) <= GENERIC_CHARS_MAX

@@ -1,0 +1,246 @@
+"""The storage contract of a replica. One conformance suite (tests/contracts) holds every implementation to it.
+
+What is kept falls in two parts. The *truth*: spaces with this device's keys, epoch secrets, the envelopes of every log, and
+how much of them the relay has acknowledged. And what is *derived* from it and can be dropped at any time: devices, events,
+entries, quarantine, citations.
+
+Every write happens inside `transaction`: all or none, one writer at a time across processes, durable when it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from bide.entries.records import EntryRecord, EventRecord, Standing
+from bide.ids import DeviceId, EntryId, LogId, SpaceId
+from bide.log.head import Head
+
+
+class SpaceRecord(NamedTuple):
+    """A space that this device is in, with the device's own secrets for it."""
+
+    space_id: SpaceId
+    kind: str
+    """``own`` or ``pair``."""
+    slot: int
+    log_id: LogId
+    signing_seed: bytes
+    sealing_secret: bytes
+    epoch_id: bytes
+    """The epoch to seal under."""
+    relay_url: str
+    """Empty: none."""
+    pending: bool
+    """Pairing was confirmed here, and the founding device has not yet been seen to admit this one."""
+
+
+class MemberRecord(NamedTuple):
+    """A device of a space, derived from its control envelopes."""
+
+    space_id: SpaceId
+    log_id: LogId
+    device_id: DeviceId
+    slot: int
+
+
+class StoredEnvelope(NamedTuple):
+    """One envelope of a log, with what is needed to find it."""
+
+    log_id: LogId
+    seq: int
+    hash: bytes
+    control: bool
+    data: bytes
+
+
+class Quarantined(NamedTuple):
+    """An envelope that could not be understood: kept, named, and left alone."""
+
+    space_id: SpaceId
+    log_id: LogId
+    seq: int
+    reason: str
+
+
+class EntryQuery(NamedTuple):
+    """Which entries to read. Unset fields don't restrict."""
+
+    space_id: SpaceId | None = None
+    kinds: tuple[str, ...] = ()
+    since_day: str = ""
+    until_day: str = ""
+    authors: tuple[tuple[SpaceId, int], ...] | None = None
+    words: tuple[str, ...] = ()
+    """Folded; an entry fits if it or a reply to it contains every one of them."""
+    limit: int = 0
+    """The newest so many; 0: all."""
+
+
+class Storage(Protocol):
+    """Where a replica lives."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Begin to write. Leaving normally commits durably; leaving by an exception undoes everything.
+
+        Raises:
+            StorageBusy: another process kept writing for too long.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...
+
+    # The truth
+
+    def meta(self, key: str) -> str:
+        """A small value of this replica; empty if unset."""
+        ...
+
+    def put_meta(self, key: str, value: str) -> None:
+        """Set a small value."""
+        ...
+
+    def spaces(self) -> list[SpaceRecord]:
+        """All spaces, the own space first, then in order of creation."""
+        ...
+
+    def put_space(self, space: SpaceRecord) -> None:
+        """Add or replace a space."""
+        ...
+
+    def remove_space(self, space: SpaceId) -> None:
+        """Forget a space and all that belongs to it."""
+        ...
+
+    def epochs(self, space: SpaceId) -> dict[bytes, bytes]:
+        """Epoch id to secret."""
+        ...
+
+    def put_epoch(self, space: SpaceId, epoch_id: bytes, secret: bytes) -> None:
+        """Keep an epoch secret."""
+        ...
+
+    def append(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
+        """Put an envelope at the end of its log.
+
+        Returns:
+            False if it was there already.
+
+        Raises:
+            SequenceGap: it does not follow directly.
+            ForkDetected: another one stands in its place; that one stays.
+        """
+        ...
+
+    def heads(self, space: SpaceId) -> dict[LogId, Head]:
+        """The head of every log of which something is here."""
+        ...
+
+    def envelope(self, space: SpaceId, log: LogId, seq: int) -> StoredEnvelope | None:
+        """One envelope."""
+        ...
+
+    def envelopes_after(self, space: SpaceId, log: LogId, seq: int, *, bytes_max: int, count_max: int) -> list[StoredEnvelope]:
+        """What follows `seq` in a log, in order: at least one if there is one, then as many as fit."""
+        ...
+
+    def controls(self, space: SpaceId) -> list[StoredEnvelope]:
+        """All control envelopes of a space."""
+        ...
+
+    def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
+        """How much of each log the relay has acknowledged."""
+        ...
+
+    def put_relay_head(self, space: SpaceId, head: Head) -> None:
+        """Note what the relay has; may go down after the relay lost something."""
+        ...
+
+    # Derived from it
+
+    def members(self, space: SpaceId) -> list[MemberRecord]:
+        """The devices of a space in order of admission."""
+        ...
+
+    def put_member(self, member: MemberRecord) -> None:
+        """Note a device."""
+        ...
+
+    def put_event(self, event: EventRecord) -> None:
+        """Add or replace an event, by (space, log, seq)."""
+        ...
+
+    def events(self, space: SpaceId, entry: EntryId) -> list[EventRecord]:
+        """All events of an entry, by (log, seq)."""
+        ...
+
+    def events_of_kind(self, space: SpaceId, prefix: str) -> list[EventRecord]:
+        """All events whose type begins with ``prefix.``, by (entry, log, seq)."""
+        ...
+
+    def standing_counts(self, space: SpaceId) -> dict[Standing, int]:
+        """How many events have which standing."""
+        ...
+
+    def put_quarantine(self, item: Quarantined) -> None:
+        """Note an envelope that could not be understood."""
+        ...
+
+    def quarantine(self, space: SpaceId) -> list[Quarantined]:
+        """Everything set aside."""
+        ...
+
+    def citations(self, space: SpaceId) -> dict[tuple[LogId, int], int]:
+        """(log, slot) to the highest seq of that log that an event by that person's devices cites."""
+        ...
+
+    def put_citation(self, space: SpaceId, log: LogId, slot: int, seq: int) -> None:
+        """Note that a person's device has a log up to `seq`; never goes down."""
+        ...
+
+    def put_entry(self, entry: EntryRecord) -> None:
+        """Add or replace an entry and its search text."""
+        ...
+
+    def remove_entry(self, entry: EntryId) -> None:
+        """Take an entry out of the read model."""
+        ...
+
+    def entry(self, entry: EntryId) -> EntryRecord | None:
+        """One entry."""
+        ...
+
+    def find_entries(self, code: str) -> list[EntryId]:
+        """Shown entries and replies whose short code begins with `code`, at most a handful."""
+        ...
+
+    def entries(self, query: EntryQuery) -> list[EntryRecord]:
+        """Shown entries that fit, oldest first."""
+        ...
+
+    def hidden_entries(self, space: SpaceId, kind: str) -> list[EntryRecord]:
+        """Entries of a kind that never stands in the timeline."""
+        ...
+
+    def replies(self, entries: Sequence[EntryId]) -> list[EntryRecord]:
+        """Replies to any of these, oldest first."""
+        ...
+
+    def count_entries(self, space: SpaceId) -> int:
+        """How many entries of a space are shown."""
+        ...
+
+    def all_entries(self, space: SpaceId) -> Iterator[EntryRecord]:
+        """Every entry of a space, hidden ones too, by id."""
+        ...
+
+    def clear_derived(self) -> None:
+        """Drop everything that is derived."""
+        ...
+
+    def check(self) -> list[str]:
+        """Look for damage. One sentence each; empty if sound."""
+        ...

@@ -1,0 +1,259 @@
+"""A replica in memory, in plain dictionaries: for tests, simulations and clients that keep nothing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from bide.entries.records import EntryRecord, EventRecord, Standing
+from bide.errors import ForkDetected, SequenceGap
+from bide.ids import EntryId, LogId, SpaceId, entry_code
+from bide.log.head import Head
+from bide.storage.base import EntryQuery, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope
+
+_FOUND_MAX = 8
+
+
+class _Tables:
+    """Everything that a transaction must be able to undo. Values are immutable, so copying the dictionaries is enough."""
+
+    def __init__(self) -> None:
+        self.meta: dict[str, str] = {}
+        self.spaces: dict[SpaceId, SpaceRecord] = {}
+        self.epochs: dict[SpaceId, dict[bytes, bytes]] = {}
+        self.logs: dict[tuple[SpaceId, LogId], tuple[StoredEnvelope, ...]] = {}
+        self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
+        self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
+        self.events: dict[tuple[SpaceId, LogId, int], EventRecord] = {}
+        self.entries: dict[EntryId, EntryRecord] = {}
+        self.citations: dict[tuple[SpaceId, LogId, int], int] = {}
+        self.quarantine: dict[tuple[SpaceId, LogId, int], Quarantined] = {}
+
+    def copy(self) -> _Tables:
+        twin = _Tables()
+        for name, table in vars(self).items():
+            setattr(twin, name, copy.copy(table))
+        twin.epochs = {space: dict(epochs) for space, epochs in self.epochs.items()}
+        return twin
+
+
+class MemoryStorage:
+    """`bide.storage.base.Storage` in memory."""
+
+    def __init__(self) -> None:
+        self._t = _Tables()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See the contract."""
+        before = self._t.copy()
+        try:
+            yield
+        except BaseException:
+            self._t = before
+            raise
+
+    def close(self) -> None:
+        """See the contract."""
+
+    # The truth
+
+    def meta(self, key: str) -> str:
+        """See the contract."""
+        return self._t.meta.get(key, "")
+
+    def put_meta(self, key: str, value: str) -> None:
+        """See the contract."""
+        self._t.meta[key] = value
+
+    def spaces(self) -> list[SpaceRecord]:
+        """See the contract."""
+        return sorted(self._t.spaces.values(), key=lambda space: space.kind != "own")
+
+    def put_space(self, space: SpaceRecord) -> None:
+        """See the contract."""
+        self._t.spaces[space.space_id] = space
+
+    def remove_space(self, space: SpaceId) -> None:
+        """See the contract."""
+        t = self._t
+        t.spaces.pop(space, None)
+        t.epochs.pop(space, None)
+        t.logs = {key: log for key, log in t.logs.items() if key[0] != space}
+        t.relay_heads = {key: head for key, head in t.relay_heads.items() if key[0] != space}
+        t.members = {key: member for key, member in t.members.items() if key[0] != space}
+        t.events = {key: event for key, event in t.events.items() if key[0] != space}
+        t.citations = {key: seq for key, seq in t.citations.items() if key[0] != space}
+        t.quarantine = {key: item for key, item in t.quarantine.items() if key[0] != space}
+        t.entries = {key: entry for key, entry in t.entries.items() if entry.space_id != space}
+
+    def epochs(self, space: SpaceId) -> dict[bytes, bytes]:
+        """See the contract."""
+        return dict(self._t.epochs.get(space, {}))
+
+    def put_epoch(self, space: SpaceId, epoch_id: bytes, secret: bytes) -> None:
+        """See the contract."""
+        self._t.epochs.setdefault(space, {}).setdefault(epoch_id, secret)
+
+    def append(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
+        """See the contract."""
+        key = (space, envelope.log_id)
+        log = self._t.logs.get(key, ())
+        if envelope.seq > len(log) + 1:
+            raise SequenceGap
+        if envelope.seq <= len(log):
+            there = log[envelope.seq - 1]
+            if there.hash != envelope.hash:
+                raise ForkDetected(evidence=there.data)
+            return False
+        self._t.logs[key] = (*log, envelope)
+        return True
+
+    def heads(self, space: SpaceId) -> dict[LogId, Head]:
+        """See the contract."""
+        return {key[1]: Head(key[1], log[-1].seq, log[-1].hash) for key, log in self._t.logs.items() if key[0] == space}
+
+    def envelope(self, space: SpaceId, log: LogId, seq: int) -> StoredEnvelope | None:
+        """See the contract."""
+        stored = self._t.logs.get((space, log), ())
+        return stored[seq - 1] if 1 <= seq <= len(stored) else None
+
+    def envelopes_after(self, space: SpaceId, log: LogId, seq: int, *, bytes_max: int, count_max: int) -> list[StoredEnvelope]:
+        """See the contract."""
+        batch: list[StoredEnvelope] = []
+        size = 0
+        for envelope in self._t.logs.get((space, log), ())[seq : seq + count_max]:
+            size += len(envelope.data)
+            if batch and size > bytes_max:
+                break
+            batch.append(envelope)
+        return batch
+
+    def controls(self, space: SpaceId) -> list[StoredEnvelope]:
+        """See the contract."""
+        logs = sorted((key[1], log) for key, log in self._t.logs.items() if key[0] == space)
+        return [envelope for _, log in logs for envelope in log if envelope.control]
+
+    def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
+        """See the contract."""
+        return {key[1]: head for key, head in self._t.relay_heads.items() if key[0] == space}
+
+    def put_relay_head(self, space: SpaceId, head: Head) -> None:
+        """See the contract."""
+        self._t.relay_heads[space, head.log_id] = head
+
+    # Derived from it
+
+    def members(self, space: SpaceId) -> list[MemberRecord]:
+        """See the contract."""
+        return [member for member in self._t.members.values() if member.space_id == space]
+
+    def put_member(self, member: MemberRecord) -> None:
+        """See the contract."""
+        self._t.members.setdefault((member.space_id, member.log_id), member)
+
+    def put_event(self, event: EventRecord) -> None:
+        """See the contract."""
+        self._t.events[event.space_id, event.log_id, event.seq] = event
+
+    def events(self, space: SpaceId, entry: EntryId) -> list[EventRecord]:
+        """See the contract."""
+        found = [event for event in self._t.events.values() if event.space_id == space and event.entry_id == entry]
+        return sorted(found, key=lambda event: (event.log_id, event.seq))
+
+    def events_of_kind(self, space: SpaceId, prefix: str) -> list[EventRecord]:
+        """See the contract."""
+        events = self._t.events.values()
+        found = [event for event in events if event.space_id == space and event.type.startswith(prefix + ".")]
+        return sorted(found, key=lambda event: (event.entry_id, event.log_id, event.seq))
+
+    def standing_counts(self, space: SpaceId) -> dict[Standing, int]:
+        """See the contract."""
+        counts: dict[Standing, int] = {}
+        for event in self._t.events.values():
+            if event.space_id == space:
+                counts[event.standing] = counts.get(event.standing, 0) + 1
+        return counts
+
+    def put_quarantine(self, item: Quarantined) -> None:
+        """See the contract."""
+        self._t.quarantine[item.space_id, item.log_id, item.seq] = item
+
+    def quarantine(self, space: SpaceId) -> list[Quarantined]:
+        """See the contract."""
+        return [item for key, item in sorted(self._t.quarantine.items()) if key[0] == space]
+
+    def citations(self, space: SpaceId) -> dict[tuple[LogId, int], int]:
+        """See the contract."""
+        return {(key[1], key[2]): seq for key, seq in self._t.citations.items() if key[0] == space}
+
+    def put_citation(self, space: SpaceId, log: LogId, slot: int, seq: int) -> None:
+        """See the contract."""
+        key = (space, log, slot)
+        self._t.citations[key] = max(seq, self._t.citations.get(key, 0))
+
+    def put_entry(self, entry: EntryRecord) -> None:
+        """See the contract."""
+        self._t.entries[entry.entry_id] = entry
+
+    def remove_entry(self, entry: EntryId) -> None:
+        """See the contract."""
+        self._t.entries.pop(entry, None)
+
+    def entry(self, entry: EntryId) -> EntryRecord | None:
+        """See the contract."""
+        return self._t.entries.get(entry)
+
+    def find_entries(self, code: str) -> list[EntryId]:
+        """See the contract."""
+        visible = (e.entry_id for e in self._t.entries.values() if e.shown or e.reply_to)
+        return sorted((e for e in visible if entry_code(e).startswith(code)), key=entry_code)[:_FOUND_MAX]
+
+    def entries(self, query: EntryQuery) -> list[EntryRecord]:
+        """See the contract."""
+        fits = {e.entry_id for e in self._t.entries.values()}
+        for word in query.words:
+            fits &= {e.reply_to or e.entry_id for e in self._t.entries.values() if word in e.search_text}
+        found = [
+            entry
+            for entry in self._t.entries.values()
+            if entry.shown
+            and entry.entry_id in fits
+            and query.space_id in (None, entry.space_id)
+            and (not query.kinds or entry.kind in query.kinds)
+            and (not query.since_day or entry.day >= query.since_day)
+            and (not query.until_day or entry.day <= query.until_day)
+            and (query.authors is None or (entry.space_id, entry.slot) in query.authors)
+        ]
+        found.sort(key=_by_time)
+        return found[-query.limit :] if query.limit else found
+
+    def hidden_entries(self, space: SpaceId, kind: str) -> list[EntryRecord]:
+        """See the contract."""
+        return [entry for entry in self.all_entries(space) if entry.kind == kind and not entry.shown]
+
+    def replies(self, entries: Sequence[EntryId]) -> list[EntryRecord]:
+        """See the contract."""
+        return sorted((e for e in self._t.entries.values() if e.reply_to in entries), key=_by_time)
+
+    def count_entries(self, space: SpaceId) -> int:
+        """See the contract."""
+        return sum(1 for entry in self._t.entries.values() if entry.space_id == space and entry.shown)
+
+    def all_entries(self, space: SpaceId) -> Iterator[EntryRecord]:
+        """See the contract."""
+        yield from sorted((e for e in self._t.entries.values() if e.space_id == space), key=lambda e: e.entry_id)
+
+    def clear_derived(self) -> None:
+        """See the contract."""
+        for table in (self._t.members, self._t.events, self._t.entries, self._t.citations, self._t.quarantine):
+            table.clear()
+
+    def check(self) -> list[str]:
+        """See the contract."""
+        return []
+
+
+def _by_time(entry: EntryRecord) -> tuple[int, bytes]:
+    return (entry.at_ms, entry.entry_id)

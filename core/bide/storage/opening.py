@@ -1,0 +1,104 @@
+"""Opening the encrypted database of a replica: key, settings, format version.
+
+The whole file is encrypted by SQLite3 Multiple Ciphers (ChaCha20-Poly1305) under a random 32-byte key, so opening costs no
+derivation. A key that was forgotten would silently make a plain file: that is checked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from bide.errors import Locked, NewerFormat, StorageBusy, StorageError
+
+KEY_BYTES = 32
+FORMAT = 1
+"""Number of the last schema file."""
+BUSY_TIMEOUT_MS = 15_000
+_PLAIN_MAGIC = b"SQLite format 3\0"
+
+
+def open_database(path: Path | None, key: bytes, *, create: bool = False) -> apsw.Connection:
+    """A connection to the database at `path`, ready for use.
+
+    Args:
+        path: the file; None for one in memory.
+        key: 32 random bytes.
+        create: make the file if it is missing.
+
+    Raises:
+        Locked: the key does not open it.
+        NewerFormat: a newer Bide wrote it; it was left as it is.
+        StorageError: it is missing or damaged, or not encrypted.
+    """
+    if len(key) != KEY_BYTES:
+        raise Locked
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    try:
+        connection = apsw.Connection(str(path) if path else ":memory:", flags=flags)
+    except apsw.CantOpenError as error:
+        raise StorageError("There is no database here.", hint="bide init makes one.") from error
+    try:
+        _set_up(connection, key, in_memory=path is None)
+        _migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    if path is not None:
+        _assert_encrypted(connection, path)
+    return connection
+
+
+def _set_up(connection: apsw.Connection, key: bytes, *, in_memory: bool) -> None:
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    if not in_memory:
+        connection.execute("PRAGMA cipher = 'chacha20'")
+        connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
+    try:
+        # The order matters: nothing is read before the key is set, and sorting never spills to a plain temporary file.
+        connection.execute(
+            "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000"
+        )
+    except apsw.NotADBError as error:
+        raise Locked("That key doesn't open this home.") from error
+    except apsw.BusyError as error:
+        raise StorageBusy from error
+    except apsw.Error as error:
+        raise StorageError from error
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    version = connection.pragma("user_version")
+    if version == FORMAT:
+        return
+    if version > FORMAT:
+        raise NewerFormat
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        # Another process may have been first.
+        for number in range(int(connection.pragma("user_version")) + 1, FORMAT + 1):
+            connection.execute(schema_text(number))
+            connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
+    except apsw.BusyError as error:
+        raise StorageBusy from error
+    except apsw.Error as error:
+        raise StorageError("The database could not be brought to the current format.") from error
+
+
+def schema_text(number: int) -> str:
+    """The SQL that leads from format `number - 1` to `number`."""
+    from importlib import resources  # only a new or old database needs it
+
+    folder = resources.files("bide.storage") / "schema"
+    name = next(item for item in sorted(p.name for p in folder.iterdir()) if item.startswith(f"{number:04d}_"))
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _assert_encrypted(connection: apsw.Connection, path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(_PLAIN_MAGIC)) == _PLAIN_MAGIC:
+            connection.close()
+            raise StorageError("The database on disk is not encrypted; it was not used.")
