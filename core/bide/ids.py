@@ -77,12 +77,27 @@ def log_id(space: SpaceId, device: DeviceId) -> LogId:
     return LogId(hashlib.blake2b(space + device, digest_size=LOG_ID_BYTES, person=b"bide.log").digest())
 
 
-def new_entry_id(clock: Clock, randomness: Randomness) -> EntryId:
-    """A fresh UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits."""
+def new_entry_id(clock: Clock, randomness: Randomness, *, slot: int) -> EntryId:
+    """A fresh UUIDv7 (RFC 9562): 48 bits of milliseconds, then 73 random bits and the author's slot.
+
+    The last bit names the author, so the other person can never begin an entry that is not theirs under the same id.
+    """
     value = bytearray((clock.now_ms() & 0xFFFF_FFFF_FFFF).to_bytes(6, "big") + randomness.token(10))
     value[6] = 0x70 | (value[6] & 0x0F)
     value[8] = 0x80 | (value[8] & 0x3F)
+    value[15] = (value[15] & 0xFE) | slot
     return EntryId(bytes(value))
+
+
+def entry_slot(entry: EntryId) -> int:
+    """The slot of the person who alone can begin the entry with this id."""
+    return entry[15] & 1
+
+
+def person_entry_id(space: SpaceId, slot: int) -> EntryId:
+    """The one entry that says what the person in `slot` is called in a space."""
+    digest = hashlib.blake2b(space + bytes([slot]), digest_size=ENTRY_ID_BYTES, person=b"bide.person").digest()
+    return EntryId(digest[:15] + bytes([(digest[15] & 0xFE) | slot]))
 
 
 def format_entry_id(entry: EntryId) -> str:

@@ -37,7 +37,27 @@ from bide.log.envelope import (
 )
 from bide.log.event import TIME_MS_MAX, Event, read_event, write_event
 from bide.log.membership import Membership, device_proof_message
-from bide.protocol.frames import FRAME_NAMES, VERSION, Frame, Hello
+from bide.protocol.frames import (
+    VERSION,
+    Auth,
+    CaughtUp,
+    Envelopes,
+    Error,
+    Frame,
+    Hello,
+    LogHead,
+    LogPosition,
+    MailboxClaim,
+    MailboxClosed,
+    MailboxMessage,
+    MailboxOpen,
+    MailboxOpened,
+    MailboxReady,
+    Register,
+    Stored,
+    Want,
+    Welcome,
+)
 from bide.protocol.session import ClientSession, RelaySession
 from bide.protocol.states import Side
 
@@ -196,10 +216,8 @@ class SpaceBuilder:
     def event(self, by: Member, *, entry: EntryId | None = None, change: bytes = b"change") -> Event:
         """A small event as `by` would write it now. `change` is no real Automerge change."""
         frontier = tuple(m.head for m in self.members if m is not by and m.head.seq)
-        entry = entry or new_entry_id(self.clock, self.randomness)
-        return Event(
-            "note.written", 1, 1, entry, self.clock.now_ms(), "Europe/Lisbon", "2026-01-01", change, frontier
-        )
+        entry = entry or new_entry_id(self.clock, self.randomness, slot=by.slot)
+        return Event("note.written", 1, 1, entry, self.clock.now_ms(), "Europe/Lisbon", "2026-01-01", change, frontier)
 
     def seal(self, by: Member, plaintext: bytes) -> Envelope:
         """A data envelope that follows on `by`'s head, not kept."""
@@ -211,9 +229,7 @@ class SpaceBuilder:
             epoch_id=epoch_id(self.epoch_secret),
             nonce=self.randomness.token(NONCE_BYTES),
         )
-        body = seal(
-            plaintext, secret=self.epoch_secret, log=by.log_id, nonce=prefix[80:], associated=prefix + self.id
-        )
+        body = seal(plaintext, secret=self.epoch_secret, log=by.log_id, nonce=prefix[80:], associated=prefix + self.id)
         return write_envelope(prefix, body, space=self.id, signing_seed=by.keys.signing_seed)
 
     def unseal(self, envelope: Envelope) -> bytes:
@@ -320,10 +336,8 @@ class SessionPair:
 
     def start_sync(self, space: SpaceBuilder, member: Member) -> None:
         """Bring both ends to the point where envelopes flow, as if the relay had the whole space."""
-        from bide.protocol.frames import Want
-
         self.authenticate(space, member)
-        self.relay.welcome([tuple(head) for head in space.heads()], provisional=False)
+        self.relay.welcome(list(space.heads()), provisional=False)
         self.flush()
         self.send(Side.CLIENT, Want([]))
 
@@ -373,11 +387,49 @@ def events() -> SearchStrategy[Event]:
     return made
 
 
-def frames(kind: type[Frame] | None = None) -> SearchStrategy[Frame]:
-    """A strategy for frames within all limits, of one kind or of any."""
+def frames() -> SearchStrategy[Frame]:
+    """A strategy for frames of every type within all limits, though lists are kept shorter than allowed."""
     st = _strategies()
-    if kind is None:
-        every: SearchStrategy[Frame] = st.one_of([frames(kind) for kind in FRAME_NAMES])
-        return every
-    made: SearchStrategy[Frame] = st.builds(kind)
+    made: SearchStrategy[Frame] = st.one_of(*_frame_strategies(st).values())
     return made
+
+
+def frames_of(kind: type[Frame]) -> SearchStrategy[Frame]:
+    """As `frames`, of one type."""
+    made: SearchStrategy[Frame] = _frame_strategies(_strategies())[kind]
+    return made
+
+
+def _frame_strategies(st: ModuleType) -> dict[type[Frame], SearchStrategy[Frame]]:
+    def exactly(size: int) -> SearchStrategy[bytes]:
+        made: SearchStrategy[bytes] = st.binary(min_size=size, max_size=size)
+        return made
+
+    seq, positive = st.integers(0, 2**62), st.integers(1, 65535)
+    word, nameplate = st.text("abcxyz_-", min_size=1, max_size=64), st.integers(1, 999_999)
+    # Surrogates have no UTF-8, and a sentence is bounded in bytes as well as in characters.
+    sentence = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+    log_heads = st.lists(st.builds(LogHead, exactly(16), seq, exactly(32)), max_size=5)
+    limits = st.dictionaries(word, seq, max_size=5)
+    envelope = st.binary(min_size=204, max_size=400)
+    return {
+        Hello: st.builds(Hello, st.lists(positive, min_size=1, max_size=16), exactly(32), exactly(32), exactly(16), limits),
+        Auth: st.builds(
+            Auth, positive, exactly(16), exactly(32), exactly(32), st.text("abc.:1", min_size=1, max_size=255), exactly(64)
+        ),
+        Register: st.builds(Register, st.text("abc123", max_size=128), envelope),
+        Welcome: st.builds(Welcome, log_heads, exactly(64), st.booleans()),
+        Want: st.builds(Want, st.lists(st.builds(LogPosition, exactly(16), seq), max_size=5)),
+        Envelopes: st.builds(Envelopes, st.lists(envelope, min_size=1, max_size=3)),
+        Stored: st.builds(Stored, st.lists(st.builds(LogHead, exactly(16), seq, exactly(32)), min_size=1, max_size=5)),
+        CaughtUp: st.just(CaughtUp()),
+        Error: st.builds(
+            Error, word, sentence, st.booleans(), st.integers(0, 86_400_000), st.lists(st.binary(max_size=204), max_size=2)
+        ),
+        MailboxOpen: st.just(MailboxOpen()),
+        MailboxOpened: st.builds(MailboxOpened, nameplate, st.integers(1, 86_400)),
+        MailboxClaim: st.builds(MailboxClaim, nameplate),
+        MailboxReady: st.just(MailboxReady()),
+        MailboxMessage: st.builds(MailboxMessage, st.binary(min_size=1, max_size=3 * 1024)),
+        MailboxClosed: st.builds(MailboxClosed, word),
+    }

@@ -120,10 +120,10 @@ class EntryDocument:
         with _border():
             return _read(self._document, None)
 
-    def fields_at(self, change: bytes) -> Fields:
-        """The fields as they were right after the change with that hash, as its author saw them."""
+    def fields_at(self, *changes: bytes) -> Fields:
+        """The fields as they were right after the changes with those hashes and all that they build on."""
         with _border():
-            return _read(self._document, [change])
+            return _read(self._document, list(changes))
 
     def alternatives(self, changes: Sequence[Change]) -> dict[str, list[Scalar]]:
         """Values that lost against a concurrent edit, by key: for showing both, never dropping one silently.

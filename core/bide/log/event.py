@@ -12,6 +12,7 @@ schema that a reader must know to make sense of it. A reader that knows less kee
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any, NamedTuple
 
 from bide.errors import EnvelopeRejected
@@ -55,9 +56,13 @@ class MalformedEvent(EnvelopeRejected):
 
 
 def write_event(event: Event) -> bytes:
-    """The plaintext of `event`, before padding."""
+    """The plaintext of `event`, before padding.
+
+    Raises:
+        MalformedEvent: a field is out of its limits. What nobody could read again must never get into a log.
+    """
     frontier = [[head.log_id, head.seq, head.hash] for head in event.frontier]
-    return pack(
+    plaintext = pack(
         [
             FORMAT,
             frontier,
@@ -71,6 +76,8 @@ def write_event(event: Event) -> bytes:
             event.change,
         ]
     )
+    read_event(plaintext)
+    return plaintext
 
 
 def read_event(plaintext: bytes) -> Event:
@@ -93,7 +100,7 @@ def read_event(plaintext: bytes) -> Event:
         and _is_bytes(entry, ENTRY_ID_BYTES)
         and _between(time_ms, 0, TIME_MS_MAX)
         and _matches(_ZONE, zone)
-        and _matches(_DAY, day)
+        and _is_day(day)
         and isinstance(change, bytes)
         and len(change) <= CHANGE_BYTES_MAX
         and isinstance(frontier, list)
@@ -107,6 +114,17 @@ def read_event(plaintext: bytes) -> Event:
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_day(value: Any) -> bool:
+    # The pattern alone would let the 31st of February through, on which every reader's calendar would break.
+    if not _matches(_DAY, value):
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _between(value: Any, low: int, high: int) -> bool:

@@ -117,6 +117,8 @@ class Membership:
             EnvelopeRejected: its signature is wrong. Nothing has changed.
         """
         author = self.devices.get(envelope.log_id)
+        if envelope.klass is not EnvelopeClass.CONTROL:
+            raise MembershipRejected("That entry changes no membership.")
         if author is None:
             raise MembershipRejected("A device that is not a member can't change who is.")
         statement = read_control(envelope.body)

@@ -32,13 +32,14 @@ def pack(value: Packed) -> bytes:
     return packed
 
 
-def unpack(data: bytes, *, bytes_max: int, array_items_max: int = ARRAY_ITEMS_MAX) -> Packed:
+def unpack(data: bytes, *, bytes_max: int, array_items_max: int = ARRAY_ITEMS_MAX, maps: bool = False) -> Packed:
     """The one value that `data` holds.
 
     Args:
         data: the whole message; trailing bytes are refused.
         bytes_max: refuse anything longer, and any byte string longer, before parsing.
         array_items_max: refuse longer arrays.
+        maps: let maps through, with text as keys.
 
     Raises:
         MalformedPacking: not msgpack, or over a limit.
@@ -59,21 +60,24 @@ def unpack(data: bytes, *, bytes_max: int, array_items_max: int = ARRAY_ITEMS_MA
         )
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.exceptions.UnpackException) as error:
         raise MalformedPacking from error
-    _check(value, DEPTH_MAX)
+    _check(value, DEPTH_MAX, maps=maps)
     return value
 
 
-def _check(value: Any, depth_left: int) -> None:
+def _check(value: Any, depth_left: int, *, maps: bool) -> None:
     if isinstance(value, (bool, int, bytes, str)) or value is None:
         return
     if depth_left == 0:
         raise MalformedPacking
     if isinstance(value, list):
         for item in value:
-            _check(item, depth_left - 1)
+            _check(item, depth_left - 1, maps=maps)
         return
-    if isinstance(value, dict):
-        for item in value.values():
-            _check(item, depth_left - 1)
+    if isinstance(value, dict) and maps:
+        for key, item in value.items():
+            # msgpack's strict_map_key lets byte strings through too.
+            if not isinstance(key, str):
+                raise MalformedPacking
+            _check(item, depth_left - 1, maps=maps)
         return
     raise MalformedPacking

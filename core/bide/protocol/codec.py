@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bide.errors import EnvelopeRejected, RemoteProtocolError
 from bide.log.packing import pack, unpack
-from bide.protocol.frames import FRAME_BYTES_MAX, FRAME_NAMES, Frame
+from bide.protocol.frames import FRAME_BYTES_MAX, FRAME_NAMES, Frame, Hello
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(kind) for kind, name in FRAME_NAMES.items()}
 
@@ -33,10 +33,13 @@ def decode_frame(data: bytes, *, bytes_max: int = FRAME_BYTES_MAX) -> Frame:
     if len(data) > bytes_max:
         raise RemoteProtocolError("A message was larger than allowed.")
     try:
-        value = unpack(data, bytes_max=bytes_max)
+        value = unpack(data, bytes_max=bytes_max, maps=True)
     except EnvelopeRejected as error:
         raise RemoteProtocolError from error
     if not isinstance(value, list) or not value or not isinstance(value[0], str):
+        raise RemoteProtocolError
+    if value[0] != FRAME_NAMES[Hello] and _has_map(value):
+        # Pydantic would take a map for a named tuple: a second way to write the same frame.
         raise RemoteProtocolError
     adapter = _ADAPTERS.get(value[0])
     if adapter is None:
@@ -47,3 +50,7 @@ def decode_frame(data: bytes, *, bytes_max: int = FRAME_BYTES_MAX) -> Frame:
         # The original would carry the rejected bytes into logs.
         raise RemoteProtocolError from None
     return frame
+
+
+def _has_map(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(_has_map(item) for item in value))

@@ -107,7 +107,9 @@ class Session:
     def fail(self, code: str, words: str, *, retry_after_ms: int = 0) -> None:
         """Say what is wrong and close. Does nothing when closed already."""
         if not self.closed:
-            self.send(Error(code, words[:256], True, retry_after_ms, []))
+            # The peer's limit is 256 bytes, and some letters take more than one.
+            sentence = words.encode()[:256].decode(errors="ignore")
+            self.send(Error(code, sentence, True, retry_after_ms, []))
 
     def data_to_send(self) -> list[bytes]:
         """The messages to send now, each once."""
@@ -147,8 +149,8 @@ class ClientSession(Session):
             space=space,
             device=device,
         )
-        self._nonce, self._space = nonce, space
         self.send(Auth(VERSION, space, device, nonce, host, signing.sign(message, signing_seed)))
+        self._nonce, self._space = nonce, space
 
     def check(self, frame: Frame) -> None:
         """Keep the hello; verify the relay's proof in its welcome."""
@@ -211,7 +213,8 @@ class RelaySession(Session):
 
     def welcome(self, heads: list[tuple[bytes, int, bytes]], *, provisional: bool) -> None:
         """Accept the device, and say what is here."""
-        assert self.auth is not None  # the table allows a welcome only after an auth
+        if self.auth is None:
+            raise LocalProtocolError("There is nobody to welcome yet.")
         message = relay_proof_message(relay_nonce=self._hello.nonce, nonce=self.auth.nonce, space=self.auth.space)
         proof = signing.sign(message, self._seed)
         self.send(Welcome([LogHead(*head) for head in heads], proof, provisional))

@@ -177,8 +177,16 @@ class Storage(Protocol):
         """All events of an entry, by (log, seq)."""
         ...
 
-    def events_of_kind(self, space: SpaceId, prefix: str) -> list[EventRecord]:
-        """All events whose type begins with ``prefix.``, by (entry, log, seq)."""
+    def events_of_type(self, space: SpaceId, name: str) -> list[EventRecord]:
+        """All events of a type, by (entry, log, seq)."""
+        ...
+
+    def places(self, entries: Sequence[EntryId]) -> dict[EntryId, dict[LogId, int]]:
+        """For each entry the highest seq of an event of it in each log."""
+        ...
+
+    def standing_of(self, space: SpaceId, log: LogId, seq: int) -> Standing | None:
+        """What became of one event."""
         ...
 
     def standing_counts(self, space: SpaceId) -> dict[Standing, int]:
@@ -214,7 +222,7 @@ class Storage(Protocol):
         ...
 
     def find_entries(self, code: str) -> list[EntryId]:
-        """Shown entries and replies whose short code begins with `code`, at most a handful."""
+        """Entries of any kind but ``person`` whose short code begins with `code`, at most a handful."""
         ...
 
     def entries(self, query: EntryQuery) -> list[EntryRecord]:

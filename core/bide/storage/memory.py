@@ -162,11 +162,24 @@ class MemoryStorage:
         found = [event for event in self._t.events.values() if event.space_id == space and event.entry_id == entry]
         return sorted(found, key=lambda event: (event.log_id, event.seq))
 
-    def events_of_kind(self, space: SpaceId, prefix: str) -> list[EventRecord]:
+    def events_of_type(self, space: SpaceId, name: str) -> list[EventRecord]:
         """See the contract."""
-        events = self._t.events.values()
-        found = [event for event in events if event.space_id == space and event.type.startswith(prefix + ".")]
+        found = [event for event in self._t.events.values() if event.space_id == space and event.type == name]
         return sorted(found, key=lambda event: (event.entry_id, event.log_id, event.seq))
+
+    def places(self, entries: Sequence[EntryId]) -> dict[EntryId, dict[LogId, int]]:
+        """See the contract."""
+        places: dict[EntryId, dict[LogId, int]] = {}
+        for event in self._t.events.values():
+            if event.entry_id in entries:
+                logs = places.setdefault(event.entry_id, {})
+                logs[event.log_id] = max(event.seq, logs.get(event.log_id, 0))
+        return places
+
+    def standing_of(self, space: SpaceId, log: LogId, seq: int) -> Standing | None:
+        """See the contract."""
+        event = self._t.events.get((space, log, seq))
+        return event.standing if event else None
 
     def standing_counts(self, space: SpaceId) -> dict[Standing, int]:
         """See the contract."""
@@ -207,7 +220,7 @@ class MemoryStorage:
 
     def find_entries(self, code: str) -> list[EntryId]:
         """See the contract."""
-        visible = (e.entry_id for e in self._t.entries.values() if e.shown or e.reply_to)
+        visible = (e.entry_id for e in self._t.entries.values() if e.kind != "person")
         return sorted((e for e in visible if entry_code(e).startswith(code)), key=entry_code)[:_FOUND_MAX]
 
     def entries(self, query: EntryQuery) -> list[EntryRecord]:

@@ -219,16 +219,32 @@ class SqliteStorage:
         )
         return [_event(row) for row in rows]
 
-    def events_of_kind(self, space: SpaceId, prefix: str) -> list[EventRecord]:
+    def events_of_type(self, space: SpaceId, name: str) -> list[EventRecord]:
         """See the contract."""
         rows = self._rows(
-            f"SELECT {_EVENT_COLUMNS} FROM event WHERE space_id = ? AND type >= ? AND type < ?"  # noqa: S608
-            " ORDER BY entry_id, log_id, seq",
+            f"SELECT {_EVENT_COLUMNS} FROM event WHERE space_id = ? AND type = ? ORDER BY entry_id, log_id, seq",  # noqa: S608
             space,
-            f"{prefix}.",
-            f"{prefix}/",
+            name,
         )
         return [_event(row) for row in rows]
+
+    def places(self, entries: Sequence[EntryId]) -> dict[EntryId, dict[LogId, int]]:
+        """See the contract."""
+        marks = ", ".join("?" * len(entries))
+        rows = self._rows(
+            f"""SELECT event.entry_id, event.log_id, max(event.seq) FROM entry JOIN event USING (space_id, entry_id)
+            WHERE entry.entry_id IN ({marks}) GROUP BY event.entry_id, event.log_id""",  # noqa: S608 marks only
+            *entries,
+        )
+        places: dict[EntryId, dict[LogId, int]] = {}
+        for entry, log, seq in rows:
+            places.setdefault(EntryId(entry), {})[LogId(log)] = seq
+        return places
+
+    def standing_of(self, space: SpaceId, log: LogId, seq: int) -> Standing | None:
+        """See the contract."""
+        rows = self._rows("SELECT standing FROM event WHERE space_id = ? AND log_id = ? AND seq = ?", space, log, seq)
+        return Standing(rows[0][0]) if rows else None
 
     def standing_counts(self, space: SpaceId) -> dict[Standing, int]:
         """See the contract."""
@@ -293,8 +309,7 @@ class SqliteStorage:
     def find_entries(self, code: str) -> list[EntryId]:
         """See the contract."""
         rows = self._rows(
-            "SELECT entry_id FROM entry WHERE code >= ? AND code < ? AND (shown = 1 OR reply_to IS NOT NULL)"
-            " ORDER BY code LIMIT ?",
+            "SELECT entry_id FROM entry WHERE code >= ? AND code < ? AND kind <> 'person' ORDER BY code LIMIT ?",
             code,
             code + "~",
             _FOUND_MAX,

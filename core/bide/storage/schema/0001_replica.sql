@@ -84,7 +84,7 @@ CREATE TABLE event (
     UNIQUE (space_id, log_id, seq)
 ) STRICT;
 CREATE INDEX event_entry ON event (space_id, entry_id, log_id, seq);
-CREATE INDEX event_repair ON event (space_id, type) WHERE type >= 'repair.' AND type < 'repair/';
+CREATE INDEX event_type ON event (space_id, type);
 CREATE INDEX event_standing ON event (space_id, standing) WHERE standing <> 'applied';
 
 CREATE TABLE entry (

@@ -1,0 +1,21 @@
+"""What full-text search compares: text folded so that case, accents and forms of letters don't matter, in every script."""
+
+from __future__ import annotations
+
+import unicodedata
+
+WORDS_MAX = 12
+WORD_CHARS_MAX = 100
+
+
+def fold(text: str) -> str:
+    """`text` for comparing: compatibility forms resolved, marks that combine removed, lower case."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+
+
+def words(query: str) -> tuple[str, ...]:
+    """The folded words of a query, at most `WORDS_MAX`; an entry fits if it contains all of them."""
+    return tuple(word[:WORD_CHARS_MAX] for word in fold(query).split()[:WORDS_MAX])

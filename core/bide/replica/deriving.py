@@ -1,0 +1,171 @@
+"""From stored envelopes to the read model: open, judge, project. Everything here can be done again at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bide.crypto import sealing
+from bide.entries.kinds import REPAIR
+from bide.entries.records import EventRecord, Standing
+from bide.errors import BideError, ChangeRejected, EnvelopeRejected
+from bide.ids import EntryId, LogId, SpaceId
+from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass, parse_envelope
+from bide.log.event import Event, read_event
+from bide.log.membership import Membership
+from bide.projections.entry import project_entry
+from bide.projections.order import Judged, judge
+from bide.projections.repair import affected_groups, project_group
+from bide.storage.base import MemberRecord, Quarantined, Storage
+
+_REBUILD_BATCH_BYTES = 1024 * 1024
+_REBUILD_BATCH_COUNT = 500
+
+
+def open_event(envelope: Envelope, *, space: SpaceId, epochs: dict[bytes, bytes]) -> Event:
+    """Decrypt a data envelope and read its event.
+
+    Raises:
+        EnvelopeRejected: no key for it, altered, or no event in it.
+    """
+    secret = epochs.get(envelope.epoch_id)
+    if secret is None:
+        raise EnvelopeRejected("The key for this entry has not arrived.")
+    plaintext = sealing.unseal(
+        envelope.body,
+        secret=secret,
+        log=envelope.log_id,
+        nonce=envelope.nonce,
+        associated=envelope.data[:AUTHENTICATED_BYTES] + space,
+    )
+    return read_event(plaintext)
+
+
+def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, slots: dict[LogId, int]) -> set[EntryId]:
+    """Take verified envelopes into the read model. Inside a transaction.
+
+    What can't be opened or read goes into quarantine with a reason, and stays in the log.
+
+    Args:
+        storage: where to.
+        space: of which space.
+        envelopes: already appended to their logs.
+        slots: whose each log is.
+
+    Returns:
+        The entries that something happened to.
+    """
+    epochs = storage.epochs(space)
+    touched: set[EntryId] = set()
+    citations: dict[tuple[LogId, int], int] = {}
+    for envelope in envelopes:
+        if envelope.klass is not EnvelopeClass.DATA:
+            continue
+        try:
+            event = open_event(envelope, space=space, epochs=epochs)
+        except EnvelopeRejected as error:
+            storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, error.message))
+            continue
+        slot = slots[envelope.log_id]
+        for head in event.frontier:
+            key = (head.log_id, slot)
+            citations[key] = max(head.seq, citations.get(key, 0))
+        storage.put_event(_record(space, envelope, event, slot))
+        touched.add(event.entry_id)
+    for (log, slot), seq in citations.items():
+        storage.put_citation(space, log, slot, seq)
+    project(storage, space, touched)
+    return touched
+
+
+def _record(space: SpaceId, envelope: Envelope, event: Event, slot: int) -> EventRecord:
+    return EventRecord(
+        space_id=space,
+        entry_id=event.entry_id,
+        log_id=envelope.log_id,
+        seq=envelope.seq,
+        slot=slot,
+        type=event.type,
+        version=event.version,
+        least_version=event.least_version,
+        time_ms=event.time_ms,
+        zone=event.zone,
+        day=event.day,
+        change_hash=b"",
+        change=event.change,
+        frontier=event.frontier,
+        standing=Standing.WAITING,
+    )
+
+
+def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> None:
+    """Bring the records of these entries up to date. Inside a transaction."""
+    repairs: dict[EntryId, Judged] = {}
+    for entry in sorted(entries):
+        judged = _judge_stored(storage, space, entry)
+        if judged.kind is REPAIR:
+            repairs[entry] = judged
+            continue
+        try:
+            record = project_entry(judged)
+        except ChangeRejected as error:
+            _quarantine(storage, judged, error)
+            continue
+        if record is not None:
+            storage.put_entry(record)
+    if not repairs:
+        return
+    counting = [e for e in storage.events_of_type(space, REPAIR.created_by.name) if e.standing is Standing.APPLIED]
+    for group in affected_groups(repairs, counting):
+        members = [repairs.get(entry) or _judge_stored(storage, space, entry) for entry in group]
+        try:
+            for record in project_group(members):
+                storage.put_entry(record)
+        except ChangeRejected as error:
+            for member in members:
+                _quarantine(storage, member, error)
+
+
+def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId) -> Judged:
+    events = storage.events(space, entry)
+    judged = judge(events)
+    for event in events:
+        standing = judged.standings[event.log_id, event.seq]
+        if standing is not event.standing:
+            storage.put_event(event._replace(standing=standing))
+    return judged
+
+
+def _quarantine(storage: Storage, judged: Judged, error: BideError) -> None:
+    for event, _ in judged.applied:
+        storage.put_quarantine(Quarantined(event.space_id, event.log_id, event.seq, error.message))
+
+
+def rebuild(storage: Storage) -> None:
+    """Drop everything derived and build it again from the log. Inside a transaction."""
+    storage.clear_derived()
+    for space in storage.spaces():
+        rebuild_members(storage, space.space_id)
+        slots = {member.log_id: member.slot for member in storage.members(space.space_id)}
+        for log in slots:
+            for batch in _batches(storage, space.space_id, log):
+                derive(storage, space.space_id, batch, slots=slots)
+
+
+def rebuild_members(storage: Storage, space: SpaceId) -> Membership:
+    """Fold the stored control envelopes and note every device. Inside a transaction."""
+    membership = load_membership(storage, space)
+    for device in membership.devices.values():
+        storage.put_member(MemberRecord(space, device.log_id, device.id, device.slot))
+    return membership
+
+
+def load_membership(storage: Storage, space: SpaceId) -> Membership:
+    """The membership that the stored control envelopes make."""
+    return Membership.replay(space, [parse_envelope(control.data) for control in storage.controls(space)])
+
+
+def _batches(storage: Storage, space: SpaceId, log: LogId) -> Iterable[Sequence[Envelope]]:
+    seq = 0
+    while stored := storage.envelopes_after(space, log, seq, bytes_max=_REBUILD_BATCH_BYTES, count_max=_REBUILD_BATCH_COUNT):
+        seq = stored[-1].seq
+        yield [parse_envelope(envelope.data) for envelope in stored]

@@ -1,0 +1,111 @@
+"""Taking in envelopes from elsewhere: verify everything first, then store and derive in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bide.crypto.keys import DeviceKeys, open_grant
+from bide.errors import EnvelopeRejected, ForkDetected
+from bide.ids import LogId
+from bide.log.chain import Head, Place, empty_head, head_of, place
+from bide.log.control import DeviceAdded, PersonJoined, SpaceCreated
+from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.membership import Membership
+from bide.replica.deriving import derive, load_membership
+from bide.storage.base import MemberRecord, SpaceRecord, Storage, StoredEnvelope
+
+
+class Receiver:
+    """Takes envelopes of one space into a replica. Keeps the membership between batches, nothing else."""
+
+    def __init__(self, storage: Storage, space: SpaceRecord) -> None:
+        self._storage = storage
+        self._space = space
+        self._membership: Membership | None = None
+
+    def receive(self, datas: Sequence[bytes]) -> int:
+        """Verify, store and derive a batch, all or nothing, durable on return.
+
+        Every envelope's place in its chain is checked, every control envelope's signature, and of each log's run of data
+        envelopes the signature of the last: it vouches for the chain beneath it.
+
+        Returns:
+            How many envelopes were new.
+
+        Raises:
+            EnvelopeRejected: altered, forged, or not by a member; also as `SequenceGap` and `ForkDetected`.
+            MembershipRejected: a control envelope breaks the rules.
+        """
+        envelopes = [parse_envelope(data) for data in datas]
+        try:
+            with self._storage.transaction():
+                return self._take(envelopes)
+        except BaseException:
+            self._membership = None  # what the batch admitted was undone
+            raise
+
+    def _take(self, envelopes: Sequence[Envelope]) -> int:
+        space_id = self._space.space_id
+        membership = self._membership = self._membership or load_membership(self._storage, space_id)
+        heads = self._storage.heads(space_id)
+        fresh: list[Envelope] = []
+        unsigned: dict[LogId, Envelope] = {}
+        admitted = False
+        for envelope in envelopes:
+            head = heads.get(envelope.log_id, empty_head(envelope.log_id))
+            if self._is_known(envelope, head, fresh):
+                continue
+            if envelope.log_id not in membership.devices:
+                raise EnvelopeRejected("A log entry is by a device that is not a member.")
+            if envelope.klass is EnvelopeClass.CONTROL:
+                statement = membership.admit(envelope)
+                self._take_grants(envelope, statement)
+                admitted = True
+            else:
+                unsigned[envelope.log_id] = envelope
+            heads[envelope.log_id] = head_of(envelope)
+            fresh.append(envelope)
+        for envelope in unsigned.values():
+            verify_signature(envelope, space=space_id, device=membership.devices[envelope.log_id].id)
+        for envelope in fresh:
+            self._storage.append(space_id, stored(envelope))
+        if admitted:
+            for device in membership.devices.values():
+                self._storage.put_member(MemberRecord(space_id, device.log_id, device.id, device.slot))
+        slots = {device.log_id: device.slot for device in membership.devices.values()}
+        derive(self._storage, space_id, fresh, slots=slots)
+        return len(fresh)
+
+    def _is_known(self, envelope: Envelope, head: Head, fresh: Sequence[Envelope]) -> bool:
+        if place(head, envelope) is Place.NEXT:
+            return False
+        there = self._storage.envelope(self._space.space_id, envelope.log_id, envelope.seq)
+        here = there.hash if there is not None else None
+        if here is None:  # it came earlier in this same batch
+            here = next(e.hash for e in fresh if (e.log_id, e.seq) == (envelope.log_id, envelope.seq))
+        if here != envelope.hash:
+            raise ForkDetected(evidence=envelope.header)
+        return True
+
+    def _take_grants(self, envelope: Envelope, statement: object) -> None:
+        """Open the epoch secrets that a control envelope seals to this device."""
+        if not isinstance(statement, SpaceCreated | PersonJoined | DeviceAdded):
+            return
+        space = self._space
+        keys = DeviceKeys(space.signing_seed, space.sealing_secret)
+        mine = keys.device_id
+        for grant in statement.grants:
+            if grant.recipient != mine:
+                continue
+            secret = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
+            self._storage.put_epoch(space.space_id, grant.epoch_id, secret)
+            if space.pending:
+                space = space._replace(epoch_id=grant.epoch_id, pending=False)
+                self._storage.put_space(space)
+        self._space = space
+
+
+def stored(envelope: Envelope) -> StoredEnvelope:
+    """An envelope as it is stored."""
+    control = envelope.klass is EnvelopeClass.CONTROL
+    return StoredEnvelope(envelope.log_id, envelope.seq, envelope.hash, control, envelope.data)

@@ -1,0 +1,277 @@
+"""`Replica`: the one facade of the library. Commands in, read models out, sync sessions handed out.
+
+Reading imports neither the cryptography nor Automerge; what writes or syncs imports them when it is first called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bide.entries.repair import Step
+from bide.errors import InputError, NotFound, StorageError
+from bide.ids import Clock, Randomness, SpaceId, SystemClock, SystemRandomness
+from bide.replica.reading import Reader
+from bide.storage.base import SpaceRecord, Storage
+
+if TYPE_CHECKING:
+    from bide.replica.syncing import SpaceSync
+    from bide.replica.writing import Writer, Written
+
+DAY_STARTS_MIN_DEFAULT = 4 * 60
+NAME_CHARS_MAX = 60
+
+
+class Replica:
+    """One device's copy of everything it shares and keeps. Belongs to one thread."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        zone: str = "UTC",
+        day_starts_min: int = DAY_STARTS_MIN_DEFAULT,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> None:
+        """Open what `Replica.create` made.
+
+        Args:
+            storage: an open storage.
+            zone: IANA name of the time zone of whoever writes here.
+            day_starts_min: minutes after midnight at which a person's day begins.
+            clock: where time comes from.
+            randomness: where random bytes come from.
+
+        Raises:
+            StorageError: nothing was made there yet.
+        """
+        self.storage = storage
+        self.zone = zone
+        self.day_starts_min = day_starts_min
+        self.clock = clock or SystemClock()
+        self.randomness = randomness or SystemRandomness()
+        self.reader = Reader(storage)
+        self.name = storage.meta("name")
+        if not self.name:
+            raise StorageError("This home was not finished.", hint="Run: bide init")
+
+    @classmethod
+    def create(
+        cls,
+        storage: Storage,
+        *,
+        name: str,
+        zone: str = "UTC",
+        day_starts_min: int = DAY_STARTS_MIN_DEFAULT,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> Replica:
+        """Make a new replica for a person: the space of their own devices, with this one in it.
+
+        Raises:
+            InputError: the name is empty, too long, or can't be shown.
+            StorageError: there is a replica already.
+        """
+        from bide.entries.fields import clean_text
+        from bide.replica.deriving import rebuild_members
+        from bide.replica.founding import found_space
+        from bide.replica.receiving import stored
+
+        cleaned = clean_text(name, what="name", chars_max=NAME_CHARS_MAX, one_line=True)
+        if not cleaned:
+            raise InputError("The name is empty.", hint="What should the other person see?")
+        if storage.spaces():
+            raise StorageError("There is a journal here already.", hint="Nothing was changed.")
+        randomness = randomness or SystemRandomness()
+        founded = found_space("own", relay_url="", randomness=randomness)
+        space = founded.space
+        with storage.transaction():
+            storage.put_meta("name", cleaned)
+            storage.put_space(space)
+            storage.put_epoch(space.space_id, space.epoch_id, founded.epoch_secret)
+            storage.append(space.space_id, stored(founded.genesis))
+            rebuild_members(storage, space.space_id)
+            replica = cls(storage, zone=zone, day_starts_min=day_starts_min, clock=clock, randomness=randomness)
+            replica.writer.name_person(cleaned, space=space)
+        return replica
+
+    @cached_property
+    def writer(self) -> Writer:
+        """What writes events; made when first needed, since it brings the heavy imports."""
+        from bide.replica.writing import Writer
+
+        return Writer(
+            self.storage,
+            self.reader,
+            clock=self.clock,
+            randomness=self.randomness,
+            zone=self.zone,
+            day_starts_min=self.day_starts_min,
+        )
+
+    # Reading
+
+    def timeline(
+        self,
+        *,
+        since: str = "",
+        until: str = "",
+        kinds: Sequence[str] = (),
+        by: str = "",
+        search: str = "",
+        limit: int = 0,
+        with_: str = "",
+    ) -> list[dict[str, Any]]:
+        """Entries, oldest first, as plain dictionaries; see docs/cli-json.md for their shape.
+
+        Args:
+            since: first local day, ``YYYY-MM-DD``; empty for all.
+            until: last local day.
+            kinds: only these kinds.
+            by: only by this person: a name, or ``me``.
+            search: only entries that contain all of these words.
+            limit: the newest so many; 0 for all.
+            with_: only what is shared with this person.
+
+        Raises:
+            InputError: an unknown kind.
+            NotFound: nobody of that name.
+        """
+        return self.reader.timeline(since=since, until=until, kinds=kinds, by=by, search=search, limit=limit, with_name=with_)
+
+    def show(self, id_text: str) -> dict[str, Any]:
+        """One entry, by id, short code or the beginning of one.
+
+        Raises:
+            NotFound: there is none.
+            InputError: several fit.
+        """
+        return self.reader.show_record(self.reader.find(id_text))
+
+    def conversations(self) -> list[dict[str, Any]]:
+        """Repair conversations that are not over, oldest first."""
+        return self.reader.conversations()
+
+    def people(self) -> list[str]:
+        """Names of the people I share a space with."""
+        return self.reader.people()
+
+    def spaces(self) -> list[SpaceRecord]:
+        """All spaces, the own one first."""
+        return self.storage.spaces()
+
+    def status(self) -> dict[str, Any]:
+        """Name, relay, and for every space its people, devices and counts."""
+        return self.reader.status()
+
+    def digest(self) -> list[dict[str, Any]]:
+        """One digest per space, equal on two replicas if and only if they hold the same log and derived the same timeline."""
+        return self.reader.digest()
+
+    # Writing
+
+    def write(self, kind: str, values: Mapping[str, Any], *, private: bool = False, with_: str = "") -> Written:
+        """Write a check-in or an appreciation. Durable on return.
+
+        Args:
+            kind: ``checkin`` or ``appreciation``.
+            values: field name to text or list of lines; see `bide.entries`.
+            private: keep it on my own devices.
+            with_: the person to share it with; needed only when there are several.
+
+        Raises:
+            InputError: a field is unknown, missing, too long or can't be shown.
+            NotPaired: it is to be shared and there is nobody yet.
+        """
+        return self.writer.write(kind, values, space=self._space_for(private=private, with_=with_))
+
+    def invite_to_repair(self, values: Mapping[str, Any], *, calm: bool = True, with_: str = "") -> Written:
+        """Begin a repair conversation on ``topic``, calm enough for it. Raises as `write` does."""
+        return self.writer.invite_to_repair(values, calm=calm, space=self.reader.pair_space(with_))
+
+    def repair_step(self, id_text: str, step: str, values: Mapping[str, Any] | None = None) -> Written:
+        """Take a step in a conversation.
+
+        Args:
+            id_text: the conversation.
+            step: accept, tell, hear, answer, reconnect, agree, settle, later, rest, return or withdraw.
+            values: the fields of that step; see `bide.entries.repair`.
+
+        Raises:
+            NotAllowed: the conversation doesn't allow it now.
+            NotFound, InputError: as for `show` and `write`.
+        """
+        try:
+            known = Step[step.upper()]
+        except KeyError:
+            raise InputError(f"There is no step called {step[:40]!r}.") from None
+        return self.writer.repair_step(self.reader.find(id_text), known, values or {})
+
+    def hear(self, id_text: str, values: Mapping[str, Any]) -> Written:
+        """Reply to what the other wrote by saying it back: ``mirrored``, ``validated``, ``empathised``."""
+        return self.writer.hear(self.reader.find(id_text), values)
+
+    def answer_hearing(self, id_text: str, *, verdict: str = "heard", clarification: str = "") -> Written:
+        """Say of a hearing that it fits (``heard``) or does ``not_quite``, with a clarification."""
+        return self.writer.answer_hearing(self.reader.find(id_text), verdict=verdict, clarification=clarification)
+
+    def edit(self, id_text: str, values: Mapping[str, Any]) -> Written:
+        """Change fields of an own entry. It stays marked as edited, and the earlier text stays readable."""
+        return self.writer.edit(self.reader.find(id_text), values)
+
+    def _space_for(self, *, private: bool, with_: str) -> SpaceRecord:
+        return self.reader.own_space() if private else self.reader.pair_space(with_)
+
+    # Upkeep
+
+    def relay(self) -> str:
+        """The relay's address; empty if none is set."""
+        return self.storage.meta("relay_url")
+
+    def set_relay(self, url: str, *, invite: str = "") -> None:
+        """Sync through this relay from now on; an empty `url` stops syncing. Nothing that is stored changes.
+
+        A space that was joined through another relay stays with that one: the other person's device is there.
+        """
+        before = self.relay()
+        with self.storage.transaction():
+            self.storage.put_meta("relay_url", url)
+            self.storage.put_meta("relay_invite", invite)
+            for space in self.storage.spaces():
+                if space.relay_url in ("", before):
+                    self.storage.put_space(space._replace(relay_url=url))
+
+    def rebuild(self) -> None:
+        """Drop everything derived and build it again from the log."""
+        from bide.replica.deriving import rebuild
+
+        with self.storage.transaction():
+            rebuild(self.storage)
+
+    def doctor(self) -> list[dict[str, str]]:
+        """What is well and what is not, a sentence each."""
+        from bide.replica.doctor import examine
+
+        return examine(self.storage, self.reader)
+
+    # Syncing
+
+    def sync_session(self, space_id: SpaceId, *, host: str, live: bool = False) -> SpaceSync:
+        """A sync session of one space, to be pumped through a connection to its relay.
+
+        Args:
+            space_id: which space.
+            host: host and port as dialled.
+            live: stay connected after catching up.
+
+        Raises:
+            NotFound: there is no such space.
+        """
+        from bide.replica.syncing import SpaceSync
+
+        space = next((space for space in self.storage.spaces() if space.space_id == space_id), None)
+        if space is None:
+            raise NotFound("There is no such space here.")
+        return SpaceSync(self.storage, space, host=host, live=live, randomness=self.randomness)

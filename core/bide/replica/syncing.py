@@ -1,0 +1,246 @@
+"""Syncing one space with a relay: what to send, what to take, and when it is done. Bytes in, bytes out, no network.
+
+The exact answer to "what is missing" is small, since a pair has a handful of logs: the relay tells its heads, this side says
+how far it is, and both send what the other lacks, at once. Everything is idempotent by (log, seq, hash), so a connection may
+break at any byte and the next one goes on from the heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bide.crypto import signing
+from bide.errors import BideError, ForkDetected, NotAllowed, RelayUnreachable, RemoteProtocolError, VerificationFailed
+from bide.ids import LogId, Randomness
+from bide.log.envelope import SIGNED_BYTES, entry_hash
+from bide.log.head import Head
+from bide.protocol.frames import (
+    BATCH_BYTES_MAX,
+    BATCH_ENVELOPES_MAX,
+    CaughtUp,
+    Envelopes,
+    Error,
+    Hello,
+    LogPosition,
+    Register,
+    Stored,
+    Want,
+    Welcome,
+)
+from bide.protocol.session import ClientSession
+from bide.protocol.states import UNKNOWN_SPACE_CODE, State
+from bide.replica.receiving import Receiver
+from bide.storage.base import SpaceRecord, Storage
+
+_BATCHES_IN_FLIGHT_MAX = 8
+"""Sent and not yet acknowledged: enough to keep the relay busy, little enough to keep memory flat."""
+_RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
+    "not_a_member": (VerificationFailed, "The relay doesn't know this device as a member of the space."),
+    "invite_required": (NotAllowed, "This relay asks for an invite."),
+    "invite_spent": (NotAllowed, "That invite has been used up or is not of this relay."),
+    "quota": (NotAllowed, "The relay has no more room for this space."),
+    "disk_low": (RelayUnreachable, "The relay's disk is full; it takes nothing just now."),
+    "too_many_connections": (RelayUnreachable, "The relay is busy."),
+    "shutting_down": (RelayUnreachable, "The relay is being restarted."),
+    "fork": (ForkDetected, "The relay holds another past of this device's log."),
+}
+_INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
+
+
+class SpaceSync:
+    """One connection's worth of syncing one space."""
+
+    def __init__(self, storage: Storage, space: SpaceRecord, *, host: str, live: bool, randomness: Randomness) -> None:
+        """Prepare; the relay speaks first.
+
+        Args:
+            storage: the replica.
+            space: which space.
+            host: host and port as dialled; the proof of identity is bound to it.
+            live: stay after catching up.
+            randomness: for the nonce.
+        """
+        self._storage = storage
+        self._space = space
+        self._host = host
+        self._live = live
+        self._randomness = randomness
+        self._session = ClientSession()
+        self._receiver = Receiver(storage, space)
+        self._relay: dict[LogId, int] = {}
+        """How far each log is at the relay, as it said or as was sent."""
+        self._in_flight: list[tuple[LogId, int]] = []
+        """The last entry of each batch that is not yet acknowledged."""
+        self._caught_up = False
+        self.sent = 0
+        self.to_send = 0
+        self.received = 0
+        self.to_receive = 0
+        self.notices: list[str] = []
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over."""
+        return self._session.closed
+
+    @property
+    def finished(self) -> bool:
+        """Whether both sides have everything, durably, as far as this side knows."""
+        return self._caught_up and not self._in_flight and not self._unsent()
+
+    @property
+    def live(self) -> bool:
+        """Whether to stay after `finished`."""
+        return self._live
+
+    def data_to_send(self) -> list[bytes]:
+        """The messages to send now."""
+        return self._session.data_to_send()
+
+    def receive_data(self, message: bytes) -> None:
+        """Take one message from the relay.
+
+        Raises:
+            RemoteProtocolError: the relay broke the protocol.
+            VerificationFailed: what it sent is not genuine; also as `ForkDetected`, `EnvelopeRejected`.
+            NotAllowed: it wants an invite, or has no room.
+            RelayUnreachable: it takes nothing just now.
+        """
+        match self._session.receive_data(message):
+            case Hello() as hello:
+                self._greet(hello)
+            case Welcome() as welcome:
+                self._compare(welcome)
+            case Envelopes(envelopes):
+                self._take(envelopes)
+            case Stored(heads):
+                self._acknowledge([Head(LogId(log), seq, digest) for log, seq, digest in heads])
+            case CaughtUp():
+                self._caught_up = True
+            case Error() as error:
+                self._refused(error)
+            case _:
+                raise RemoteProtocolError
+
+    def wake(self) -> None:
+        """Something may have been written here: send it."""
+        if self._session.state is State.SYNCING:
+            self._send_more()
+
+    # The steps of a connection
+
+    def _greet(self, hello: Hello) -> None:
+        key = f"relay_store.{self._space.space_id.hex()}"
+        known, now = self._storage.meta(key), (hello.relay_key + hello.store_id).hex()
+        if known != now:
+            if known:
+                self.notices.append("The relay's storage is new; it gets everything again.")
+            with self._storage.transaction():
+                self._storage.put_meta(key, now)
+        self._session.authenticate(
+            space=self._space.space_id,
+            device=signing.public_key(self._space.signing_seed),
+            signing_seed=self._space.signing_seed,
+            host=self._host,
+            nonce=self._randomness.token(32),
+        )
+
+    def _compare(self, welcome: Welcome) -> None:
+        """Hold what the relay has against what is here, before anything is sent."""
+        heads = self._storage.heads(self._space.space_id)
+        known = self._storage.relay_heads(self._space.space_id)
+        theirs = {LogId(head.log_id): Head(LogId(head.log_id), head.seq, head.hash) for head in welcome.heads}
+        for log, head in theirs.items():
+            mine = heads.get(log)
+            if mine is not None and head.seq <= mine.seq:
+                here = self._storage.envelope(self._space.space_id, log, head.seq)
+                if here is not None and here.hash != head.hash:
+                    raise ForkDetected(
+                        "The relay holds another past of a log than this device.",
+                        hint="Perhaps this home was copied or restored. Nothing was sent. See: bide doctor",
+                    )
+            self._relay[log] = head.seq
+            self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
+        if any(self._relay.get(log, 0) < head.seq for log, head in known.items()):
+            self.notices.append("The relay has lost something that it had; it gets it again.")
+        with self._storage.transaction():
+            for log in known:
+                if log not in theirs:
+                    self._storage.put_relay_head(self._space.space_id, Head(log, 0, bytes(32)))
+            for head in theirs.values():
+                self._storage.put_relay_head(self._space.space_id, head)
+        self.to_send = self._unsent()
+        self._session.send(Want([LogPosition(log, head.seq) for log, head in sorted(heads.items())]))
+        self._send_more()
+
+    def _take(self, envelopes: list[bytes]) -> None:
+        self.received += self._receiver.receive(envelopes)
+        heads = self._storage.heads(self._space.space_id)
+        with self._storage.transaction():
+            for log in {LogId(data[8:24]) for data in envelopes}:
+                last = next(data for data in reversed(envelopes) if data[8:24] == log)
+                seq = int.from_bytes(last[24:32], "big")
+                if seq > self._relay.get(log, 0):
+                    self._relay[log] = seq
+                    self._storage.put_relay_head(self._space.space_id, Head(log, seq, entry_hash(last[:SIGNED_BYTES])))
+        if self._space.pending and self._space.log_id in {m.log_id for m in self._storage.members(self._space.space_id)}:
+            self._space = next(s for s in self._storage.spaces() if s.space_id == self._space.space_id)
+        self.to_receive = max(self.to_receive, self.received)
+        if any(head.seq > self._relay.get(log, 0) for log, head in heads.items()):
+            self._send_more()
+
+    def _acknowledge(self, heads: list[Head]) -> None:
+        with self._storage.transaction():
+            for head in heads:
+                here = self._storage.envelope(self._space.space_id, head.log_id, head.seq)
+                if here is None or here.hash != head.hash:
+                    raise RemoteProtocolError("The relay acknowledged something that was never sent.")
+                self._storage.put_relay_head(self._space.space_id, head)
+                self._in_flight = [(log, seq) for log, seq in self._in_flight if log != head.log_id or seq > head.seq]
+        self._send_more()
+
+    def _send_more(self) -> None:
+        """Send batches, each log in order, until nothing is left or enough is on its way."""
+        space = self._space.space_id
+        for log in self._logs_in_order():
+            while len(self._in_flight) < _BATCHES_IN_FLIGHT_MAX:
+                batch = self._storage.envelopes_after(
+                    space, log, self._relay.get(log, 0), bytes_max=BATCH_BYTES_MAX, count_max=BATCH_ENVELOPES_MAX
+                )
+                if not batch:
+                    break
+                self._session.send(Envelopes([envelope.data for envelope in batch]))
+                self._relay[log] = batch[-1].seq
+                self._in_flight.append((log, batch[-1].seq))
+                self.sent += len(batch)
+        self.to_send = max(self.to_send, self.sent + self._unsent())
+
+    def _logs_in_order(self) -> list[LogId]:
+        """Those who admit before those whom they admit, so that the relay can follow."""
+        return [member.log_id for member in self._storage.members(self._space.space_id)]
+
+    def _unsent(self) -> int:
+        heads = self._storage.heads(self._space.space_id)
+        return sum(max(0, head.seq - self._relay.get(log, 0)) for log, head in heads.items())
+
+    def _refused(self, error: Error) -> None:
+        if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
+            if self._space.pending:
+                self.notices.append("The other device has not finished pairing on its side yet.")
+                self._session.fail("pending", "not admitted yet")
+                return
+            founder = self._logs_in_order()[0]
+            genesis = self._storage.envelope(self._space.space_id, founder, 1)
+            assert genesis is not None  # every space begins with it
+            self._session.send(Register(self._storage.meta("relay_invite"), genesis.data))
+            return
+        kind, words = _RELAY_ERRORS.get(error.code, (RemoteProtocolError, "The relay refused: " + plain_words(error.words)))
+        if self._space.pending and error.code == "not_a_member":
+            self.notices.append("The other device has not finished pairing on its side yet.")
+            return
+        raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
+
+
+def plain_words(words: str) -> str:
+    """A relay's words, fit for a terminal."""
+    return "".join(character if character.isprintable() else " " for character in words)[:200]
