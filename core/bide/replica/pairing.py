@@ -337,6 +337,9 @@ class PairingSession:
         paired = self._space is not None and not self._space.pending
         if reason == "done" or paired or (self._joining and self._is_admitted()):
             return
+        if reason == "failed" and self._offer is None:
+            # The other side noticed first that the keys differ.
+            raise CodeMismatch
         raise NotAllowed(_OVER.get(reason, "The pairing was broken off; nothing was shared."), hint=_AGAIN)
 
     def _is_admitted(self) -> bool:

@@ -84,6 +84,8 @@ class Storage(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Begin to write. Leaving normally commits durably; leaving by an exception undoes everything.
 
+        Inside another one it is a part of that one: nothing is committed before the outermost ends.
+
         Raises:
             StorageBusy: another process kept writing for too long.
         """

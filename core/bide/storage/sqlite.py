@@ -37,6 +37,9 @@ class SqliteStorage:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See the contract. BEGIN IMMEDIATE: the write lock is taken before anything is read."""
+        if self._db.in_transaction:
+            yield
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except apsw.BusyError as error:

@@ -1,0 +1,62 @@
+# `make` alone lists what there is. Everything installs what it needs into .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench soak docs lock package clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv with the locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	  || { echo "Bide needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "This Python can't make environments; on Debian: apt install python3-venv"; exit 1; }
+	@echo "Installing the locked dependencies (once) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## the main job for real: a relay, two people, two devices, one timeline
+	@$(BIN)/bide demo
+
+test: setup  ## all tests; line and branch coverage of protocol, log and crypto at least 95 %
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal --cov=bide.protocol --cov=bide.log --cov=bide.crypto --cov-branch \
+	  --cov-report=term:skip-covered --cov-fail-under=95 tests
+
+check: setup  ## style, types, layers, freshness of the documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy core sync_server client_cli tests benchmarks
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python -m docs.generate --check
+
+docs: setup  ## bring the generated parts of the documents up to date
+	$(BIN)/python -m docs.generate
+
+format: setup  ## format and sort imports
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+bench: setup  ## the figures, each beside its yardstick
+	$(BIN)/python -m benchmarks
+
+soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1)
+	$(BIN)/pytest -q tests/system/test_kills.py tests/core/replica --soak
+
+lock: setup  ## resolve the dependencies anew into requirements.lock
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+package: setup  ## build the wheel and the sdist into dist/
+	$(BIN)/python -m build --no-isolation
+
+clean:  ## remove everything that was built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
