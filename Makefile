@@ -48,7 +48,8 @@ bench: setup  ## the figures, each beside its yardstick
 	$(BIN)/python -m benchmarks
 
 soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1)
-	$(BIN)/pytest -q tests/system/test_kills.py tests/core/replica --soak
+	KILLS=$${KILLS:-2000} $(BIN)/pytest -q -n $(WORKERS) -rA tests/system/test_kills.py
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
 
 lock: setup  ## resolve the dependencies anew into requirements.lock
 	$(BIN)/pip install --quiet uv

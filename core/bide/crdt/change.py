@@ -41,6 +41,10 @@ _BOOLEAN_TYPE = 4
 _RAW_TYPE = 7
 _ACTIONS_ALLOWED = frozenset({1, 3, 4})
 """Set, delete, make text."""
+_VALUE_META = 0x56
+_VALUE_TYPE_BITS = 0x0F
+_VALUES_ALLOWED = frozenset({0, 1, 2, 3, 4, 6})
+"""Null, false, true, unsigned, signed, text. Bide writes no others, and reading a counter makes Automerge panic."""
 
 
 class Change(NamedTuple):
@@ -153,6 +157,9 @@ def _read_body(digest: bytes, body: _Reader) -> Change:
         raise ChangeRejected
     actions = set(_run_length_values(columns.get(_ACTION, b""), OPS_MAX))
     if not actions <= _ACTIONS_ALLOWED:
+        raise ChangeRejected("A change does something that this version doesn't know.")
+    values = {(meta or 0) & _VALUE_TYPE_BITS for meta in _run_length_values(columns.get(_VALUE_META, b""), OPS_MAX)}
+    if not values <= _VALUES_ALLOWED:
         raise ChangeRejected("A change does something that this version doesn't know.")
     return Change(
         hash=digest,

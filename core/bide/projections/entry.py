@@ -7,8 +7,9 @@ from typing import Any
 
 from bide.crdt.document import EntryDocument
 from bide.entries.kinds import HEARING, PERSON, REPAIR
-from bide.entries.records import DocumentFields, EntryRecord
+from bide.entries.records import DocumentFields, EntryRecord, Standing
 from bide.entries.upcasting import upcast
+from bide.errors import ChangeRejected
 from bide.ids import ENTRY_ID_BYTES, EntryId
 from bide.projections.order import Applied, Judged
 from bide.projections.search import fold
@@ -17,6 +18,28 @@ from bide.projections.search import fold
 def load_document(judged: Judged) -> EntryDocument:
     """The document that an entry's counting events make."""
     return EntryDocument([item.event.change for item in judged.applied])
+
+
+def without_unloadable(judged: Judged) -> Judged:
+    """As `judged`, without the changes that Automerge refuses, and what builds on them.
+
+    A change can be well formed and still make no sense to Automerge. One that does must not take the entry with it. The
+    order is that of `judge`, so every device leaves out the same ones.
+    """
+    standings = dict(judged.standings)
+    kept: list[Applied] = []
+    for item in judged.applied:
+        place = (item.event.log_id, item.event.seq)
+        if not set(item.change.deps) <= {other.change.hash for other in kept}:
+            standings[place] = Standing.WAITING
+            continue
+        try:
+            EntryDocument([other.event.change for other in (*kept, item)]).fields()
+        except ChangeRejected:
+            standings[place] = Standing.IGNORED
+        else:
+            kept.append(item)
+    return Judged(judged.kind if kept else None, kept, standings)
 
 
 def history(applied: list[Applied], document: EntryDocument) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from bide.crdt.change import Change, read_change
-from bide.entries.kinds import EVENT_TYPES, PERSON, By, EventType, Kind, may_write
+from bide.entries.kinds import EVENT_TYPES, PERSON, By, Kind, may_write
 from bide.entries.records import EventRecord, Standing
 from bide.errors import ChangeRejected
 from bide.ids import entry_slot, person_entry_id
@@ -55,30 +55,33 @@ def judge(events: Sequence[EventRecord]) -> Judged:
         except ChangeRejected:
             standings[place] = Standing.IGNORED
             continue
-        # The same change can stand in two logs, after a restored home has moved on: one of them counts, both are fine.
+        # The same change can stand in two logs: after a restored home has moved on, or because somebody copied it. Whoever
+        # copies what is not theirs to write must not silence the one who wrote it, so each is judged by itself.
         candidates.setdefault(change.hash, []).append(Applied(event, change))
+    for twins in candidates.values():
+        twins.sort(key=lambda item: (item.event.log_id, item.event.seq))
     applied: list[Applied] = []
     kind = root_slot = None
     for found in in_causal_order([items[0] for items in candidates.values()], lambda item: item.change.deps):
-        standing = Standing.WAITING
-        if set(found.change.deps) <= {item.change.hash for item in applied}:
-            _, event_type = EVENT_TYPES[found.event.type]
-            event_kind = EVENT_TYPES[found.event.type][0]
-            fits = _may_happen(found, event_type, event_kind, kind, root_slot, first=not applied)
-            standing = Standing.APPLIED if fits else Standing.IGNORED
-        if standing is Standing.APPLIED:
-            applied.append(found)
+        twins = candidates[found.change.hash]
+        fitting: list[Applied] = []
+        whole = set(found.change.deps) <= {item.change.hash for item in applied}
+        if whole:
+            first = not applied
+            fitting = [twin for twin in twins if _may_happen(twin, kind, root_slot, first=first)]
+        for twin in twins:
+            standing = Standing.APPLIED if twin in fitting else Standing.IGNORED
+            standings[twin.event.log_id, twin.event.seq] = standing if whole else Standing.WAITING
+        if fitting:
+            applied.append(fitting[0])
             if kind is None:
-                kind, root_slot = EVENT_TYPES[found.event.type][0], found.event.slot
-        for twin in candidates[found.change.hash]:
-            standings[twin.event.log_id, twin.event.seq] = standing
+                kind, root_slot = EVENT_TYPES[fitting[0].event.type][0], fitting[0].event.slot
     return Judged(kind, applied, standings)
 
 
-def _may_happen(
-    found: Applied, event_type: EventType, event_kind: Kind, kind: Kind | None, root_slot: int | None, *, first: bool
-) -> bool:
+def _may_happen(found: Applied, kind: Kind | None, root_slot: int | None, *, first: bool) -> bool:
     event, change = found
+    event_kind, event_type = EVENT_TYPES[event.type]
     if not may_write(event_type, change.keys, slot=event.slot):
         return False
     if (change.edits_text or change.makes_text) and not event_type.edits_text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from bide.crypto import sealing
@@ -12,7 +13,7 @@ from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass, parse_envelope
 from bide.log.event import Event, read_event
 from bide.log.membership import Membership
-from bide.projections.entry import project_entry
+from bide.projections.entry import project_entry, without_unloadable
 from bide.projections.order import Judged, judge
 from bide.projections.repair import affected_groups, project_group
 from bide.storage.base import MemberRecord, Quarantined, Storage
@@ -100,39 +101,85 @@ def _record(space: SpaceId, envelope: Envelope, event: Event, slot: int) -> Even
 def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> None:
     """Bring the records of these entries up to date. Inside a transaction."""
     repairs: dict[EntryId, Judged] = {}
+    formerly: set[EntryId] = set()
     for entry in sorted(entries):
+        judged = _judge_stored(storage, space, entry)
+        if judged.kind is REPAIR or Standing.IGNORED in judged.standings.values():
+            formerly.update(_folded_with(storage, entry))
+        if judged.kind is REPAIR:
+            repairs[entry] = judged
+        else:
+            _project_one(storage, entry, judged)
+    # Which conversations fold may have changed with what this one turned out to be.
+    for entry in sorted(formerly - repairs.keys()):
         judged = _judge_stored(storage, space, entry)
         if judged.kind is REPAIR:
             repairs[entry] = judged
-            continue
+    if repairs:
+        _project_repairs(storage, space, repairs)
+
+
+def _project_one(storage: Storage, entry: EntryId, judged: Judged) -> None:
+    try:
         try:
             record = project_entry(judged)
-        except ChangeRejected as error:
-            _quarantine(storage, judged, error)
-            continue
-        if record is not None:
-            storage.put_entry(record)
-    if not repairs:
+        except ChangeRejected:
+            record = project_entry(_leave_out_unloadable(storage, judged))
+    except ChangeRejected as error:
+        _quarantine(storage, judged, error)
         return
+    if record is not None:
+        storage.put_entry(record)
+    else:
+        storage.remove_entry(entry)
+
+
+def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Judged]) -> None:
     counting = [e for e in storage.events_of_type(space, REPAIR.created_by.name) if e.standing is Standing.APPLIED]
     for group in affected_groups(repairs, counting):
         members = [repairs.get(entry) or _judge_stored(storage, space, entry) for entry in group]
         try:
-            for record in project_group(members):
-                storage.put_entry(record)
+            try:
+                records = project_group(members)
+            except ChangeRejected:
+                members = [_leave_out_unloadable(storage, member) for member in members]
+                records = project_group([member for member in members if member.applied])
         except ChangeRejected as error:
             for member in members:
                 _quarantine(storage, member, error)
+            continue
+        for record in records:
+            storage.put_entry(record)
+
+
+def _folded_with(storage: Storage, entry: EntryId) -> list[EntryId]:
+    """The conversations that this one was folded with when it was last projected."""
+    record = storage.entry(entry)
+    if record is None or record.kind != REPAIR.name:
+        return []
+    body = json.loads(record.body)
+    return [EntryId(bytes.fromhex(other)) for other in (*body.get("folded", ()), *filter(None, [body.get("into")]))]
 
 
 def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId) -> Judged:
     events = storage.events(space, entry)
     judged = judge(events)
+    _note_standings(storage, events, judged)
+    return judged
+
+
+def _leave_out_unloadable(storage: Storage, judged: Judged) -> Judged:
+    """Go on with what Automerge takes, and note what it doesn't."""
+    sound = without_unloadable(judged)
+    _note_standings(storage, [item.event for item in judged.applied], sound)
+    return sound
+
+
+def _note_standings(storage: Storage, events: Iterable[EventRecord], judged: Judged) -> None:
     for event in events:
         standing = judged.standings[event.log_id, event.seq]
         if standing is not event.standing:
             storage.put_event(event._replace(standing=standing))
-    return judged
 
 
 def _quarantine(storage: Storage, judged: Judged, error: BideError) -> None:

@@ -282,6 +282,8 @@ class PairingSession:
     def _admit(self, payload: bytes) -> list[PairingEvent]:
         """The initiator: found the space and admit the joiner, then tell it. Saved first, then sent."""
         if payload == b"done":
+            if self._space is None:
+                raise RemoteProtocolError("The other side skipped a part of the pairing.")
             return self._finish()
         offer, founded = self._offer, self._founded
         try:
@@ -335,7 +337,7 @@ class PairingSession:
 
     def _over(self, reason: str) -> None:
         paired = self._space is not None and not self._space.pending
-        if reason == "done" or paired or (self._joining and self._is_admitted()):
+        if paired or (self._joining and self._is_admitted()):
             return
         if reason == "failed" and self._offer is None:
             # The other side noticed first that the keys differ.

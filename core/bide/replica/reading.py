@@ -17,6 +17,7 @@ from bide.storage.base import EntryQuery, SpaceRecord, Storage
 
 HERE, ON_RELAY, ON_THEIRS = "here", "on the relay", "on a device of theirs"
 _REPLIES_BATCH = 500
+_NAME_CHARS_MAX = 60
 _CLOSED_STATES = ("settled", "withdrawn", "folded")
 
 
@@ -46,7 +47,7 @@ class Reader:
             for record in self._storage.hidden_entries(space.space_id, PERSON.name):
                 name = json.loads(record.body)["fields"].get("name", "")
                 if name and record.slot != space.slot:
-                    names[space.space_id, record.slot] = str(name)
+                    names[space.space_id, record.slot] = str(name)[:_NAME_CHARS_MAX]
         own_slots = {space.space_id: space.slot for space in spaces}
         return View(names, own_slots, frozenset(space.space_id for space in spaces if space.kind == "own"))
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60
+DERIVATION = "1"
+"""Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 
 class Replica:
@@ -56,6 +58,8 @@ class Replica:
         self.name = storage.meta("name")
         if not self.name:
             raise StorageError("This home was not finished.", hint="Run: bide init")
+        if storage.meta("derivation") != DERIVATION:
+            self.rebuild()
 
     @classmethod
     def create(
@@ -89,6 +93,7 @@ class Replica:
         space = founded.space
         with storage.transaction():
             storage.put_meta("name", cleaned)
+            storage.put_meta("derivation", DERIVATION)
             storage.put_space(space)
             storage.put_epoch(space.space_id, space.epoch_id, founded.epoch_secret)
             storage.append(space.space_id, stored(founded.genesis))
@@ -249,6 +254,7 @@ class Replica:
 
         with self.storage.transaction():
             rebuild(self.storage)
+            self.storage.put_meta("derivation", DERIVATION)
 
     def doctor(self) -> list[dict[str, str]]:
         """What is well and what is not, a sentence each."""

@@ -147,6 +147,9 @@ class SpaceSync:
 
     def _compare(self, welcome: Welcome) -> None:
         """Hold what the relay has against what is here, before anything is sent."""
+        if welcome.provisional and self._space.pending:
+            self._not_admitted_yet()
+            return
         heads = self._storage.heads(self._space.space_id)
         known = self._storage.relay_heads(self._space.space_id)
         theirs = {LogId(head.log_id): Head(LogId(head.log_id), head.seq, head.hash) for head in welcome.heads}
@@ -167,8 +170,9 @@ class SpaceSync:
             for log in known:
                 if log not in theirs:
                     self._storage.put_relay_head(self._space.space_id, Head(log, 0, bytes(32)))
-            for head in theirs.values():
-                self._storage.put_relay_head(self._space.space_id, head)
+            for log, head in theirs.items():
+                if known.get(log) != head:
+                    self._storage.put_relay_head(self._space.space_id, head)
         self.to_send = self._unsent()
         self._session.send(Want([LogPosition(log, head.seq) for log, head in sorted(heads.items())]))
         self._send_more()
@@ -219,6 +223,10 @@ class SpaceSync:
         """Those who admit before those whom they admit, so that the relay can follow."""
         return [member.log_id for member in self._storage.members(self._space.space_id)]
 
+    def _not_admitted_yet(self) -> None:
+        self.notices.append("The other device has not finished pairing on its side yet.")
+        self._session.fail("not_admitted", "This device has not been admitted yet.")
+
     def _unsent(self) -> int:
         heads = self._storage.heads(self._space.space_id)
         return sum(max(0, head.seq - self._relay.get(log, 0)) for log, head in heads.items())
@@ -226,8 +234,7 @@ class SpaceSync:
     def _refused(self, error: Error) -> None:
         if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
             if self._space.pending:
-                self.notices.append("The other device has not finished pairing on its side yet.")
-                self._session.fail("pending", "not admitted yet")
+                self._not_admitted_yet()
                 return
             founder = self._logs_in_order()[0]
             genesis = self._storage.envelope(self._space.space_id, founder, 1)
@@ -235,9 +242,6 @@ class SpaceSync:
             self._session.send(Register(self._storage.meta("relay_invite"), genesis.data))
             return
         kind, words = _RELAY_ERRORS.get(error.code, (RemoteProtocolError, "The relay refused: " + plain_words(error.words)))
-        if self._space.pending and error.code == "not_a_member":
-            self.notices.append("The other device has not finished pairing on its side yet.")
-            return
         raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
 
 

@@ -190,7 +190,8 @@ class Writer:
     def _changes(self, space: SpaceRecord, entry: EntryId) -> list[bytes]:
         """The counting changes of an entry, each once."""
         judged = judge(self._storage.events(space.space_id, entry))
-        return [item.event.change for item in judged.applied]
+        # What the projection left out, since Automerge refuses it, stays out here too.
+        return [item.event.change for item in judged.applied if item.event.standing is Standing.APPLIED]
 
     def _append_event(self, event_type: EventType, entry: EntryId, change: bytes, *, space: SpaceRecord) -> None:
         """Seal, sign, chain, store and derive one event. The log's head is read inside the same transaction."""

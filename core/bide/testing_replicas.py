@@ -1,0 +1,349 @@
+"""Tools for tests that need whole replicas: pairing through a mailbox in memory, syncing through a relay in memory, or by hand.
+
+Nothing here is used by the programs. Apart from `bide.testing`, since it needs everything that a replica needs::
+
+    sam, robin = new_replica("Sam"), new_replica("Robin")
+    pair_up(sam, robin)
+    sam.write("appreciation", {"noticed": "You drove my mother."})
+    exchange(sam, robin)                                  # by hand
+    relay = MemoryRelay()
+    sync(sam, relay), sync(robin, relay)                  # or through a relay
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from bide.crypto import signing
+from bide.errors import BideError, EnvelopeRejected, ForkDetected, LocalProtocolError
+from bide.ids import LogId, SpaceId
+from bide.log.chain import Place, empty_head, head_of, place
+from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.head import Head
+from bide.log.membership import Membership
+from bide.protocol.frames import (
+    BATCH_BYTES_MAX,
+    BATCH_ENVELOPES_MAX,
+    VERSION,
+    Auth,
+    CaughtUp,
+    Envelopes,
+    Error,
+    Hello,
+    LogHead,
+    MailboxClaim,
+    MailboxClosed,
+    MailboxMessage,
+    MailboxOpen,
+    MailboxOpened,
+    MailboxReady,
+    Register,
+    Stored,
+    Want,
+)
+from bide.protocol.session import RelaySession
+from bide.protocol.states import UNKNOWN_SPACE_CODE, State
+from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
+from bide.replica.receiving import Receiver
+from bide.replica.replica import Replica
+from bide.replica.syncing import SpaceSync
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+from bide.storage.memory import MemoryStorage
+from bide.testing import FakeClock, SeededRandomness
+
+RELAY_HOST = "127.0.0.1:8765"
+RELAY_URL = f"ws://{RELAY_HOST}"
+_NAMEPLATE = 7
+_EVERYTHING = 1 << 30
+
+
+def new_replica(name: str, storage: Storage | None = None, *, clock: FakeClock | None = None, zone: str = "UTC") -> Replica:
+    """A new replica in memory, with a clock of its own that goes on by a second, and seeded by its person's name."""
+    clock = clock or FakeClock(tick_ms=1000)
+    return Replica.create(storage or MemoryStorage(), name=name, zone=zone, clock=clock, randomness=SeededRandomness(name))
+
+
+def pair_space(replica: Replica) -> SpaceRecord:
+    """The first pair space of a replica, pending or not."""
+    return next(space for space in replica.spaces() if space.kind == "pair")
+
+
+class PairingRun:
+    """Two pairing sessions and the mailbox between them, one message at a time."""
+
+    def __init__(self, initiator: Replica, joiner: Replica, *, code: str = "") -> None:
+        """Connect the initiator.
+
+        Args:
+            initiator: runs ``bide pair``.
+            joiner: runs ``bide join``, once there is a code.
+            code: what the joiner types instead of the code that the initiator was told.
+        """
+        self._seed = signing.SEED_BYTES * b"r"
+        self._joiner = joiner
+        self._typed = code
+        self.clients: list[PairingSession] = [PairingSession.initiate(initiator, RELAY_URL)]
+        self._relays: list[RelaySession] = [self._relay_end()]
+        self.events: tuple[list[PairingEvent], list[PairingEvent]] = ([], [])
+        """What each side was told: the initiator, the joiner."""
+        self.errors: list[BideError | None] = [None, None]
+        self._inbox: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self._outbox: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self._confirmed = [False, False]
+
+    @property
+    def code(self) -> str:
+        """The code that the initiator was told."""
+        return next(event.code for event in self.events[0] if isinstance(event, CodeReady))
+
+    @property
+    def paired(self) -> tuple[bool, bool]:
+        """Which side was told that it is paired."""
+        one, two = (any(isinstance(event, Paired) for event in events) for events in self.events)
+        return one, two
+
+    def words(self, side: int) -> tuple[str, ...]:
+        """The safety words that a side was shown."""
+        return next((event.words for event in self.events[side] if isinstance(event, WordsReady)), ())
+
+    def step(self) -> bool:
+        """Deliver one message, or let one person confirm. False: nothing is left to do."""
+        self._collect()
+        for side, client in enumerate(self.clients):
+            if self._outbox[side]:
+                self._route(side, self._outbox[side].popleft())
+                return True
+            if self._inbox[side]:
+                message = self._inbox[side].popleft()
+                if self.errors[side] is None:
+                    try:
+                        self.events[side].extend(client.receive_data(message))
+                    except BideError as error:
+                        self.errors[side] = error
+                return True
+        if len(self.clients) == 1 and any(isinstance(event, CodeReady) for event in self.events[0]):
+            self.clients.append(PairingSession.join(self._joiner, self._typed or self.code))
+            self._relays.append(self._relay_end())
+            return True
+        for side, client in enumerate(self.clients):
+            if self.words(side) and not self._confirmed[side] and self.errors[side] is None:
+                self._confirmed[side] = True
+                self.events[side].extend(client.confirm_words())
+                return True
+        return False
+
+    def finish(self) -> PairingRun:
+        """Go on until nothing is left to do."""
+        while self.step():
+            pass
+        return self
+
+    def _relay_end(self) -> RelaySession:
+        hello = Hello([VERSION], signing.public_key(self._seed), bytes(32), bytes(16), {})
+        return RelaySession(hello, signing_seed=self._seed, host=RELAY_HOST)
+
+    def _collect(self) -> None:
+        for side, client in enumerate(self.clients):
+            self._outbox[side].extend(client.data_to_send())
+            self._inbox[side].extend(self._relays[side].data_to_send())
+
+    def _route(self, side: int, message: bytes) -> None:
+        relay = self._relays[side]
+        frame = relay.receive_data(message)
+        if isinstance(frame, MailboxOpen):
+            relay.send(MailboxOpened(_NAMEPLATE, 600))
+        elif isinstance(frame, MailboxClaim):
+            for end in self._relays:
+                end.send(MailboxReady())
+        elif isinstance(frame, MailboxMessage | MailboxClosed) and len(self._relays) > 1 and not self._relays[1 - side].closed:
+            self._relays[1 - side].send(frame)
+
+
+def pair_up(initiator: Replica, joiner: Replica) -> SpaceId:
+    """Pair two replicas; both must have been told that it worked."""
+    run = PairingRun(initiator, joiner).finish()
+    if run.paired != (True, True):
+        raise LocalProtocolError(f"The pairing did not work: {run.errors}")
+    return next(event.space_id for event in run.events[0] if isinstance(event, Paired))
+
+
+def missing(source: Replica, target: Replica, *, space: SpaceId | None = None) -> list[list[StoredEnvelope]]:
+    """What `target` lacks of a space that both are in: a list a log, in order of admission."""
+    space = space or pair_space(target).space_id
+    heads = target.storage.heads(space)
+    logs = []
+    for member in source.storage.members(space):
+        head = heads.get(member.log_id)
+        logs.append(
+            source.storage.envelopes_after(
+                space, member.log_id, head.seq if head else 0, bytes_max=_EVERYTHING, count_max=_EVERYTHING
+            )
+        )
+    return [log for log in logs if log]
+
+
+def receive(target: Replica, envelopes: list[bytes], *, space: SpaceId | None = None) -> int:
+    """Hand envelopes to a replica as one batch; raises as `Receiver.receive`."""
+    space = space or pair_space(target).space_id
+    record = next(record for record in target.spaces() if record.space_id == space)
+    return Receiver(target.storage, record).receive(envelopes)
+
+
+def give(source: Replica, target: Replica, *, space: SpaceId | None = None) -> int:
+    """Bring everything that `target` lacks; returns how many envelopes."""
+    return sum(receive(target, [e.data for e in log], space=space) for log in missing(source, target, space=space))
+
+
+def exchange(one: Replica, two: Replica) -> None:
+    """Bring both to the same state."""
+    give(one, two)
+    give(two, one)
+
+
+@dataclass(slots=True)
+class _Held:
+    """One space as a `MemoryRelay` holds it."""
+
+    membership: Membership
+    logs: dict[LogId, list[Envelope]]
+
+    def head(self, log: LogId) -> Head:
+        entries = self.logs.get(log)
+        return head_of(entries[-1]) if entries else empty_head(log)
+
+
+@dataclass(slots=True)
+class MemoryRelay:
+    """A relay in memory that follows the protocol: it checks chains, membership and signatures, and stores at once."""
+
+    host: str = RELAY_HOST
+    seed: bytes = signing.SEED_BYTES * b"m"
+    store_id: bytes = bytes(16)
+    spaces: dict[SpaceId, _Held] = field(default_factory=dict)
+
+    def connect(self) -> MemoryRelayConnection:
+        """The relay's end of a new connection."""
+        return MemoryRelayConnection(self)
+
+
+class MemoryRelayConnection:
+    """One connection of a `MemoryRelay`. What another one brings is sent at the next `data_to_send`."""
+
+    def __init__(self, relay: MemoryRelay) -> None:
+        self._relay = relay
+        hello = Hello([VERSION], signing.public_key(relay.seed), b"n" * 32, relay.store_id, {})
+        self.session = RelaySession(hello, signing_seed=relay.seed, host=relay.host)
+        self._cursor: dict[LogId, int] | None = None
+        self._caught_up = False
+
+    def data_to_send(self) -> list[bytes]:
+        """The messages to send now."""
+        held = self._held()
+        if held is not None and self._cursor is not None and self.session.state is State.SYNCING and self._is_member(held):
+            self._send_new(held, self._cursor)
+        return self.session.data_to_send()
+
+    def receive_data(self, message: bytes) -> None:
+        """Take one message from the client."""
+        match self.session.receive_data(message):
+            case Auth():
+                if self._held() is None:
+                    self.session.send(Error(UNKNOWN_SPACE_CODE, "unknown", False, 0, []))
+                else:
+                    self._welcome()
+            case Register(_, genesis):
+                space, envelope = self._space(), parse_envelope(genesis)
+                self._relay.spaces[space] = _Held(Membership.found(space, envelope), {envelope.log_id: [envelope]})
+                self._welcome()
+            case Want(have):
+                self._cursor = {LogId(position.log_id): position.seq for position in have}
+            case Envelopes(batch):
+                self._store(batch)
+            case _:
+                pass
+
+    def _space(self) -> SpaceId:
+        assert self.session.auth is not None  # the state table puts it before all else
+        return SpaceId(self.session.auth.space)
+
+    def _held(self) -> _Held | None:
+        return self._relay.spaces.get(self._space()) if self.session.auth is not None else None
+
+    def _is_member(self, held: _Held) -> bool:
+        assert self.session.auth is not None  # asked for only of one that has proved itself
+        return self.session.auth.device in {device.id for device in held.membership.devices.values()}
+
+    def _welcome(self) -> None:
+        held = self._held()
+        assert held is not None  # the caller has seen to it
+        member = self._is_member(held)
+        heads = [(log, entries[-1].seq, entries[-1].hash) for log, entries in held.logs.items()]
+        self.session.welcome(heads if member else [], provisional=not member)
+
+    def _store(self, batch: list[bytes]) -> None:
+        held = self._held()
+        assert held is not None  # the state table lets nobody send before the welcome
+        stored: dict[LogId, Head] = {}
+        try:
+            for data in batch:
+                stored[LogId(data[8:24])] = self._store_one(held, parse_envelope(data))
+        except BideError as error:
+            self.session.fail(error.code, error.message)
+            return
+        self.session.send(Stored([LogHead(*head) for head in stored.values()]))
+        if self._cursor is not None:
+            for head in stored.values():
+                self._cursor[head.log_id] = max(head.seq, self._cursor.get(head.log_id, 0))
+
+    def _store_one(self, held: _Held, envelope: Envelope) -> Head:
+        device = held.membership.devices.get(envelope.log_id)
+        if device is None:
+            raise EnvelopeRejected
+        entries = held.logs.setdefault(envelope.log_id, [])
+        if place(held.head(envelope.log_id), envelope) is Place.KNOWN:
+            if entries[envelope.seq - 1].hash != envelope.hash:
+                raise ForkDetected
+            return head_of(entries[-1])
+        if envelope.klass is EnvelopeClass.CONTROL:
+            held.membership.admit(envelope)
+        else:
+            verify_signature(envelope, space=held.membership.space, device=device.id)
+        entries.append(envelope)
+        return head_of(envelope)
+
+    def _send_new(self, held: _Held, cursor: dict[LogId, int]) -> None:
+        for log in held.membership.devices:
+            while new := held.logs.get(log, [])[cursor.get(log, 0) :][:BATCH_ENVELOPES_MAX]:
+                while sum(len(envelope.data) for envelope in new) > BATCH_BYTES_MAX:
+                    new.pop()
+                self.session.send(Envelopes([envelope.data for envelope in new]))
+                cursor[log] = new[-1].seq
+        if not self._caught_up:
+            self._caught_up = True
+            self.session.send(CaughtUp())
+
+
+def sync(replica: Replica, relay: MemoryRelay, *, space: SpaceId | None = None, frames_max: int = _EVERYTHING) -> SpaceSync:
+    """Sync one space through a relay until nothing is left to say.
+
+    Args:
+        replica: whose.
+        relay: through which.
+        space: the pair space if not given.
+        frames_max: cut the connection after so many frames, in either direction.
+    """
+    session = replica.sync_session(space or pair_space(replica).space_id, host=relay.host)
+    connection = relay.connect()
+    to_client: deque[bytes] = deque()
+    to_relay: deque[bytes] = deque()
+    for _ in range(frames_max):
+        to_client.extend(connection.data_to_send())
+        to_relay.extend(session.data_to_send())
+        if to_client:
+            session.receive_data(to_client.popleft())
+        elif to_relay and not connection.session.closed:
+            connection.receive_data(to_relay.popleft())
+        else:
+            break
+    return session

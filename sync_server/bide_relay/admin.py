@@ -1,0 +1,88 @@
+"""What an operator asks of a relay's data folder, beside or without a running relay."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bide.errors import BideError
+from bide.ids import SpaceId
+from bide.log.chain import Place, empty_head, head_of, place
+from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.membership import Membership
+from bide_relay.service import invite_digest, replay
+from bide_relay.storage.base import Span, Storage, StorageDamaged
+
+_TOKEN_BYTES = 16
+_READ_BYTES_MAX = 4 * 1024 * 1024
+_READ_ENVELOPES_MAX = 4096
+
+
+def make_invite(storage: Storage, *, spaces: int) -> str:
+    """A new invite token for `spaces` spaces. The storage keeps only its digest: it can't be shown again."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    storage.add_invite(invite_digest(token), spaces=spaces)
+    return token
+
+
+class Checked(NamedTuple):
+    """What `check_spaces` went through."""
+
+    spaces: int
+    envelopes: int
+
+
+def check_spaces(storage: Storage, progress: Callable[[int], None] = lambda _: None) -> Checked:
+    """Verify every space: membership, chains, bodies, and every signature.
+
+    Args:
+        storage: to read from; a relay may be running on it.
+        progress: called with the number of envelopes verified so far.
+
+    Raises:
+        StorageDamaged: with a sentence on what is wrong. Nothing is repaired: a device's copy does that, by syncing.
+    """
+    envelopes = 0
+    number = 0
+    for number, space in enumerate(storage.spaces(), start=1):
+        try:
+            envelopes += _check_space(storage, space)
+        except StorageDamaged:
+            raise
+        except BideError as error:
+            raise StorageDamaged(f"Space {number} of this relay is damaged: {error.message}") from error
+        progress(envelopes)
+    return Checked(number, envelopes)
+
+
+def _check_space(storage: Storage, space: SpaceId) -> int:
+    # The heads first: a running relay may append meanwhile, and what is newer than they are is left out.
+    heads = storage.heads(space)
+    membership, _ = replay([parse_envelope(data) for data in storage.controls(space)], space)
+    verified = 0
+    for log, head in heads.items():
+        if log not in membership.devices:
+            raise StorageDamaged("A log belongs to no member.")
+        reached = empty_head(log)
+        while reached.seq < head.seq:
+            span = Span(log, reached.seq, head.seq)
+            entries = storage.read(space, [span], bytes_max=_READ_BYTES_MAX, envelopes_max=_READ_ENVELOPES_MAX)
+            if not entries:
+                raise StorageDamaged("Entries of a log are missing.")
+            for entry in entries:
+                envelope = parse_envelope(entry.data)
+                if envelope.seq != entry.seq or place(reached, envelope) is not Place.NEXT:
+                    raise StorageDamaged("An entry is not where it belongs.")
+                _check_author(membership, envelope)
+                reached = head_of(envelope)
+                verified += 1
+        if reached.hash != head.hash:
+            raise StorageDamaged("A log does not end as it was counted.")
+    return verified
+
+
+def _check_author(membership: Membership, envelope: Envelope) -> None:
+    verify_signature(envelope, space=membership.space, device=membership.devices[envelope.log_id].id)
+    if envelope.klass is EnvelopeClass.CONTROL and envelope.hash not in membership.seen:
+        raise StorageDamaged("A change of membership is not where it is looked for.")

@@ -1,0 +1,307 @@
+"""One device's connection, from its hello to its end.
+
+Two activities: the handler task reads, and hands what it read to the committer; a sender task exists only while there is
+something to send. Neither waits for the other, so upload and download run at once, and an idle connection is one task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from bide.errors import BideError, ForkDetected, RemoteProtocolError
+from bide.ids import DeviceId, LogId, SpaceId
+from bide.log.chain import Head
+from bide.protocol.frames import Auth, CaughtUp, Envelopes, Error, LogHead, Register, Stored, Want
+from bide.protocol.session import RelaySession
+from bide_relay.committer import Committer, Founding, Outcome, Upload
+from bide_relay.errors import NotAMember, RelayRefusal, ShuttingDown, SpaceUnknown, TooManyConnections
+from bide_relay.limits import Throttle
+from bide_relay.rooms import Cursor, Room
+from bide_relay.settings import Settings
+from bide_relay.storage.base import Entry, Span
+
+_SEQ_AT = slice(24, 32)
+_LOG_AT = slice(8, 24)
+
+
+class Relay(Protocol):
+    """What a connection needs of the relay around it."""
+
+    settings: Settings
+    committer: Committer
+
+    async def enter(self, space: SpaceId) -> Room | None:
+        """The room of a space, held open until `leave`; None if there is no such space."""
+        ...
+
+    def leave(self, room: Room) -> None:
+        """Let go of a room."""
+        ...
+
+    async def read(self, room: Room, spans: list[Span]) -> list[Entry]:
+        """Read from storage, off the event loop."""
+        ...
+
+    async def receive_off_loop(self, session: RelaySession, data: bytes) -> object:
+        """Feed a session off the event loop, where a signature may have to be checked."""
+        ...
+
+
+class DeviceConnection:
+    """A connection that said which device of which space it is."""
+
+    def __init__(self, relay: Relay, ws: ServerConnection, session: RelaySession, auth: Auth) -> None:
+        """Begin with a proof that was verified."""
+        self._relay = relay
+        self._ws = ws
+        self._session = session
+        self.device = DeviceId(auth.device)
+        self._space = SpaceId(auth.space)
+        self._cursor: Cursor | None = None
+        """None until the client said what it has."""
+        self._room: Room | None = None
+        self._acknowledge: dict[LogId, Head] = {}
+        self._notices: list[Error] = []
+        self._caught_up = False
+        self._ending: BideError | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self._uploads_in_flight = 0
+        self._upload_done = asyncio.Event()
+        self._progress_s = time.monotonic()
+        self._provisional_timer: asyncio.TimerHandle | None = None
+
+    # Reading
+
+    async def serve(self) -> None:
+        """Serve the connection to its end.
+
+        Raises:
+            BideError: to be told to the client as a fatal error, and the end.
+            ConnectionClosed: it went away.
+        """
+        settings = self._relay.settings
+        async with asyncio.timeout(settings.auth_timeout_s):
+            room = await self._relay.enter(self._space) or await self._register()
+        self._room = room
+        try:
+            self._make_way(room)
+            async with asyncio.timeout(settings.auth_timeout_s):
+                await self._welcome(room)
+            room.listeners[self] = None
+            self.wake()
+            await self._read_on(room)
+            if self._sender is not None:
+                await asyncio.wait({self._sender}, timeout=settings.close_timeout_s)
+        finally:
+            room.listeners.pop(self, None)
+            if self._provisional_timer is not None:
+                self._provisional_timer.cancel()
+            self._relay.leave(room)
+
+    async def _register(self) -> Room:
+        unknown = SpaceUnknown()
+        self._session.send(Error(unknown.code, unknown.message, False, 0, []))
+        await self._flush()
+        frame = self._session.receive_data(await self._ws.recv(decode=False))
+        if not isinstance(frame, Register):
+            raise RemoteProtocolError
+        answer: asyncio.Future[BideError | None] = asyncio.get_running_loop().create_future()
+
+        def answered(refusal: BideError | None) -> None:
+            if not answer.done():
+                answer.set_result(refusal)
+
+        self._relay.committer.submit(Founding(self._space, frame.genesis, frame.invite, answered))
+        refusal = await answer
+        if refusal is not None:
+            raise refusal
+        room = await self._relay.enter(self._space)
+        if room is None:
+            raise SpaceUnknown
+        return room
+
+    def _make_way(self, room: Room) -> None:
+        """Close this device's oldest connections beyond the limit: they are most likely dead."""
+        mine = [other for other in room.listeners if other.device == self.device and isinstance(other, DeviceConnection)]
+        for other in mine[: len(mine) + 1 - self._relay.settings.connections_per_device_max]:
+            room.listeners.pop(other, None)
+            other.end(TooManyConnections("This device has newer connections."))
+
+    async def _welcome(self, room: Room) -> None:
+        provisional = not self._is_member()
+        # Someone who is no member yet learns nothing about the space; what they bring proves itself.
+        heads: list[tuple[bytes, int, bytes]] = []
+        if not provisional:
+            heads = [(log, seq, digest) for log, (seq, digest) in room.heads.items()]
+        self._session.welcome(heads, provisional=provisional)
+        await self._flush()
+        frame = self._session.receive_data(await self._ws.recv(decode=False))
+        if not isinstance(frame, Want):
+            raise RemoteProtocolError
+        self._cursor = Cursor({LogId(log): seq for log, seq in frame.have})
+        if provisional:
+            self._watch_provisional()
+
+    async def _read_on(self, room: Room) -> None:
+        settings, ws, session = self._relay.settings, self._ws, self._session
+        now_s = time.monotonic
+        throttle = room.throttles.get(self.device)
+        if throttle is None:
+            throttle = room.throttles[self.device] = Throttle(settings, now_s())
+        while True:
+            data = await ws.recv(decode=False)
+            if self._ending is not None:
+                return
+            frame = session.receive_data(data)
+            if isinstance(frame, Envelopes):
+                self._submit(room, frame.envelopes)
+                while self._uploads_in_flight >= settings.uploads_in_flight_max:
+                    self._upload_done.clear()
+                    await self._upload_done.wait()
+            elif session.closed:
+                return
+            delay_s = throttle.delay_s(len(data), now_s())
+            if delay_s > 0:
+                # Not reading is the answer to too much: the sender's socket fills, and it waits.
+                await asyncio.sleep(delay_s)
+
+    def _submit(self, room: Room, batch: list[bytes]) -> None:
+        self._uploads_in_flight += 1
+        # Whoever uploaded may leave; the state must not be loaded anew before what is under way is stored.
+        room.holders += 1
+
+        def stored(outcome: Outcome) -> None:
+            self._uploads_in_flight -= 1
+            self._upload_done.set()
+            if self._cursor is not None:
+                self._cursor.uploaded(_stretches(batch, outcome.stored))
+            room.apply(outcome, self)
+            self._note(outcome)
+            self._relay.leave(room)
+
+        self._relay.committer.submit(Upload(room.state, batch, sum(map(len, batch)), stored))
+
+    def _note(self, outcome: Outcome) -> None:
+        """Take in what became of an upload of this connection."""
+        if outcome.stored:
+            self._progress_s = time.monotonic()
+            self._acknowledge.update(outcome.stored)
+        if outcome.refusal is not None:
+            refusal = outcome.refusal
+            if isinstance(refusal, RelayRefusal) and not refusal.fatal:
+                self._notices = [error_frame(refusal)]
+            else:
+                self.end(refusal)
+        self.wake()
+
+    # Membership
+
+    def _is_member(self) -> bool:
+        return self._room is not None and self.device in self._room.roster.members
+
+    def _watch_provisional(self) -> None:
+        """End a connection whose device neither is a member nor brings what would make it one."""
+        self._provisional_timer = None
+        if self._is_member():
+            return
+        left_s = self._progress_s + self._relay.settings.provisional_timeout_s - time.monotonic()
+        if left_s <= 0 and not self._uploads_in_flight:
+            self.end(NotAMember())
+            return
+        loop = asyncio.get_running_loop()
+        self._provisional_timer = loop.call_later(max(left_s, 0.05), self._watch_provisional)
+
+    # Sending
+
+    def wake(self) -> None:
+        """See to it that everything there is to send is sent. Does nothing if that is under way."""
+        if self._sender is None and self._cursor is not None:
+            self._sender = asyncio.get_running_loop().create_task(self._send_all())
+
+    def end(self, error: BideError) -> None:
+        """Tell the client what is wrong and close. Returns at once."""
+        if self._ending is None:
+            self._ending = error
+            loop = asyncio.get_running_loop()
+            # A reader that stalls must not keep the connection by never taking the goodbye.
+            loop.call_later(self._relay.settings.close_timeout_s, self._abort)
+            self.wake()
+
+    def _abort(self) -> None:
+        self._ws.transport.abort()
+
+    async def _send_all(self) -> None:
+        try:
+            while await self._send_next():
+                pass
+        except ConnectionClosed:
+            pass
+        finally:
+            self._sender = None
+
+    async def _send_next(self) -> bool:
+        """Send one message. False: there was nothing to send."""
+        session = self._session
+        if session.closed:
+            return False
+        if self._acknowledge:
+            heads, self._acknowledge = self._acknowledge, {}
+            session.send(Stored([LogHead(*head) for head in heads.values()]))
+        elif self._notices:
+            session.send(self._notices.pop())
+        elif self._ending is not None:
+            session.send(error_frame(self._ending))
+            await self._flush()
+            await self._ws.close(1001 if isinstance(self._ending, ShuttingDown) else 1008)
+            return False
+        elif not self._is_member() or not await self._send_envelopes():
+            return False
+        await self._flush()
+        return True
+
+    async def _send_envelopes(self) -> bool:
+        room, cursor = self._room, self._cursor
+        assert room is not None  # set before the cursor
+        assert cursor is not None  # the sender starts only once there is one
+        settings = self._relay.settings
+        spans = room.spans(cursor)
+        if not spans:
+            if self._caught_up:
+                return False
+            self._caught_up = True
+            self._session.send(CaughtUp())
+            return True
+        entries = room.recent(spans, bytes_max=settings.batch_bytes_max, envelopes_max=settings.batch_envelopes_max)
+        if not entries:
+            entries = await self._relay.read(room, spans)
+            if self._session.closed:
+                return False
+        for log, seq, _ in entries:
+            cursor.advance(log, seq)
+        self._session.send(Envelopes([entry.data for entry in entries]))
+        return True
+
+    async def _flush(self) -> None:
+        for message in self._session.data_to_send():
+            await self._ws.send(message)
+
+
+def error_frame(error: BideError) -> Error:
+    """The frame that tells a client of an error."""
+    evidence = [error.evidence] if isinstance(error, ForkDetected) and error.evidence else []
+    fatal = error.fatal if isinstance(error, RelayRefusal) else True
+    retry_after_ms = error.retry_after_ms if isinstance(error, RelayRefusal) else 0
+    return Error(error.code, error.message[:256], fatal, retry_after_ms, evidence)
+
+
+def _stretches(batch: list[bytes], stored: dict[LogId, Head]) -> list[tuple[LogId, int, int]]:
+    """For each log of an upload that is here now: its first seq in the batch, and how far it is here."""
+    first: dict[LogId, int] = {}
+    for data in batch:
+        first.setdefault(LogId(data[_LOG_AT]), int.from_bytes(data[_SEQ_AT], "big"))
+    return [(log, first[log], head.seq) for log, head in stored.items()]

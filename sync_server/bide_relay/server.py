@@ -1,0 +1,366 @@
+"""The websocket shell: accepts connections, applies the limits, starts and stops.
+
+Whatever a client sends, at worst its own connection ends. Nothing is logged but counts: no ids, no addresses, no keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import logging
+import os
+import signal
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from bide.crypto import signing
+from bide.errors import BideError, RemoteProtocolError
+from bide.ids import SpaceId
+from bide.protocol.frames import VERSION, Auth, Error, Frame, Hello, MailboxClaim, MailboxOpen
+from bide.protocol.session import RelaySession
+from bide_relay.committer import Committer
+from bide_relay.connection import DeviceConnection, error_frame
+from bide_relay.errors import ShuttingDown
+from bide_relay.limits import Gate
+from bide_relay.mailboxes import Mailboxes
+from bide_relay.rooms import Room
+from bide_relay.service import SpaceState, load_state
+from bide_relay.settings import Settings
+from bide_relay.storage.base import Entry, Span, Storage
+
+log = logging.getLogger("bide_relay")
+
+_POOL_THREADS = 4
+_FAREWELL_S = 1.0
+_EXIT_FAILED = 70
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may keep the interpreter: the event loop and the committer hand over often, in small pieces."""
+
+
+def end_process(error: BaseException) -> None:
+    """Say that nothing can be promised any more, and end at once, without any further write."""
+    log.critical("the relay ends: %s: %s", type(error).__name__, error)
+    logging.shutdown()
+    os._exit(_EXIT_FAILED)
+
+
+class RelayServer:
+    """One relay: storage, committer, rooms, and the listening socket."""
+
+    def __init__(self, storage: Storage, settings: Settings, *, fail: Callable[[BaseException], None] = end_process) -> None:
+        """Prepare; nothing runs until `start`.
+
+        Args:
+            storage: open; the caller closes it after `stop`.
+            settings: every limit.
+            fail: what to do when storing failed in a way that must not be tried again. Must not return to normal work.
+        """
+        self.settings = settings
+        self._storage = storage
+        self._fail = fail
+        self._identity = storage.identity()
+        self._relay_key = signing.public_key(self._identity.signing_seed)
+        self._gate = Gate(settings, time.monotonic)
+        self._mailboxes = Mailboxes(settings, self._gate)
+        self._rooms: dict[SpaceId, asyncio.Future[Room | None]] = {}
+        self._devices: set[DeviceConnection] = set()
+        self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="reader")
+        self._stopping = False
+        self._all_gone = asyncio.Event()
+        self._server: Server | None = None
+        self._counter: asyncio.Task[None] | None = None
+        self.committer: Committer
+
+    # Life
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Begin to listen.
+
+        Returns:
+            The port, which the system chooses if `port` is 0.
+
+        Raises:
+            OSError: the address can't be had.
+        """
+        settings = self.settings
+        self.committer = Committer(self._storage, settings, loop=asyncio.get_running_loop(), fail=self._fail)
+        quiet = logging.getLogger("bide_relay.websockets")
+        # The library's own lines name addresses and show what clients sent.
+        quiet.disabled = True
+        self._server = await serve(
+            self._handle,
+            host,
+            port,
+            ssl=tls,
+            compression=None,
+            process_request=self._answer_http,
+            server_header=None,
+            open_timeout=settings.open_timeout_s,
+            close_timeout=settings.close_timeout_s,
+            ping_interval=settings.ping_interval_s,
+            ping_timeout=settings.ping_timeout_s,
+            max_size=settings.frame_bytes_before_auth_max,
+            max_queue=(settings.receive_queue_frames_max, None),
+            write_limit=settings.send_buffer_bytes,
+            logger=quiet,
+            create_connection=self._connection_class(),
+        )
+        self._counter = asyncio.create_task(self._log_counts())
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    async def stop(self) -> bool:
+        """Stop accepting, finish what is being stored, say goodbye, close. Returns whether all of it was stored in time."""
+        assert self._server is not None  # started
+        assert self._counter is not None  # started
+        self._stopping = True
+        self._counter.cancel()
+        self._server.server.close()
+        loop = asyncio.get_running_loop()
+        drained = await loop.run_in_executor(self._pool, self.committer.stop, self.settings.stop_timeout_s)
+        # One turn of the loop delivers the last results; then each connection says what it still has to say.
+        await asyncio.sleep(0)
+        for device in list(self._devices):
+            device.end(ShuttingDown())
+        with contextlib.suppress(TimeoutError):
+            if self._devices:
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._all_gone.wait()
+        self._server.close(code=1001)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.close_timeout_s + _FAREWELL_S):
+                await self._server.wait_closed()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return drained
+
+    # Connections
+
+    def _connection_class(self) -> type[ServerConnection]:
+        """Connections that count from their first byte on: even those that never finish their opening are limited."""
+        settings = self.settings
+        opening_max = settings.connections_max + settings.connections_unauthenticated_max
+        open_now: set[ServerConnection] = set()
+
+        class Counted(ServerConnection):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                open_now.add(self)
+                super().connection_made(transport)
+                if len(open_now) > opening_max:
+                    self.transport.abort()
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                open_now.discard(self)
+                super().connection_lost(exc)
+
+        return Counted
+
+    def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return None
+        if request.path == "/healthz":
+            return connection.respond(http.HTTPStatus.OK, "ok\n")
+        if request.path == "/":
+            response = connection.respond(http.HTTPStatus.UPGRADE_REQUIRED, "This is a Bide relay; it speaks websocket.\n")
+            response.headers["Upgrade"] = "websocket"
+            return response
+        return connection.respond(http.HTTPStatus.NOT_FOUND, "There is nothing here.\n")
+
+    def _address(self, ws: ServerConnection) -> str:
+        """Where a connection comes from; what a proxy says counts only if it is the trusted one."""
+        remote = ws.remote_address
+        address = str(remote[0]) if isinstance(remote, tuple) and remote else ""
+        if address and address == self.settings.trusted_proxy and ws.request is not None:
+            named = ws.request.headers.get_all("X-Forwarded-For")
+            if named:
+                # The last one is what the proxy itself saw; those before it the client could have made up.
+                return named[-1].rsplit(",", 1)[-1].strip()
+        return address
+
+    def _greet(self, ws: ServerConnection) -> RelaySession:
+        settings = self.settings
+        limits = {
+            "frame_bytes_max": settings.frame_bytes_max,
+            "batch_bytes_max": settings.batch_bytes_max,
+            "batch_envelopes_max": settings.batch_envelopes_max,
+            "space_bytes_max": settings.space_bytes_max,
+            "space_entries_max": settings.space_entries_max,
+        }
+        host = settings.host or (ws.request.headers.get("Host", "") if ws.request is not None else "")
+        hello = Hello([VERSION], self._relay_key, os.urandom(32), self._identity.store_id, limits)
+        return RelaySession(hello, signing_seed=self._identity.signing_seed, host=host)
+
+    async def _handle(self, ws: ServerConnection) -> None:
+        """One connection, from its opening to its end."""
+        address = self._address(ws)
+        session = self._greet(ws)
+        unknown = True
+
+        def known() -> None:
+            nonlocal unknown
+            if unknown:
+                unknown = False
+                self._gate.known()
+
+        try:
+            self._gate.enter(address)
+            if self._stopping:
+                raise ShuttingDown
+            await self._serve(ws, session, address, known)
+        except ConnectionClosed:
+            pass
+        except TimeoutError:
+            await self._goodbye(ws, session, RemoteProtocolError("The other side took too long."))
+        except BideError as error:
+            await self._goodbye(ws, session, error)
+        except Exception as error:  # a bug here must cost one connection, and must be heard of
+            log.error("a connection failed: %s at %s", type(error).__name__, _where(error))  # noqa: TRY400
+            await self._goodbye(ws, session, BideError("The relay made a mistake."))
+        finally:
+            known()
+            self._gate.leave(address)
+
+    async def _serve(self, ws: ServerConnection, session: RelaySession, address: str, known: Callable[[], None]) -> None:
+        async with asyncio.timeout(self.settings.auth_timeout_s):
+            for message in session.data_to_send():
+                await ws.send(message)
+            frame = await self.receive_off_loop(session, await ws.recv(decode=False))
+        if isinstance(frame, MailboxOpen | MailboxClaim):
+            known()
+            await self._mailboxes.serve(ws, session, frame, address)
+        elif isinstance(frame, Auth):
+            known()
+            ws.protocol.max_message_size = self.settings.frame_bytes_max
+            device = DeviceConnection(self, ws, session, frame)
+            self._devices.add(device)
+            try:
+                await device.serve()
+            finally:
+                self._devices.discard(device)
+                if self._stopping and not self._devices:
+                    self._all_gone.set()
+
+    async def _goodbye(self, ws: ServerConnection, session: RelaySession, error: BideError) -> None:
+        """Tell a client why, and hang up; it has a few seconds to take it."""
+        if not session.closed:
+            frame = error_frame(error)
+            session.send(Error(frame.code, frame.words, True, frame.retry_after_ms, frame.evidence))
+        try:
+            async with asyncio.timeout(self.settings.close_timeout_s):
+                for message in session.data_to_send():
+                    await ws.send(message)
+                await ws.close(1001 if isinstance(error, ShuttingDown) else 1008)
+        except (ConnectionClosed, TimeoutError):
+            ws.transport.abort()
+
+    # What connections ask for
+
+    async def receive_off_loop(self, session: RelaySession, data: bytes) -> Frame:
+        """Feed a session off the event loop, where a signature may have to be checked."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, session.receive_data, data)
+
+    async def enter(self, space: SpaceId) -> Room | None:
+        """The room of a space, held open until `leave`; None if there is no such space."""
+        opening = self._rooms.get(space)
+        if opening is None:
+            opening = self._rooms[space] = asyncio.ensure_future(self._open(space))
+        room = await asyncio.shield(opening)
+        if room is not None:
+            room.holders += 1
+        return room
+
+    async def _open(self, space: SpaceId) -> Room | None:
+        state: SpaceState | None = None
+        try:
+            state = await asyncio.get_running_loop().run_in_executor(self._pool, load_state, self._storage, space)
+        finally:
+            if state is None:
+                del self._rooms[space]
+        return None if state is None else Room(state, self.settings)
+
+    def leave(self, room: Room) -> None:
+        """Let go of a room; the last one closes it."""
+        room.holders -= 1
+        if room.holders == 0:
+            self._rooms.pop(room.space, None)
+
+    async def read(self, room: Room, spans: list[Span]) -> list[Entry]:
+        """Read from storage, off the event loop."""
+
+        def read() -> list[Entry]:
+            return self._storage.read(
+                room.space,
+                spans,
+                bytes_max=self.settings.batch_bytes_max,
+                envelopes_max=self.settings.batch_envelopes_max,
+            )
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, read)
+
+    async def _log_counts(self) -> None:
+        before = None
+        while True:
+            await asyncio.sleep(self.settings.log_interval_s)
+            counts = (self._gate.connections, len(self._rooms), self.committer.envelopes, self.committer.commits)
+            if counts != before:
+                log.info("connections %d, spaces in use %d, stored since the start %d in %d commits", *counts)
+                before = counts
+
+
+def _where(error: BaseException) -> str:
+    """File and line of an error: what it says might hold what a client sent."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119
+
+
+def run(
+    storage: Storage, settings: Settings, *, host: str, port: int, tls: ssl.SSLContext | None, ready: Callable[[int], None]
+) -> bool:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        storage: open; closed here.
+        settings: every limit.
+        host: where to listen.
+        port: 0 lets the system choose.
+        tls: certificates, or None.
+        ready: called with the port once connections are accepted.
+
+    Returns:
+        Whether everything under way was stored before the end.
+
+    Raises:
+        OSError: the address can't be had.
+    """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+
+    def thread_failed(args: Any) -> None:
+        end_process(args.exc_value or RuntimeError("a thread failed"))
+
+    threading.excepthook = thread_failed
+
+    async def main() -> bool:
+        relay = RelayServer(storage, settings)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        ready(await relay.start(host, port, tls))
+        await stop.wait()
+        log.info("stopping")
+        return await relay.stop()
+
+    drained = asyncio.run(main())
+    if drained:
+        storage.close()
+    return drained

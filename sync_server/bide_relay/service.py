@@ -1,0 +1,288 @@
+"""The rules of the relay: who may found a space, and which envelopes are admitted. No clock, no thread, no socket.
+
+A batch is judged against a `SpaceState`: the membership and the heads of one space as far as envelopes were *admitted*,
+which may be a moment ahead of what is stored. One thread owns all states (see `committer`).
+
+What is checked, and against what:
+
+* the form of each envelope, its place in its log's chain, and that its author is a member at this point;
+* each control envelope's signature and the rules of membership, one by one;
+* the signature of the last data envelope of each log in the batch: it vouches for the chain beneath it.
+
+So every envelope that is admitted is vouched for by a checked signature in the same batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bide.errors import BideError, EnvelopeRejected, ForkDetected, MembershipRejected
+from bide.ids import DeviceId, LogId, SpaceId
+from bide.log.chain import Head, Place, empty_head, head_of, place
+from bide.log.envelope import SIGNED_BYTES, Envelope, EnvelopeClass, entry_hash, parse_envelope, verify_signature
+from bide.log.membership import Membership
+from bide_relay.errors import InviteRequired, NotAMember, QuotaReached
+from bide_relay.settings import Settings
+from bide_relay.storage.base import Batch, Storage
+
+Header = Callable[[LogId, int], bytes | None]
+"""Looks up the first 204 bytes of a stored envelope."""
+
+
+class Milestone(NamedTuple):
+    """A control envelope's place. Sent in the order of admission, each comes after all that it builds on."""
+
+    log_id: LogId
+    seq: int
+
+
+@dataclass(slots=True)
+class SpaceState:
+    """One space as far as its envelopes were admitted."""
+
+    membership: Membership
+    heads: dict[LogId, Head]
+    milestones: tuple[Milestone, ...]
+    entries: int
+    bytes: int
+    pending: dict[tuple[LogId, int], Envelope] = field(default_factory=dict)
+    """Admitted and not stored yet."""
+    stale: bool = False
+    """Storing failed: what was admitted is not there, and the state must be loaded again."""
+
+    @property
+    def space(self) -> SpaceId:
+        """The space's id."""
+        return self.membership.space
+
+    def roster(self) -> Roster:
+        """Who is in the space now."""
+        devices = self.membership.devices.values()
+        order = tuple(device.log_id for device in devices)
+        return Roster(order, frozenset(device.id for device in devices), self.milestones)
+
+
+class Roster(NamedTuple):
+    """Who is in a space, as the sending side needs it."""
+
+    order: tuple[LogId, ...]
+    """Logs in the order of their devices' admission."""
+    members: frozenset[DeviceId]
+    milestones: tuple[Milestone, ...]
+
+
+class Admission(NamedTuple):
+    """What a batch comes to."""
+
+    envelopes: list[Envelope]
+    """To be stored, in this order."""
+    stored: dict[LogId, Head]
+    """What to acknowledge once they are: how far each log of the batch is here, as far as the batch shows it."""
+    membership_changed: bool
+    refusal: BideError | None
+    """Why the rest of the batch was refused."""
+
+
+def load_state(storage: Storage, space: SpaceId) -> SpaceState | None:
+    """The state of a stored space, or None if there is no such space.
+
+    Raises:
+        MembershipRejected: what is stored makes no membership: the storage is damaged.
+    """
+    heads = dict(storage.heads(space))
+    if not heads:
+        return None
+    membership, milestones = replay([parse_envelope(data) for data in storage.controls(space)], space)
+    usage = storage.usage(space)
+    return SpaceState(membership, heads, milestones, usage.entries, usage.bytes)
+
+
+def replay(controls: Sequence[Envelope], space: SpaceId) -> tuple[Membership, tuple[Milestone, ...]]:
+    """Fold control envelopes given in any order, and say in which order they were folded.
+
+    Raises:
+        MembershipRejected: they form no membership.
+        EnvelopeRejected: a signature is wrong.
+    """
+    first = [envelope for envelope in controls if envelope.seq == 1]
+    membership: Membership | None = None
+    milestones: list[Milestone] = []
+    for envelope in first:
+        try:
+            membership = Membership.found(space, envelope)
+        except (MembershipRejected, EnvelopeRejected):
+            continue
+        milestones.append(Milestone(envelope.log_id, envelope.seq))
+        break
+    if membership is None:
+        raise MembershipRejected("The beginning of a space is missing.")
+    waiting = sorted((e for e in controls if e.hash not in membership.seen), key=lambda e: (e.seq, e.log_id))
+    while waiting:
+        later = []
+        for envelope in waiting:
+            if membership.can_judge(envelope):
+                membership.admit(envelope)
+                milestones.append(Milestone(envelope.log_id, envelope.seq))
+            else:
+                later.append(envelope)
+        if len(later) == len(waiting):
+            raise MembershipRejected("A part of a space's membership is missing.")
+        waiting = later
+    return membership, tuple(milestones)
+
+
+def invite_digest(token: str) -> bytes:
+    """What is kept of an invite token, 32 bytes."""
+    return hashlib.blake2b(token.encode(), digest_size=32, person=b"bide.invite").digest()
+
+
+def found_space(storage: Storage, settings: Settings, *, space: SpaceId, genesis: bytes, invite: str) -> None:
+    """Admit a new space, or find that it is here already. Durable on return.
+
+    Raises:
+        InviteRequired: registration is by invite, and there was none.
+        InviteSpent: the invite admits no more.
+        EnvelopeRejected: the founding envelope is malformed or carries a wrong signature.
+        MembershipRejected: it does not found this space.
+        ForkDetected: the space is here with another beginning.
+    """
+    envelope = parse_envelope(genesis)
+    Membership.found(space, envelope)
+    digest = None
+    if settings.registration == "invite":
+        if not invite:
+            raise InviteRequired
+        digest = invite_digest(invite)
+    if not storage.found(space, envelope, invite=digest):
+        here = storage.header(space, envelope.log_id, 1)
+        if here is None or entry_hash(here[:SIGNED_BYTES]) != envelope.hash:
+            raise ForkDetected(evidence=here or b"")
+
+
+def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, header: Header) -> Admission:
+    """Judge a batch, and advance `state` by what is admitted.
+
+    Args:
+        state: of the batch's space; not stale.
+        batch: envelopes as they came, each log's in order.
+        settings: for the quota.
+        header: looks up what is stored of this space, for entries that came again.
+    """
+    judge = _Judge(state, settings, header)
+    refusal: BideError | None = None
+    for data in batch:
+        try:
+            judge.take(parse_envelope(data))
+        except BideError as error:
+            refusal = error
+            break
+    return judge.finish(refusal)
+
+
+class _Judge:
+    """One batch being judged."""
+
+    def __init__(self, state: SpaceState, settings: Settings, header: Header) -> None:
+        self.state = state
+        self.settings = settings
+        self.header = header
+        self.heads: dict[LogId, Head] = {}
+        """Heads of the logs that grow, checked by place alone."""
+        self.new: list[Envelope] = []
+        self.stored: dict[LogId, Head] = {}
+        """Known or vouched for, by log."""
+        self.unvouched: dict[LogId, Envelope] = {}
+        """The last data envelope of each log that no checked signature vouches for yet."""
+        self.bytes = state.bytes
+        self.changed = False
+
+    def take(self, envelope: Envelope) -> None:
+        state, log = self.state, envelope.log_id
+        if log not in state.membership.devices:
+            raise NotAMember
+        head = self.heads.get(log) or state.heads.get(log) or empty_head(log)
+        try:
+            where = place(head, envelope)
+        except ForkDetected:
+            raise self._fork(envelope, head.seq) from None
+        if where is Place.KNOWN:
+            self._recognize(envelope)
+            return
+        self.bytes += len(envelope.data)
+        if self.bytes > self.settings.space_bytes_max or self._entries() >= self.settings.space_entries_max:
+            raise QuotaReached
+        if envelope.klass is EnvelopeClass.CONTROL:
+            self._change_membership(envelope)
+        else:
+            self.unvouched[log] = envelope
+        self.heads[log] = head_of(envelope)
+        self.new.append(envelope)
+
+    def finish(self, refusal: BideError | None) -> Admission:
+        state = self.state
+        for log, envelope in self.unvouched.items():
+            try:
+                verify_signature(envelope, space=state.space, device=state.membership.devices[log].id)
+            except EnvelopeRejected as error:
+                refusal = error
+                self._drop_unvouched(log)
+            else:
+                self.stored[log] = head_of(envelope)
+        state.heads.update(self.heads)
+        state.entries += len(self.new)
+        state.bytes += sum(len(envelope.data) for envelope in self.new)
+        for envelope in self.new:
+            state.pending[envelope.log_id, envelope.seq] = envelope
+        return Admission(self.new, self.stored, self.changed, refusal)
+
+    def _entries(self) -> int:
+        return self.state.entries + len(self.new)
+
+    def _recognize(self, envelope: Envelope) -> None:
+        """See whether an entry that should be here already is the one that is here."""
+        here = self._header(envelope.log_id, envelope.seq)
+        if here is None or entry_hash(here[:SIGNED_BYTES]) != envelope.hash:
+            raise self._fork(envelope, envelope.seq)
+        known = self.stored.get(envelope.log_id)
+        if known is None or known.seq < envelope.seq:
+            self.stored[envelope.log_id] = head_of(envelope)
+
+    def _fork(self, envelope: Envelope, seq: int) -> BideError:
+        """The error for an entry that contradicts what is at `seq`: a fork only if its author signed it."""
+        device = self.state.membership.devices[envelope.log_id].id
+        try:
+            verify_signature(envelope, space=self.state.space, device=device)
+        except EnvelopeRejected as error:
+            return error
+        return ForkDetected(evidence=self._header(envelope.log_id, seq) or b"")
+
+    def _header(self, log: LogId, seq: int) -> bytes | None:
+        admitted = self.state.pending.get((log, seq)) or next(
+            (envelope for envelope in self.new if envelope.log_id == log and envelope.seq == seq), None
+        )
+        return admitted.header if admitted else self.header(log, seq)
+
+    def _change_membership(self, envelope: Envelope) -> None:
+        state = self.state
+        state.membership.admit(envelope)
+        # Its signature was checked, and vouches for all beneath it in its log.
+        self.unvouched.pop(envelope.log_id, None)
+        self.stored[envelope.log_id] = head_of(envelope)
+        state.milestones = (*state.milestones, Milestone(envelope.log_id, envelope.seq))
+        self.changed = True
+
+    def _drop_unvouched(self, log: LogId) -> None:
+        """Take back the end of a log whose signature is wrong. No control envelope is in it, so nothing builds on it."""
+        vouched = self.stored.get(log)
+        before = self.state.heads.get(log) or empty_head(log)
+        head = vouched if vouched is not None and vouched.seq > before.seq else before
+        self.new = [envelope for envelope in self.new if envelope.log_id != log or envelope.seq <= head.seq]
+        self.heads[log] = head
+
+
+def batch_of(state: SpaceState, admission: Admission) -> Batch:
+    """What storage is asked to append."""
+    return Batch(state.space, admission.envelopes)

@@ -1,0 +1,169 @@
+"""The storage contract of the relay. `tests/contracts/test_relay_storage.py` holds for every implementation.
+
+Storage keeps places in chains and nothing else: it knows no membership and checks no signature. It is never asked to
+replace an envelope, and never does: what is at (space, log, seq) stays.
+
+`append` and `found` are called by one thread at a time; everything else by any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from bide.errors import StorageError
+from bide.ids import LogId, SpaceId
+from bide.log.chain import Head
+from bide.log.envelope import Envelope
+
+
+class StorageFailed(StorageError):
+    """The relay's database failed while writing; what was not acknowledged may or may not be there."""
+
+    code = "storage_failed"
+
+
+class StorageDamaged(StorageError):
+    """The relay's database is damaged."""
+
+    code = "storage_damaged"
+
+
+class Identity(NamedTuple):
+    """Made at the first start and kept."""
+
+    signing_seed: bytes
+    """32 bytes of Ed25519: the relay's key."""
+    store_id: bytes
+    """16 random bytes: another storage has another."""
+
+
+class Batch(NamedTuple):
+    """Envelopes of one space to append, each log's in order."""
+
+    space: SpaceId
+    envelopes: Sequence[Envelope]
+
+
+class Conflict(Enum):
+    """Why a batch was not appended whole."""
+
+    FORK = "fork"
+    """Its next envelope has another hash than the stored one at its place, or follows on another past."""
+    GAP = "gap"
+    """Its next envelope does not follow on what is stored."""
+
+
+class Appended(NamedTuple):
+    """What became of one batch: a beginning of it is stored, all of it if there is no conflict."""
+
+    stored: int
+    """Envelopes that are new."""
+    known: int
+    """Envelopes that were there already."""
+    conflict: Conflict | None
+    evidence: bytes
+    """For a fork: the first 204 bytes of the stored envelope that contradicts."""
+
+
+class Span(NamedTuple):
+    """A stretch of one log: after `after`, up to and including `upto`."""
+
+    log_id: LogId
+    after: int
+    upto: int
+
+
+class Entry(NamedTuple):
+    """One stored envelope."""
+
+    log_id: LogId
+    seq: int
+    data: bytes
+
+
+class Usage(NamedTuple):
+    """How much a space, or the whole relay, holds."""
+
+    entries: int
+    bytes: int
+
+
+class Storage(Protocol):
+    """What the relay needs of a database."""
+
+    def identity(self) -> Identity:
+        """The relay's key and store id, made when the storage was."""
+        ...
+
+    def found(self, space: SpaceId, genesis: Envelope, *, invite: bytes | None) -> bool:
+        """Begin a space with its first envelope. Durable on return.
+
+        Args:
+            space: the space's id.
+            genesis: already verified.
+            invite: the digest of the token that pays for it, or None where registration is open.
+
+        Returns:
+            False if the space is here already; nothing has changed then.
+
+        Raises:
+            InviteSpent: no such invite, or it admits no more spaces.
+            DiskLow: there was no room to write; nothing has changed.
+            StorageFailed: the caller must end the process.
+        """
+        ...
+
+    def append(self, batches: Sequence[Batch]) -> list[Appended]:
+        """Append batches in one transaction. Durable on return.
+
+        Raises:
+            SpaceUnknown: one of the spaces was never founded; nothing has changed.
+            DiskLow: there was no room to write; nothing has changed.
+            StorageFailed: the caller must end the process: after a failed sync nobody knows what is on the disk.
+        """
+        ...
+
+    def heads(self, space: SpaceId) -> Mapping[LogId, Head]:
+        """The head of every log of a space; empty if the space is unknown."""
+        ...
+
+    def controls(self, space: SpaceId) -> list[bytes]:
+        """Every control envelope of a space, in any order."""
+        ...
+
+    def header(self, space: SpaceId, log: LogId, seq: int) -> bytes | None:
+        """The first 204 bytes of one envelope, or None."""
+        ...
+
+    def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:
+        """Envelopes from the start of `spans`, in their order.
+
+        Stops before the envelope that would exceed a limit, but returns at least one if there is one.
+        """
+        ...
+
+    def usage(self, space: SpaceId) -> Usage:
+        """What a space takes."""
+        ...
+
+    def totals(self) -> tuple[int, Usage]:
+        """The number of spaces, and what they take together."""
+        ...
+
+    def spaces(self) -> Iterator[SpaceId]:
+        """Every space."""
+        ...
+
+    def add_invite(self, invite: bytes, *, spaces: int) -> None:
+        """Keep the digest of a new invite token that admits so many spaces. Durable on return."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Room left on the disk, for those who may not fill it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything. Call once, when nothing is under way."""
+        ...

@@ -1,0 +1,128 @@
+"""The storage contract in memory: for tests, and to show what the contract means in the plainest form."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+from bide.errors import ForkDetected, SequenceGap
+from bide.ids import LogId, SpaceId
+from bide.log.chain import Head, Place, empty_head, head_of, place
+from bide.log.envelope import HEADER_BYTES, Envelope, EnvelopeClass
+from bide_relay.errors import InviteSpent, SpaceUnknown
+from bide_relay.storage.base import Appended, Batch, Conflict, Entry, Identity, Span, Usage
+
+_FREE_BYTES = 2**40
+
+
+class MemoryStorage:
+    """Everything in dictionaries. Durable for as long as the object lives."""
+
+    def __init__(self) -> None:
+        self._identity = Identity(os.urandom(32), os.urandom(16))
+        self._spaces: dict[SpaceId, dict[LogId, list[Envelope]]] = {}
+        self._invites: dict[bytes, int] = {}
+        self._lock = threading.RLock()
+
+    def identity(self) -> Identity:
+        """The relay's key and store id."""
+        return self._identity
+
+    def found(self, space: SpaceId, genesis: Envelope, *, invite: bytes | None) -> bool:
+        """Begin a space with its first envelope."""
+        with self._lock:
+            if space in self._spaces:
+                return False
+            if invite is not None:
+                if self._invites.get(invite, 0) < 1:
+                    raise InviteSpent
+                self._invites[invite] -= 1
+            self._spaces[space] = {genesis.log_id: [genesis]}
+            return True
+
+    def append(self, batches: Sequence[Batch]) -> list[Appended]:
+        """Append batches, all or (when a space is unknown) none."""
+        with self._lock:
+            if any(batch.space not in self._spaces for batch in batches):
+                raise SpaceUnknown
+            return [self._append(self._spaces[batch.space], batch.envelopes) for batch in batches]
+
+    def _append(self, logs: dict[LogId, list[Envelope]], envelopes: Sequence[Envelope]) -> Appended:
+        stored = known = 0
+        for envelope in envelopes:
+            log = logs.get(envelope.log_id, [])
+            try:
+                where = place(head_of(log[-1]) if log else empty_head(envelope.log_id), envelope)
+            except SequenceGap:
+                return Appended(stored, known, Conflict.GAP, b"")
+            except ForkDetected:
+                return Appended(stored, known, Conflict.FORK, log[-1].header)
+            if where is Place.NEXT:
+                logs.setdefault(envelope.log_id, log).append(envelope)
+                stored += 1
+            elif log[envelope.seq - 1].hash == envelope.hash:
+                known += 1
+            else:
+                return Appended(stored, known, Conflict.FORK, log[envelope.seq - 1].header)
+        return Appended(stored, known, None, b"")
+
+    def heads(self, space: SpaceId) -> Mapping[LogId, Head]:
+        """The head of every log."""
+        with self._lock:
+            return {log_id: head_of(log[-1]) for log_id, log in self._spaces.get(space, {}).items()}
+
+    def controls(self, space: SpaceId) -> list[bytes]:
+        """Every control envelope of a space."""
+        with self._lock:
+            logs = self._spaces.get(space, {}).values()
+            return [envelope.data for log in logs for envelope in log if envelope.klass is EnvelopeClass.CONTROL]
+
+    def header(self, space: SpaceId, log: LogId, seq: int) -> bytes | None:
+        """The first 204 bytes of one envelope, or None."""
+        with self._lock:
+            entries = self._spaces.get(space, {}).get(log, [])
+            return entries[seq - 1].data[:HEADER_BYTES] if 1 <= seq <= len(entries) else None
+
+    def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:
+        """Envelopes from the start of `spans`, within the limits."""
+        found: list[Entry] = []
+        size = 0
+        with self._lock:
+            for span in spans:
+                log = self._spaces.get(space, {}).get(span.log_id, [])
+                for envelope in log[span.after : span.upto]:
+                    size += len(envelope.data)
+                    if found and (size > bytes_max or len(found) >= envelopes_max):
+                        return found
+                    found.append(Entry(span.log_id, envelope.seq, envelope.data))
+        return found
+
+    def usage(self, space: SpaceId) -> Usage:
+        """What a space takes."""
+        with self._lock:
+            logs = self._spaces.get(space, {}).values()
+            return Usage(sum(map(len, logs)), sum(len(envelope.data) for log in logs for envelope in log))
+
+    def totals(self) -> tuple[int, Usage]:
+        """The number of spaces, and what they take together."""
+        with self._lock:
+            each = [self.usage(space) for space in self._spaces]
+            return len(each), Usage(sum(u.entries for u in each), sum(u.bytes for u in each))
+
+    def spaces(self) -> Iterator[SpaceId]:
+        """Every space."""
+        with self._lock:
+            return iter(list(self._spaces))
+
+    def add_invite(self, invite: bytes, *, spaces: int) -> None:
+        """Keep an invite."""
+        with self._lock:
+            self._invites[invite] = spaces
+
+    def free_bytes(self) -> int:
+        """More than anybody needs."""
+        return _FREE_BYTES
+
+    def close(self) -> None:
+        """Nothing to let go of."""

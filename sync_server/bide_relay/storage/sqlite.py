@@ -1,0 +1,377 @@
+"""The storage contract on SQLite: one file, one writer, readers on connections of their own.
+
+Durability: WAL with synchronous=FULL, so a commit returns after the sync of the log. Checkpoints, which sync too, are left
+to a thread of their own. After an I/O error nobody knows what reached the disk: `StorageFailed` says so, and the relay ends
+rather than try again (a second sync may report success for pages that were dropped).
+
+The file is not encrypted: what it holds was sealed by the clients, and the relay's own seed is worth no more than the file.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from bide.errors import NewerFormat, StorageBusy, StorageError
+from bide.ids import LogId, SpaceId
+from bide.log.chain import Head
+from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
+from bide_relay.errors import DiskLow, InviteSpent, SpaceUnknown
+from bide_relay.storage.base import Appended, Batch, Conflict, Entry, Identity, Span, StorageDamaged, StorageFailed, Usage
+
+FILE_NAME = "relay.db"
+BUSY_TIMEOUT_MS = 5_000
+READERS_MAX = 4
+CHECKPOINT_PAGES = 1_000
+"""Pages in the write-ahead log after which a checkpoint begins beside the writer."""
+CHECKPOINT_PAGES_URGENT = 16_000
+"""Pages after which the writer lends a hand: under steady load only it can let the log begin anew."""
+
+_SCHEMA_NAME = re.compile(r"(\d{4})_\w+\.sql")
+_HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
+_KNOWS = "SELECT 1 FROM spaces WHERE space_id = ?"
+_HEADER = f"SELECT substr(data, 1, {HEADER_BYTES}) FROM envelopes WHERE space_id = ? AND log_id = ? AND seq = ?"  # noqa: S608
+_INSERT = "INSERT INTO envelopes (space_id, log_id, seq, class, data) VALUES (?, ?, ?, ?, ?)"
+_ADVANCE = (
+    "INSERT INTO logs (space_id, log_id, seq, hash, bytes) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash, bytes = excluded.bytes"
+)
+_READ = "SELECT seq, data FROM envelopes WHERE space_id = ? AND log_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+
+
+def _schemas() -> list[tuple[int, str]]:
+    folder = resources.files("bide_relay.storage") / "schema"
+    numbered = ((_SCHEMA_NAME.fullmatch(item.name), item) for item in folder.iterdir())
+    return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in numbered if match)
+
+
+class SqliteStorage:
+    """A relay's storage in one SQLite file."""
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        """Open, and make or upgrade what is missing.
+
+        Args:
+            folder: the relay's data folder; made with mode 0700 if it isn't there.
+            create: whether to make a new database. Admin commands don't.
+
+        Raises:
+            NewerFormat: a newer relay wrote it; it was not touched.
+            StorageDamaged: it is no database, or fails its check.
+            StorageError: it isn't there, or can't be opened.
+        """
+        self._path = folder / FILE_NAME
+        try:
+            if create:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # Made here, with its mode, before SQLite would: the -wal and -shm files inherit it.
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            elif not self._path.exists():
+                raise StorageError("There is no relay database in that folder.", hint="bide-relay serve makes one.")
+            self._refuse_newer()
+            self._writer = self._connect(apsw.SQLITE_OPEN_READWRITE)
+            self._upgrade()
+        except OSError as error:
+            raise StorageError(f"The data folder can't be used: {error.strerror}.", hint="") from error
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise StorageDamaged from error
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise StorageBusy("Another process holds the relay's database too long.") from error
+        except apsw.Error as error:
+            raise StorageError(f"The relay's database can't be opened: {error}", hint="") from error
+        self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
+        self._lock = threading.Lock()
+        """Held while the writer connection is in use."""
+        self._wal_pages = 0
+        self._wake_checkpointer = threading.Event()
+        self._closing = False
+        self._writer.set_wal_hook(self._on_commit)
+        self._checkpointer = threading.Thread(target=self._checkpoint_beside, name="checkpoint", daemon=True)
+        self._checkpointer.start()
+
+    # Opening
+
+    def _connect(self, flags: int) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path), flags=flags)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute("PRAGMA foreign_keys = ON")
+        # On macOS only this makes a sync reach the medium; elsewhere it changes nothing.
+        connection.execute("PRAGMA fullfsync = ON")
+        if flags & apsw.SQLITE_OPEN_READWRITE:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        return connection
+
+    def _refuse_newer(self) -> None:
+        """Look at the version without a connection that could write."""
+        if self._path.stat().st_size == 0:
+            return
+        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            version = int(connection.execute("PRAGMA user_version").get)
+        finally:
+            connection.close()
+        if version > _schemas()[-1][0]:
+            raise NewerFormat(
+                "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
+            )
+
+    def _upgrade(self) -> None:
+        connection = self._writer
+        with connection:
+            version = int(connection.execute("PRAGMA user_version").get)
+            for number, script in _schemas():
+                if number > version:
+                    connection.execute(script)
+                    connection.execute(f"PRAGMA user_version = {number}")
+            if connection.execute("SELECT 1 FROM relay").get is None:
+                values = (os.urandom(32), os.urandom(16), _now_ms())
+                connection.execute("INSERT INTO relay (one, signing_seed, store_id, made_ms) VALUES (1, ?, ?, ?)", values)
+
+    def quick_check(self) -> None:
+        """Ask SQLite whether the file is whole.
+
+        Raises:
+            StorageDamaged: it is not.
+        """
+        with self._reader() as connection:
+            try:
+                if connection.execute("PRAGMA quick_check(1)").get != "ok":
+                    raise StorageDamaged
+            except apsw.CorruptError as error:
+                raise StorageDamaged from error
+
+    # Writing: one thread at a time
+
+    def found(self, space: SpaceId, genesis: Envelope, *, invite: bytes | None) -> bool:
+        """Begin a space with its first envelope."""
+        with self._transaction() as connection:
+            if connection.execute(_KNOWS, (space,)).get is not None:
+                return False
+            if invite is not None:
+                connection.execute(
+                    "UPDATE invites SET spaces_left = spaces_left - 1 WHERE digest = ? AND spaces_left > 0", (invite,)
+                )
+                if connection.changes() != 1:
+                    raise InviteSpent
+            connection.execute("INSERT INTO spaces (space_id, invite, made_ms) VALUES (?, ?, ?)", (space, invite, _now_ms()))
+            self._append(connection, Batch(space, [genesis]))
+            return True
+
+    def append(self, batches: Sequence[Batch]) -> list[Appended]:
+        """Append batches in one transaction."""
+        with self._transaction() as connection:
+            return [self._append(connection, batch) for batch in batches]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        connection = self._writer
+        with self._lock:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                finally:
+                    # Some errors roll back by themselves.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+            except apsw.FullError as error:
+                raise DiskLow from error
+            except apsw.Error as error:
+                raise StorageFailed(f"The relay's database failed while writing: {error}") from error
+            if self._wal_pages >= CHECKPOINT_PAGES_URGENT:
+                self._checkpoint(connection)
+
+    def _append(self, connection: apsw.Connection, batch: Batch) -> Appended:
+        space = batch.space
+        heads: dict[LogId, tuple[int, bytes, int]] = {}
+        rows: list[tuple[bytes, bytes, int, int, bytes]] = []
+        touched: set[LogId] = set()
+        known = 0
+        conflict: Conflict | None = None
+        evidence = b""
+        for envelope in batch.envelopes:
+            log = envelope.log_id
+            head = heads.get(log)
+            if head is None:
+                row = connection.execute(_HEAD, (space, log)).fetchone()
+                if row is None and connection.execute(_KNOWS, (space,)).get is None:
+                    raise SpaceUnknown
+                head = heads[log] = (0, ZERO_HASH, 0) if row is None else (row[0], row[1], row[2])
+            seq, digest, size = head
+            if envelope.seq == seq + 1 and envelope.prev_hash == digest:
+                rows.append((space, log, envelope.seq, int(envelope.klass), envelope.data))
+                heads[log] = (envelope.seq, envelope.hash, size + len(envelope.data))
+                touched.add(log)
+                continue
+            if envelope.seq > seq + 1:
+                conflict = Conflict.GAP
+                break
+            evidence = self._stored_header(connection, rows, (space, log, min(envelope.seq, seq)))
+            if envelope.seq > seq or entry_hash(evidence[:SIGNED_BYTES]) != envelope.hash:
+                conflict = Conflict.FORK
+                break
+            evidence = b""
+            known += 1
+        if rows:
+            connection.executemany(_INSERT, rows)
+            connection.executemany(_ADVANCE, [(space, log, *heads[log]) for log in touched])
+        return Appended(len(rows), known, conflict, evidence)
+
+    def _stored_header(
+        self,
+        connection: apsw.Connection,
+        rows: list[tuple[bytes, bytes, int, int, bytes]],
+        where: tuple[SpaceId, LogId, int],
+    ) -> bytes:
+        """The header at a place, which may be in this very batch."""
+        for row in rows:
+            if row[1] == where[1] and row[2] == where[2]:
+                return row[4][:HEADER_BYTES]
+        header: bytes | None = connection.execute(_HEADER, where).get
+        if header is None:
+            raise StorageFailed("The relay's database misses an entry that it has counted.")
+        return header
+
+    def add_invite(self, invite: bytes, *, spaces: int) -> None:
+        """Keep the digest of a new invite token."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO invites (digest, spaces_left, made_ms) VALUES (?, ?, ?)", (invite, spaces, _now_ms())
+            )
+
+    # Checkpoints: off the commit path
+
+    def _on_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        if pages >= CHECKPOINT_PAGES:
+            self._wake_checkpointer.set()
+        return apsw.SQLITE_OK
+
+    def _checkpoint_beside(self) -> None:
+        connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
+        try:
+            while True:
+                self._wake_checkpointer.wait()
+                self._wake_checkpointer.clear()
+                if self._closing:
+                    return
+                self._checkpoint(connection)
+        finally:
+            connection.close()
+
+    def _checkpoint(self, connection: apsw.Connection) -> None:
+        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe."""
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (apsw.BusyError, apsw.LockedError):
+            return
+        except apsw.FullError:
+            return
+        except apsw.Error as error:
+            raise StorageFailed(f"The relay's database failed while writing: {error}") from error
+
+    # Reading: any thread
+
+    @contextmanager
+    def _reader(self) -> Iterator[apsw.Connection]:
+        try:
+            connection = self._readers.get_nowait()
+        except queue.Empty:
+            connection = self._connect(apsw.SQLITE_OPEN_READONLY)
+        try:
+            yield connection
+        finally:
+            if self._readers.qsize() < READERS_MAX:
+                self._readers.put(connection)
+            else:
+                connection.close()
+
+    def _rows(self, query: str, *bindings: bytes) -> list[Any]:
+        with self._reader() as connection:
+            return connection.execute(query, bindings).fetchall()
+
+    def identity(self) -> Identity:
+        """The relay's key and store id."""
+        return Identity(*self._rows("SELECT signing_seed, store_id FROM relay")[0])
+
+    def heads(self, space: SpaceId) -> Mapping[LogId, Head]:
+        """The head of every log."""
+        rows = self._rows("SELECT log_id, seq, hash FROM logs WHERE space_id = ?", space)
+        return {LogId(log): Head(LogId(log), seq, digest) for log, seq, digest in rows}
+
+    def controls(self, space: SpaceId) -> list[bytes]:
+        """Every control envelope of a space."""
+        query = "SELECT data FROM envelopes INDEXED BY controls WHERE space_id = ? AND class = 1"
+        return [row[0] for row in self._rows(query, space)]
+
+    def header(self, space: SpaceId, log: LogId, seq: int) -> bytes | None:
+        """The first 204 bytes of one envelope, or None."""
+        with self._reader() as connection:
+            header: bytes | None = connection.execute(_HEADER, (space, log, seq)).get
+        return header
+
+    def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:
+        """Envelopes from the start of `spans`, within the limits."""
+        found: list[Entry] = []
+        size = 0
+        with self._reader() as connection:
+            for log, after, upto in spans:
+                limit = envelopes_max - len(found)
+                if limit <= 0:
+                    break
+                cursor = connection.execute(_READ, (space, log, after, upto, limit))
+                for seq, data in cursor:
+                    size += len(data)
+                    if found and size > bytes_max:
+                        # An unfinished statement would hold its snapshot, and with it the write-ahead log.
+                        cursor.close()
+                        return found
+                    found.append(Entry(log, seq, data))
+        return found
+
+    def usage(self, space: SpaceId) -> Usage:
+        """What a space takes."""
+        query = "SELECT coalesce(sum(seq), 0), coalesce(sum(bytes), 0) FROM logs WHERE space_id = ?"
+        return Usage(*self._rows(query, space)[0])
+
+    def totals(self) -> tuple[int, Usage]:
+        """The number of spaces, and what they take together."""
+        sums = self._rows("SELECT coalesce(sum(seq), 0), coalesce(sum(bytes), 0) FROM logs")[0]
+        return self._rows("SELECT count(*) FROM spaces")[0][0], Usage(*sums)
+
+    def spaces(self) -> Iterator[SpaceId]:
+        """Every space."""
+        return iter([SpaceId(row[0]) for row in self._rows("SELECT space_id FROM spaces")])
+
+    def free_bytes(self) -> int:
+        """Room left on the disk."""
+        return shutil.disk_usage(self._path.parent).free
+
+    def close(self) -> None:
+        """Checkpoint and let go."""
+        self._closing = True
+        self._wake_checkpointer.set()
+        self._checkpointer.join()
+        while not self._readers.empty():
+            self._readers.get().close()
+        # Closing the last connection checkpoints and removes the write-ahead log.
+        self._writer.close()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,89 @@
+"""A campaign of ``kill -9`` on real processes: what was acknowledged is never lost, and nothing is left half-written.
+
+Replay: ``SEED=… KILLS=… .venv/bin/pytest tests/system/test_kills.py``; the seed is printed with every failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import subprocess
+
+import pytest
+from homes import KILLS, SEED, Home, kill_after
+
+from bide_relay.testing import RelayProcess
+
+WRITE_KILLS, SYNC_KILLS, RELAY_KILLS = KILLS // 2, KILLS // 4, KILLS // 4
+WRITE_DELAY_S_MAX = 0.35
+"""Longer than a write takes, so that some kills come too late and some right at the commit."""
+
+
+@pytest.fixture(autouse=True)
+def _print_seed() -> None:
+    print(f"SEED={SEED} KILLS={KILLS}")
+
+
+def test_a_killed_write_is_there_whole_or_not_at_all(couple: tuple[Home, Home]) -> None:
+    """Every write that printed its id is in the timeline afterwards, and the log has neither gap nor fork."""
+    sam, _ = couple
+    chance = random.Random(SEED)
+    acknowledged: set[str] = set()
+    killed = 0
+    for number in range(WRITE_KILLS):
+        body = json.dumps({"noticed": f"number {number}"})
+        process = sam.start("thank", "--json", "--from-json", "-", stdin=body)
+        running, out = kill_after(process, chance.uniform(0.02, WRITE_DELAY_S_MAX))
+        killed += running
+        if out.endswith("}\n"):
+            acknowledged.add(json.loads(out)["id"])
+    assert killed > WRITE_KILLS // 10, "too few kills hit a running process to prove anything"
+    assert acknowledged, "no write got through, so nothing was proved"
+    assert acknowledged <= sam.ids()
+    sam.assert_sound()
+    assert sam.write("afterwards") in sam.ids()
+
+
+def test_a_killed_sync_goes_on_where_it_was(couple: tuple[Home, Home]) -> None:
+    """Whenever sync is killed, a later one brings both people to the same timeline, with everything in it."""
+    sam, robin = couple
+    chance = random.Random(SEED + 1)
+    written: set[str] = set()
+    killed = 0
+    for number in range(SYNC_KILLS):
+        home = chance.choice((sam, robin))
+        written.add(home.write(f"number {number}"))
+        running, _ = kill_after(home.start("sync"), chance.uniform(0.1, 0.6))
+        killed += running
+    assert killed > SYNC_KILLS // 10
+    for home in (sam, robin, sam):
+        home.run("sync")
+    assert written <= sam.ids()
+    assert written <= robin.ids()
+    assert sam.pair_digest() == robin.pair_digest()
+    for home in (sam, robin):
+        home.assert_sound()
+
+
+def test_a_killed_relay_keeps_what_it_acknowledged(couple: tuple[Home, Home], relay: RelayProcess) -> None:
+    """What a device was told is on the relay is there after the relay was killed at any moment: its partner gets it."""
+    sam, robin = couple
+    chance = random.Random(SEED + 2)
+    written: set[str] = set()
+    for number in range(RELAY_KILLS):
+        written.add(sam.write(f"number {number}"))
+        process = sam.start("sync")
+        with contextlib.suppress(subprocess.TimeoutExpired):  # still running: the relay dies under it
+            process.wait(chance.uniform(0.05, 0.5))
+        relay.kill()
+        process.communicate(timeout=60)
+        relay.start()
+        if sam.pending() == 0:
+            robin.run("sync")
+            assert written <= robin.ids(), "the relay lost what it had acknowledged"
+    for home in (sam, robin, sam):
+        home.run("sync")
+    assert written <= robin.ids()
+    assert sam.pair_digest() == robin.pair_digest()
+    sam.assert_sound()
