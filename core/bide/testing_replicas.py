@@ -278,7 +278,7 @@ class MemoryRelayConnection:
         held = self._held()
         assert held is not None  # the caller has seen to it
         member = self._is_member(held)
-        heads = [(log, entries[-1].seq, entries[-1].hash) for log, entries in held.logs.items()]
+        heads: list[tuple[bytes, int, bytes]] = [(log, entries[-1].seq, entries[-1].hash) for log, entries in held.logs.items()]
         self.session.welcome(heads if member else [], provisional=not member)
 
     def _store(self, batch: list[bytes]) -> None:

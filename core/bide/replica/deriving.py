@@ -171,7 +171,9 @@ def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId) -> Judged:
 def _leave_out_unloadable(storage: Storage, judged: Judged) -> Judged:
     """Go on with what Automerge takes, and note what it doesn't."""
     sound = without_unloadable(judged)
-    _note_standings(storage, [item.event for item in judged.applied], sound)
+    # As they stand in storage now: whatever counted was noted as such a moment ago.
+    noted = [item.event._replace(standing=Standing.APPLIED) for item in judged.applied]
+    _note_standings(storage, noted, sound)
     return sound
 
 

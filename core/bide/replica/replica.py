@@ -86,12 +86,13 @@ class Replica:
         cleaned = clean_text(name, what="name", chars_max=NAME_CHARS_MAX, one_line=True)
         if not cleaned:
             raise InputError("The name is empty.", hint="What should the other person see?")
-        if storage.spaces():
-            raise StorageError("There is a journal here already.", hint="Nothing was changed.")
         randomness = randomness or SystemRandomness()
         founded = found_space("own", relay_url="", randomness=randomness)
         space = founded.space
         with storage.transaction():
+            # Inside, so that of two at once only one makes it.
+            if storage.spaces():
+                raise StorageError("There is a journal here already.", hint="Nothing was changed.")
             storage.put_meta("name", cleaned)
             storage.put_meta("derivation", DERIVATION)
             storage.put_space(space)
@@ -280,4 +281,24 @@ class Replica:
         space = next((space for space in self.storage.spaces() if space.space_id == space_id), None)
         if space is None:
             raise NotFound("There is no such space here.")
-        return SpaceSync(self.storage, space, host=host, live=live, randomness=self.randomness)
+        self._introduce(space_id)
+        return SpaceSync(
+            self.storage,
+            space,
+            host=host,
+            live=live,
+            randomness=self.randomness,
+            on_admitted=lambda: self._introduce(space_id),
+        )
+
+    def _introduce(self, space_id: SpaceId) -> None:
+        """Say in a space what this person is called, if that was never said: a pairing that broke off left it out."""
+        from bide.ids import person_entry_id
+
+        space = next(space for space in self.storage.spaces() if space.space_id == space_id)
+        me = person_entry_id(space_id, space.slot)
+        if space.pending or self.storage.entry(me) is not None:
+            return
+        with self.storage.transaction():
+            if self.storage.entry(me) is None:
+                self.writer.name_person(self.name, space=space)

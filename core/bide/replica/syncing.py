@@ -7,7 +7,7 @@ break at any byte and the next one goes on from the heads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bide.crypto import signing
 from bide.errors import BideError, ForkDetected, NotAllowed, RelayUnreachable, RemoteProtocolError, VerificationFailed
@@ -50,7 +50,16 @@ _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite T
 class SpaceSync:
     """One connection's worth of syncing one space."""
 
-    def __init__(self, storage: Storage, space: SpaceRecord, *, host: str, live: bool, randomness: Randomness) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        space: SpaceRecord,
+        *,
+        host: str,
+        live: bool,
+        randomness: Randomness,
+        on_admitted: Callable[[], None] = lambda: None,
+    ) -> None:
         """Prepare; the relay speaks first.
 
         Args:
@@ -59,7 +68,9 @@ class SpaceSync:
             host: host and port as dialled; the proof of identity is bound to it.
             live: stay after catching up.
             randomness: for the nonce.
+            on_admitted: called when a pairing that had broken off turns out to be complete.
         """
+        self._on_admitted = on_admitted
         self._storage = storage
         self._space = space
         self._host = host
@@ -189,6 +200,8 @@ class SpaceSync:
                     self._storage.put_relay_head(self._space.space_id, Head(log, seq, entry_hash(last[:SIGNED_BYTES])))
         if self._space.pending and self._space.log_id in {m.log_id for m in self._storage.members(self._space.space_id)}:
             self._space = next(s for s in self._storage.spaces() if s.space_id == self._space.space_id)
+            self._on_admitted()
+            heads = self._storage.heads(self._space.space_id)
         self.to_receive = max(self.to_receive, self.received)
         if any(head.seq > self._relay.get(log, 0) for log, head in heads.items()):
             self._send_more()

@@ -1,0 +1,116 @@
+"""Asking a person on the terminal. Questions go where the person looks, and never into the data on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from bide.errors import InputError
+from bide_cli.shell import Shell, clean
+
+LINE_CHARS_MAX = 100_000
+"""More than any field takes: what is longer is refused, not cut."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The person ended the questions (Ctrl-D); like Ctrl-C, nothing is written."""
+
+
+def ask(shell: Shell, prompt: str) -> str:
+    """One line that the person typed, without its newline.
+
+    Raises:
+        Stopped: the input ended.
+        InputError: it is not text.
+    """
+    del shell
+    question = f"{clean(prompt)} "
+    try:
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            # With it a line can be edited, and be longer than the 4,095 bytes that a terminal hands over by itself.
+            import readline
+
+            if hasattr(readline, "set_auto_history"):
+                readline.set_auto_history(False)
+            line = input(question)
+        else:
+            sys.stderr.write(question)
+            sys.stderr.flush()
+            line = sys.stdin.readline(LINE_CHARS_MAX + 1)
+            if not line:
+                raise EOFError
+    except EOFError:
+        sys.stderr.write("\n")
+        raise Stopped from None
+    except UnicodeDecodeError:
+        raise InputError("That was not valid UTF-8 text.") from None
+    if len(line) > LINE_CHARS_MAX:
+        raise InputError("That is too long.")
+    return line.rstrip("\r\n")
+
+
+def ask_until_good(shell: Shell, prompt: str, check: Callable[[str], str]) -> str:
+    """Ask until `check` accepts the answer.
+
+    Args:
+        shell: where.
+        prompt: the question.
+        check: gives back the answer as it is to be used; raises InputError to ask again.
+    """
+    while True:
+        try:
+            return check(ask(shell, prompt))
+        except InputError as error:
+            shell.say(f"  {error.message}{' ' + error.hint if error.hint else ''}")
+
+
+def ask_yes(shell: Shell, prompt: str, *, default: bool) -> bool:
+    """A yes or a no; Enter gives the default."""
+
+    def check(answer: str) -> str:
+        word = answer.strip().casefold() or ("y" if default else "n")
+        if word not in ("y", "yes", "n", "no"):
+            raise InputError("Type y or n.")
+        return word[0]
+
+    return ask_until_good(shell, f"{prompt} {'[Y/n]' if default else '[y/N]'}", check) == "y"
+
+
+def choose(shell: Shell, title: str, choices: Sequence[tuple[str, str]]) -> str:
+    """Let the person choose one.
+
+    Args:
+        shell: where.
+        title: what is asked.
+        choices: (key, words) of each; the key or its number is typed, Enter for the first.
+
+    Returns:
+        The key.
+    """
+    if title:
+        shell.say(title)
+    for number, (_, words) in enumerate(choices, 1):
+        shell.say(f"  {number}  {words}")
+
+    def check(answer: str) -> str:
+        typed = answer.strip().casefold()
+        if not typed:
+            return choices[0][0]
+        if typed.isascii() and typed.isdecimal() and 1 <= int(typed[:6]) <= len(choices):
+            return choices[int(typed) - 1][0]
+        for key, _ in choices:
+            if key == typed:
+                return key
+        raise InputError(f"Type a number from 1 to {len(choices)}.")
+
+    return ask_until_good(shell, "Choice [1]:", check)
+
+
+def require_person(shell: Shell, what: str, hint: str) -> None:
+    """Refuse to go on where somebody would have to be asked and nobody is there.
+
+    Raises:
+        InputError: there is no terminal, or ``--no-input`` was given.
+    """
+    if not shell.may_ask:
+        raise InputError(what, hint=hint)

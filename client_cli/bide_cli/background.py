@@ -1,0 +1,74 @@
+"""Syncing by itself after a write: a word to the watcher if one runs, else a process of its own that nobody waits for.
+
+A home has at most one such process at work and one waiting: whoever waits will find everything that was written meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bide_cli.home import Config
+from bide_cli.unlocking import unlocks_unasked
+
+SOCKET = "watch.sock"
+SOCKET_PATH_BYTES_MAX = 100
+"""sun_path holds 104 bytes on macOS and 108 on Linux."""
+POKE = b"new"
+
+
+def wanted(config: Config) -> bool:
+    """Whether syncing by itself is on."""
+    setting = os.environ.get("BIDE_AUTO_SYNC", "")
+    if setting:
+        return setting.casefold() not in ("0", "false", "no", "off")
+    return config.auto_sync
+
+
+def carry_on(home: Path, config: Config) -> None:
+    """See to it that what was just written goes to the relay, without waiting for it."""
+    if not wanted(config) or poke(home):
+        return
+    if unlocks_unasked(config):
+        _spawn(home)
+
+
+def poke(home: Path) -> bool:
+    """Tell a running watcher that there is something new.
+
+    Returns:
+        Whether one heard it.
+    """
+    path = os.fsencode(home / SOCKET)
+    if len(path) > SOCKET_PATH_BYTES_MAX or not (home / SOCKET).exists():
+        return False
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        try:
+            sender.sendto(POKE, path)
+        except BlockingIOError:
+            return True  # it has words enough waiting already
+        except OSError:
+            return False
+    return True
+
+
+def _spawn(home: Path) -> None:
+    """Start ``bide sync --background`` with nothing tied to this terminal. Failing to is no failure of the write."""
+    import subprocess
+    from contextlib import suppress
+
+    with suppress(OSError):
+        subprocess.Popen(
+            [sys.executable, "-m", "bide_cli.main", "sync", "--background", "--no-input"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            close_fds=True,
+            cwd=home,
+            env={**os.environ, "BIDE_HOME": str(home)},
+        )

@@ -1,0 +1,139 @@
+"""The tree of commands, on click. A command's module is imported when it is used, so that none pays for another."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from bide_cli import failures
+
+SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "Writing",
+        (
+            ("checkin", "Say how you are."),
+            ("thank", "Tell what you noticed and liked."),
+            ("hear", "Say back what the other wrote."),
+            ("repair", "Talk something through, step by step."),
+            ("edit", "Change something you wrote."),
+        ),
+    ),
+    (
+        "Reading",
+        (
+            ("timeline", "Read what you both wrote."),
+            ("show", "Read one entry whole."),
+            ("search", "Find entries by words."),
+        ),
+    ),
+    (
+        "Together",
+        (
+            ("init", "Begin a journal on this device."),
+            ("pair", "Invite the other person; gives a code."),
+            ("join", "Join by the other person's code."),
+            ("sync", "Exchange entries through the relay now."),
+        ),
+    ),
+    (
+        "Upkeep",
+        (
+            ("status", "See what is here and what still waits."),
+            ("relay", "Choose the relay."),
+            ("doctor", "Look for anything wrong in this home."),
+            ("rebuild", "Build everything shown again from the log."),
+            ("digest", "Compare two devices by one short line."),
+            ("demo", "Watch two people share one timeline."),
+        ),
+    ),
+)
+"""Every command with its one line, so that ``bide --help`` imports none. A test holds them to the commands' own help."""
+SUMMARIES = {name: summary for _, commands in SECTIONS for name, summary in commands}
+_SUGGESTIONS_MAX = 3
+
+
+class LazyGroup(click.Group):
+    """The group of all commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+        """All names."""
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one."""
+        if cmd_name not in SUMMARIES:
+            return None
+        module = importlib.import_module(f"bide_cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant. An unknown word never becomes an entry."""
+        name = args[0]
+        if name not in SUMMARIES and not name.startswith("-"):
+            near = difflib.get_close_matches(name, SUMMARIES, n=_SUGGESTIONS_MAX)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"There is no command {name[:40]!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The commands with their lines, by what they are for."""
+        for title, commands in SECTIONS:
+            with formatter.section(title):
+                formatter.write_dl(list(commands))
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"bide {version('bide')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExamples:\n  bide init --name Sam\n  bide checkin\n  bide timeline --since yesterday\n  bide thank --help",
+)
+@click.option("--home", metavar="DIR", help="Where everything of this device is. Default: BIDE_HOME, or this system's place.")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version.")
+@click.pass_context
+def bide(ctx: click.Context, home: str | None) -> None:
+    """A journal that two people keep together.
+
+    Everything works without a connection; what you share goes to the other's device, and nobody in between can read it.
+    """
+    ctx.obj = {"home": home or ""}
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a command line.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BideError: whatever a command raised.
+    """
+    as_json = "--json" in args
+    try:
+        result: Any = bide.main(list(args), prog_name="bide", standalone_mode=False)
+        return result if isinstance(result, int) else failures.OK
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show(sys.stderr)
+        return failures.USAGE
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "bide"
+        failures.tell("usage", error.format_message(), f"See: {path} --help", as_json=as_json)
+        return failures.USAGE
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        failures.tell("error", error.format_message(), "", as_json=as_json)
+        return error.exit_code

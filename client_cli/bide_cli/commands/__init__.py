@@ -1,0 +1,1 @@
+"""The commands, one module each; `bide_cli.cli` imports a module when its command is used."""

@@ -1,0 +1,25 @@
+"""``bide digest``."""
+
+from __future__ import annotations
+
+import click
+
+from bide_cli.opening import open_replica
+from bide_cli.options import shell_options
+from bide_cli.shell import Shell
+
+
+@click.command(epilog="\b\nExamples:\n  bide digest\n  bide digest --json | jq -r '.spaces[].digest'")
+@shell_options
+def command(shell: Shell) -> None:
+    """Compare two devices by one short line.
+
+    One digest for each space. Two devices that hold the same log and show the same timeline have the same.
+    """
+    digests = open_replica(shell).digest()
+    if shell.as_json:
+        shell.emit("digest", spaces=digests)
+        return
+    for item in digests:
+        label = f"With {' and '.join(item['with'])}" if item["with"] else "Only yours"
+        shell.out(f"{item['digest']}  {label}, {item['entries']:,} {'entry' if item['entries'] == 1 else 'entries'}")

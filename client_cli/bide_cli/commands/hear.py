@@ -1,0 +1,96 @@
+"""``bide hear``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bide.entries.hearing import CLARIFICATION, FIELDS, Verdict
+from bide.errors import InputError, NotAllowed
+from bide_cli.asking import choose
+from bide_cli.giving import STDIN, Given, gather, read_stdin
+from bide_cli.home import read_config
+from bide_cli.opening import open_replica
+from bide_cli.options import field_options, now_option, shell_options
+from bide_cli.render import draw_timeline
+from bide_cli.shell import Shell
+from bide_cli.telling import tell_written
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bide.replica import Replica
+    from bide.replica.writing import Written
+
+VERDICTS = ((Verdict.HEARD.value, "yes, that is it"), (Verdict.NOT_QUITE.value, "not quite; say what you meant"))
+
+
+@click.command(
+    epilog="\b\nExamples:\n  bide hear ck-62XTN3\n  bide hear ck-62XTN3 --mirrored 'The day was long and nobody asked.'\n"
+    "  bide hear ck-62XTN3 --heard\n  bide hear ck-62XTN3 --not-quite 'It was not the work, it was the silence.'"
+)
+@click.argument("entry_id", metavar="ID")
+@field_options(FIELDS)
+@click.option("--heard", is_flag=True, help="For who was heard: that is it.")
+@click.option("--not-quite", metavar="TEXT", help="For who was heard: what you meant instead.")
+@now_option
+@shell_options
+def command(shell: Shell, entry_id: str, given: Given, heard: bool, not_quite: str | None) -> None:
+    """Say back what the other wrote.
+
+    What you heard, what makes sense about it, what it might feel like. No advice, nothing to fix. The one who was heard then
+    says whether it fits: --heard, or --not-quite with what they meant.
+    """
+    if heard and not_quite is not None:
+        raise InputError("Either --heard or --not-quite, not both.")
+    answering = heard or not_quite is not None
+    if answering and (given.by_options or given.edit):
+        raise InputError("--heard and --not-quite answer a hearing; they take no other fields.")
+    config = read_config(shell.home)
+    replica = open_replica(shell, config)
+    entry = replica.show(entry_id)
+    if shell.may_ask and not answering and not given.by_options:
+        shell.say("\n".join(draw_timeline(shell, [entry])) + "\n")
+        if entry["by"]["me"] and entry["kind"] != "repair" and _hearings(entry):
+            heard, not_quite = _ask_verdict(shell)
+            answering = True
+    if answering:
+        written = _answer(replica, entry, heard=heard, not_quite=not_quite)
+        words = ""
+    else:
+        if entry["by"]["me"] and entry["kind"] != "repair":
+            raise NotAllowed("That one is yours; hearing is for what the other wrote.")
+        written = replica.hear(entry["id"], gather(shell, FIELDS, given))
+        words = "They can say whether it fits."
+    tell_written(shell, "hear", replica, config, written, words=words)
+
+
+def _hearings(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    return [reply for reply in entry["replies"] if reply["kind"] == "hearing" and not reply["by"]["me"]]
+
+
+def _ask_verdict(shell: Shell) -> tuple[bool, str | None]:
+    if choose(shell, "Were you heard?", VERDICTS) == Verdict.HEARD.value:
+        return True, None
+    return False, ask_clarification(shell)
+
+
+def ask_clarification(shell: Shell) -> str:
+    """What the one who was heard meant."""
+    return str(gather(shell, (CLARIFICATION,), Given({})).get(CLARIFICATION.name, ""))
+
+
+def _answer(replica: Replica, entry: dict[str, Any], *, heard: bool, not_quite: str | None) -> Written:
+    verdict = Verdict.HEARD if heard else Verdict.NOT_QUITE
+    text = read_stdin() if not_quite == STDIN else not_quite or ""
+    if entry["kind"] == "repair":
+        return replica.repair_step(entry["id"], "answer", {"verdict": verdict.value, "clarification": text})
+    if entry["kind"] != "hearing":
+        if not entry["by"]["me"]:
+            raise NotAllowed("Only the one who was heard can say whether it fits.")
+        hearings = _hearings(entry)
+        if not hearings:
+            raise NotAllowed("Nobody has said that one back yet, so there is nothing to answer.")
+        # The one that waits for an answer; if none does, the last one's answer is changed.
+        entry = next((h for h in reversed(hearings) if not h["fields"].get("answer")), hearings[-1])
+    return replica.answer_hearing(entry["id"], verdict=verdict.value, clarification=text)

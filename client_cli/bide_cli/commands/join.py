@@ -1,0 +1,53 @@
+"""``bide join``."""
+
+from __future__ import annotations
+
+import click
+
+from bide.errors import InputError
+from bide_cli.opening import open_replica
+from bide_cli.options import shell_options
+from bide_cli.shell import Shell
+
+
+@click.command(
+    epilog="\b\nExamples:\n  bide join\n  bide join 7-lantern-otter-cedar@relay.example.org\n"
+    "  bide join --code - --json --words-verified < code.txt"
+)
+@click.argument("code", required=False)
+@click.option("--code", "code_option", metavar="CODE", help="The code; - reads it from stdin.")
+@click.option("--words-verified", is_flag=True, help="Don't ask for a safety word: whoever runs this compares them.")
+@shell_options
+def command(shell: Shell, code: str | None, code_option: str | None, words_verified: bool) -> None:
+    """Join by the other person's code.
+
+    They run bide pair and read it to you. Type it as you hear it: capitals and hyphens don't matter. Then both compare six
+    words, which shows that nobody is in between.
+    """
+    from bide_cli.giving import STDIN, read_stdin
+
+    if code and code_option:
+        raise InputError("The code was given twice.")
+    replica = open_replica(shell)
+    text = code or code_option or ""
+    if text == STDIN:
+        text = read_stdin().strip()
+    from bide.replica.pairing import PairingSession
+    from bide_cli.asking import ask, require_person
+    from bide_cli.pairing import PairingTalk, finish, require_way_to_compare
+
+    require_way_to_compare(shell, words_verified=words_verified)
+    if not text:
+        require_person(shell, "There is no code.", "bide join CODE, or bide join --code - with the code on stdin")
+    while True:
+        typed = text or ask(shell, "Code:")
+        try:
+            session = PairingSession.join(replica, typed, replica.relay())
+            break
+        except InputError as error:
+            if text:
+                raise
+            # Nothing has been sent yet, so a slip of the keyboard costs nothing.
+            shell.say(f"  {error.message} {error.hint}".rstrip())
+    result = PairingTalk(shell, session, initiator=False, words_verified=words_verified).run()
+    finish(shell, replica, "join", result, session.relay_url)

@@ -1,0 +1,35 @@
+"""``bide pair``."""
+
+from __future__ import annotations
+
+import click
+
+from bide.errors import InputError
+from bide_cli.opening import open_replica
+from bide_cli.options import shell_options
+from bide_cli.shell import Shell
+
+
+@click.command(
+    epilog="\b\nExamples:\n  bide pair\n  bide pair --json --words-verified\n\n"
+    'With --json the first line holds the code, at once; the last one "paired": true and the safety words.'
+)
+@click.option("--words-verified", is_flag=True, help="Don't ask for a safety word: whoever runs this compares them.")
+@shell_options
+def command(shell: Shell, words_verified: bool) -> None:
+    """Invite the other person; gives a code.
+
+    Read the code to them, on the telephone or face to face. It works once, for ten minutes. Then both compare six words,
+    which shows that nobody is in between.
+    """
+    replica = open_replica(shell)
+    url = replica.relay()
+    if not url:
+        raise InputError("Pairing needs a relay to meet on, and none is set.", hint="bide relay set URL, then bide pair")
+    from bide.replica.pairing import PairingSession
+    from bide_cli.pairing import PairingTalk, finish, require_way_to_compare
+
+    require_way_to_compare(shell, words_verified=words_verified)
+    session = PairingSession.initiate(replica, url)
+    result = PairingTalk(shell, session, initiator=True, words_verified=words_verified).run()
+    finish(shell, replica, "pair", result, url)

@@ -1,0 +1,26 @@
+"""``bide rebuild``."""
+
+from __future__ import annotations
+
+import click
+
+from bide_cli.opening import open_replica
+from bide_cli.options import shell_options
+from bide_cli.shell import Shell
+
+
+@click.command(epilog="\b\nExample:\n  bide rebuild")
+@shell_options
+def command(shell: Shell) -> None:
+    """Build everything shown again from the log.
+
+    The timeline afterwards is the same. Only needed if bide doctor says so, or after an upgrade.
+    """
+    replica = open_replica(shell)
+    replica.rebuild()
+    spaces = replica.status()["spaces"]
+    entries = sum(space["entries"] for space in spaces)
+    if shell.as_json:
+        shell.emit("rebuild", entries=entries, spaces=len(spaces))
+    else:
+        shell.out(f"Built again from the log: {entries:,} {'entry' if entries == 1 else 'entries'}.")

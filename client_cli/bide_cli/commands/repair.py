@@ -1,0 +1,168 @@
+"""``bide repair``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from bide.entries.fields import Field
+from bide.entries.hearing import CLARIFICATION, Verdict
+from bide.entries.hearing import FIELDS as HEARING_FIELDS
+from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, INVITE_FIELDS, TELL_FIELDS, Step
+from bide.errors import InputError
+from bide_cli.giving import STDIN, Given, flag, gather, read_stdin
+from bide_cli.home import read_config
+from bide_cli.leading import AFTER, Leader
+from bide_cli.opening import open_replica
+from bide_cli.options import field_options, now_option, shell_options, with_option
+from bide_cli.render import draw_timeline
+from bide_cli.shell import Shell
+from bide_cli.telling import tell_written
+
+STEP_FIELDS: Mapping[str, tuple[Field, ...]] = {
+    "tell": TELL_FIELDS,
+    "hear": HEARING_FIELDS,
+    "answer": (Field("verdict", CLARIFICATION.kind, "Were you heard?", "Answer"), CLARIFICATION),
+    "reconnect": (GESTURE_FIELD,),
+    "agree": (AGREEMENT_FIELD,),
+}
+STEPS = tuple(step.name.lower() for step in Step if step is not Step.INVITE)
+OPTION_FIELDS = (*INVITE_FIELDS, *TELL_FIELDS, *HEARING_FIELDS, GESTURE_FIELD, AGREEMENT_FIELD)
+
+
+@click.command(
+    epilog="\b\nExamples:\n  bide repair\n  bide repair --topic 'The dishes on Sunday'\n"
+    "  bide repair rp-7KQ2MX tell --own-part 'I was short with you.' --felt 'ashamed'\n"
+    "  bide repair rp-7KQ2MX hear --mirrored 'You felt alone with it.'\n  bide repair rp-7KQ2MX answer --heard\n"
+    "  bide repair rp-7KQ2MX agree --from-json -\n  bide repair rp-7KQ2MX later"
+)
+@click.argument("entry_id", metavar="[ID]", required=False)
+@click.argument("step", metavar="[STEP]", required=False)
+@field_options(OPTION_FIELDS)
+@click.option("--heard", is_flag=True, help="With answer: you were heard.")
+@click.option("--not-quite", metavar="TEXT", help="With answer: what you meant instead.")
+@with_option
+@now_option
+@shell_options
+def command(
+    shell: Shell,
+    entry_id: str | None,
+    step: str | None,
+    given: Given,
+    heard: bool,
+    not_quite: str | None,
+    with_: str,
+) -> None:
+    """Talk something through, step by step.
+
+    Each tells their own part and what they felt, says back what the other told, and only then you look for a gesture and an
+    agreement. Nobody has to do anything, and nothing runs out.
+
+    STEP is one of accept, tell, hear, answer, reconnect, agree, settle, later, rest, return, withdraw. Without ID and STEP it
+    leads through what is open.
+    """
+    if entry_id in STEPS and step is None:
+        entry_id, step = None, entry_id
+    if step is not None and step not in STEPS:
+        raise InputError(f"There is no step called {step[:40]!r}.", hint=f"The steps are: {', '.join(STEPS)}")
+    repair = _Repair(shell, with_)
+    if heard or not_quite is not None:
+        _put_verdict(given, step, heard=heard, not_quite=not_quite)
+    if step is not None:
+        repair.take(repair.one(entry_id), step, given)
+    elif entry_id is None and (given.by_options or given.edit):
+        repair.invite(given)
+    elif shell.may_ask and not given.by_options:
+        Leader(shell, repair.replica, take=repair.take, invite=repair.invite).lead(entry_id or "")
+    elif given.by_options:
+        raise InputError("Which step is that for?", hint=f"bide repair ID STEP, with one of: {', '.join(STEPS)}")
+    else:
+        repair.list(entry_id)
+
+
+def _put_verdict(given: Given, step: str | None, *, heard: bool, not_quite: str | None) -> None:
+    if step != "answer" or (heard and not_quite is not None) or given.by_options:
+        raise InputError("--heard or --not-quite, one of them, go with the step answer.")
+    text = read_stdin() if not_quite == STDIN else not_quite or ""
+    verdict = Verdict.HEARD if heard else Verdict.NOT_QUITE
+    given.values = {"verdict": verdict.value, "clarification": text}
+    given.by_options = True
+
+
+class _Repair:
+    """What can be done with repair conversations, however it was asked for."""
+
+    def __init__(self, shell: Shell, with_: str) -> None:
+        self._shell = shell
+        self._with = with_
+        self._config = read_config(shell.home)
+        self.replica = open_replica(shell, self._config)
+
+    def one(self, entry_id: str | None) -> dict[str, Any]:
+        """The conversation that is meant."""
+        if entry_id is not None:
+            return self.replica.show(entry_id)
+        conversations = self.replica.conversations()
+        if len(conversations) != 1:
+            raise InputError(
+                "Which conversation?" if conversations else "No conversation is open.",
+                hint="bide repair ID STEP; bide timeline --kind repair shows the ids.",
+            )
+        return conversations[0]
+
+    def invite(self, given: Given) -> None:
+        """Begin a conversation."""
+        self.replica.reader.pair_space(self._with)  # told before anything is asked
+        values = dict(gather(self._shell, INVITE_FIELDS, given))
+        calm = values.pop("calm", True)
+        if not isinstance(calm, bool):
+            raise InputError("'calm' has to be true or false.")
+        written = self.replica.invite_to_repair(_only(values, INVITE_FIELDS), calm=calm, with_=self._with)
+        self._told(written, "invite", "They can say yes, or come back to it later; neither needs a reason.")
+
+    def take(self, entry: dict[str, Any], step: str, given: Given) -> None:
+        """Take a step."""
+        fields = STEP_FIELDS.get(step, ())
+        values: dict[str, Any] = {}
+        if fields:
+            values = gather(self._shell, fields, given, before=_present(entry, step))
+        elif given.by_options:
+            values = given.values
+        written = self.replica.repair_step(entry["id"], step, _only(values, fields))
+        self._told(written, step, AFTER.get(step, ""))
+
+    def list(self, entry_id: str | None) -> None:
+        """For a script that asks for nothing: what is open."""
+        entries = self.replica.conversations() if entry_id is None else [self.replica.show(entry_id)]
+        if self._shell.as_json:
+            self._shell.emit("repair", conversations=entries)
+        elif entries:
+            self._shell.page("\n".join(draw_timeline(self._shell, entries)) + "\n")
+        else:
+            self._shell.say("No conversation is open. One begins with: bide repair --topic 'What it is about'")
+
+    def _told(self, written: Any, step: str, words: str) -> None:
+        entry = self.replica.show(written.id)
+        extra = {"step": step, "state": entry.get("state", ""), "next": entry.get("next", [])}
+        tell_written(self._shell, "repair", self.replica, self._config, written, words=words, extra=extra)
+
+
+def _present(entry: dict[str, Any], step: str) -> dict[str, Any]:
+    """What the step would change, to start an editor from."""
+    if step == "agree":
+        return {AGREEMENT_FIELD.name: entry["fields"].get(AGREEMENT_FIELD.name, "")}
+    told = {"tell": "tells", "hear": "hearings"}.get(step, "")
+    mine = (item for item in entry["fields"].get(told, ()) if item["by"]["me"])
+    return {name: value for name, value in next(mine, {}).items() if name != "by"}
+
+
+def _only(values: Mapping[str, Any], fields: Sequence[Field]) -> Mapping[str, Any]:
+    """Refuse what the step doesn't take, instead of losing it."""
+    known = {field.name for field in fields}
+    for name in values:
+        if name not in known:
+            takes = ", ".join(flag(field.name) for field in fields) or "nothing"
+            raise InputError(f"There is no field {name[:40]!r} in this step.", hint=f"It takes {takes}.")
+    return values

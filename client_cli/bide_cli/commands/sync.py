@@ -1,0 +1,176 @@
+"""``bide sync``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from bide.errors import BideError, InputError, NotAllowed
+from bide_cli.opening import open_replica
+from bide_cli.options import shell_options
+from bide_cli.shell import Shell, clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bide.replica import Replica
+    from bide.storage.base import SpaceRecord
+    from bide_cli.syncing import Outcome
+
+WATCH_LOCK = "watch.lock"
+WAITING_LOCK = "sync-waiting.lock"
+BACKGROUND_WAIT_S = 120
+PROGRESS_AFTER_S = 1.0
+PROGRESS_EVERY_S = 0.2
+PROGRESS_LINE_EVERY_S = 5.0
+
+
+@click.command(
+    epilog="\b\nExamples:\n  bide sync\n  bide sync --json\n  bide sync --watch\n\n"
+    "With --watch --json there is one object a line, each with an event: reached, received (a count, never content) or lost."
+)
+@click.option("--watch", is_flag=True, help="Stay, and exchange everything as it happens, until Ctrl-C.")
+@click.option("--background", is_flag=True, hidden=True)
+@shell_options
+def command(shell: Shell, watch: bool, background: bool) -> None:
+    """Exchange entries through the relay now.
+
+    Bide does this by itself after you write something. What can't go now stays here and goes later.
+    """
+    if background:
+        _sync_unseen(shell)
+    elif watch:
+        _watch(shell)
+    else:
+        _sync(shell)
+
+
+def _require_relay(replica: Replica) -> None:
+    if not any(space.relay_url for space in replica.spaces()):
+        raise InputError("No relay is set, so there is nowhere to sync to.", hint="bide relay set URL")
+
+
+def _sync(shell: Shell) -> None:
+    from bide_cli.syncing import sync_once, worst_error
+
+    replica = open_replica(shell)
+    _require_relay(replica)
+    progress = _Progress(shell)
+    try:
+        outcomes = sync_once(replica, shell.home, on_frame=progress.show)
+    finally:
+        progress.end()
+    spaces = {space.space_id: space for space in replica.spaces()}
+    results = [outcome.as_json(replica.reader.pending(spaces[outcome.space.space_id])) for outcome in outcomes]
+    sent, received, pending = (sum(result[key] for result in results) for key in ("sent", "received", "pending"))
+    if shell.as_json:
+        shell.emit("sync", spaces=results, sent=sent, received=received, pending=pending)
+    else:
+        for outcome in outcomes:
+            for notice in outcome.sync.notices if outcome.sync else ():
+                shell.say(notice)
+        shell.out(_summary(sent, received, pending))
+    error = worst_error(outcomes)
+    if error is not None:
+        raise error
+
+
+def _summary(sent: int, received: int, pending: int) -> str:
+    parts = [f"{count} {word}" for count, word in ((sent, "sent"), (received, "received")) if count] or ["Nothing new"]
+    if pending:
+        parts.append(f"{pending} waiting here for the relay")
+    return " · ".join(parts)
+
+
+class _Progress:
+    """Tells how far a long sync is, on a terminal, after a second."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._on = sys.stderr is not None and sys.stderr.isatty() and not shell.as_json
+        self._redraws = self._on and not (shell.plain or shell.accessible)
+        self._begun = self._last = time.monotonic()
+        self._drawn = False
+
+    def show(self, outcomes: list[Outcome]) -> None:
+        """Called after each frame."""
+        now = time.monotonic()
+        every = PROGRESS_EVERY_S if self._redraws else PROGRESS_LINE_EVERY_S
+        if not self._on or now - self._begun < PROGRESS_AFTER_S or now - self._last < every:
+            return
+        self._last = now
+        syncs = [outcome.sync for outcome in outcomes if outcome.sync]
+        done = sum(sync.sent + sync.received for sync in syncs)
+        total = max(done, sum(sync.to_send + sync.to_receive for sync in syncs))
+        text = f"{done:,} of {total:,} entries"
+        sys.stderr.write(f"\r{text}\x1b[K" if self._redraws else f"{text}\n")
+        sys.stderr.flush()
+        self._drawn = self._redraws
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _sync_unseen(shell: Shell) -> None:
+    """A run that nobody looks at: at most one at work and one waiting, silent whatever happens; status tells."""
+    from bide_cli.locks import Lock
+    from bide_cli.syncing import SYNC_LOCK, sync_locked
+
+    waiting = Lock(shell.home / WAITING_LOCK)
+    if not waiting.take():
+        return  # somebody waits already, and will find what was just written
+    try:
+        working = Lock(shell.home / SYNC_LOCK, wait_s=BACKGROUND_WAIT_S)
+        if not working.take():
+            return
+    finally:
+        waiting.release()
+    try:
+        sync_locked(open_replica(shell))
+    except BideError:
+        pass  # noted for status where it could be
+    finally:
+        working.release()
+
+
+def _watch(shell: Shell) -> None:
+    import asyncio
+
+    from bide_cli.locks import Lock
+    from bide_cli.watching import Watcher
+
+    replica = open_replica(shell)
+    _require_relay(replica)
+    lock = Lock(shell.home / WATCH_LOCK)
+    if not lock.take():
+        raise NotAllowed("bide sync --watch is running in this home already.")
+    try:
+        asyncio.run(_run_watcher(Watcher, replica, shell.home, shell))
+    finally:
+        lock.release()
+
+
+async def _run_watcher(watcher: type, replica: Replica, home: Path, shell: Shell) -> None:
+    def tell(what: str, space: SpaceRecord, count: int, words: str) -> None:
+        others = replica.reader.view().others(space.space_id)
+        if shell.as_json:
+            shell.emit("sync", event=what, kind=space.kind, **{"with": others}, received=count, words=words)
+            return
+        line = _watch_line(what, others, count, words)
+        sys.stdout.write(f"{time.strftime('%H:%M')}  {clean(line)}\n")
+        sys.stdout.flush()
+
+    await watcher(replica, home, tell).run()
+
+
+def _watch_line(what: str, others: list[str], count: int, words: str) -> str:
+    label = f"With {' and '.join(others)}" if others else "Your own devices"
+    if what == "received":
+        return f"{label}: {'something new' if count == 1 else f'{count} new things'} arrived"
+    if what == "reached":
+        return f"{label}: connected, everything is exchanged"
+    return f"{label}: {words or 'the connection ended.'} Trying again by itself."

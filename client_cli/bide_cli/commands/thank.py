@@ -1,0 +1,36 @@
+"""``bide thank``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bide.entries.appreciation import FIELDS, is_generic
+from bide_cli.giving import Given
+from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
+from bide_cli.shell import Shell
+from bide_cli.writing import write_entry
+
+GENTLE = "It lands best with a moment in it: what was it, and where? You can add it with bide edit."
+
+
+@click.command(
+    epilog="\b\nExamples:\n  bide thank\n  bide thank --noticed 'You drove my mother home in the rain.' --felt held\n"
+    "  bide thank --noticed - < note.txt"
+)
+@field_options(FIELDS)
+@private_option
+@with_option
+@now_option
+@shell_options
+def command(shell: Shell, given: Given, private: bool, with_: str) -> None:
+    """Tell what you noticed and liked.
+
+    What it was, what it did to you, and what it shows about the other. The first is needed, the others are welcome.
+    """
+    write_entry(shell, "appreciation", FIELDS, given, command="thank", private=private, with_=with_, remark=_remark)
+
+
+def _remark(values: dict[str, Any]) -> str:
+    return GENTLE if is_generic(str(values.get("noticed", ""))) else ""

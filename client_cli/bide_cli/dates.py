@@ -1,0 +1,72 @@
+"""Times and days as a person reads them. Done by hand: importing datetime or a locale would cost more than it saves here."""
+
+from __future__ import annotations
+
+import time
+
+from bide_cli.shell import clean
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+_DAY_SECONDS = 86_400
+_THURSDAY = 3
+"""1970 began on one."""
+
+
+def days_since_1970(year: int, month: int, day: int) -> int:
+    """The number of days from 1 January 1970, by the Gregorian calendar."""
+    # Years are counted from March, so that the leap day comes last.
+    year -= month <= 2
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468
+
+
+def heading(day: str) -> str:
+    """A day such as ``2026-11-22`` as ``Sunday, 22 November 2026``."""
+    try:
+        year, month, number = (int(part) for part in day.split("-"))
+        name = MONTHS[month - 1]
+    except (ValueError, IndexError):  # another device's word for it
+        return clean(day)
+    weekday = WEEKDAYS[(days_since_1970(year, month, number) + _THURSDAY) % 7]
+    return f"{weekday}, {number} {name} {year}"
+
+
+def epoch_seconds(at: str) -> int:
+    """Seconds since 1970 of a time such as ``2026-11-22T20:14:48.123Z``."""
+    days = days_since_1970(int(at[0:4]), int(at[5:7]), int(at[8:10]))
+    return days * _DAY_SECONDS + int(at[11:13]) * 3600 + int(at[14:16]) * 60 + int(at[17:19])
+
+
+def clock(at: str, tz: str, here: str) -> str:
+    """The time of day of `at`, where it was written; with the zone if that is another than the one `here`."""
+    seconds = epoch_seconds(at)
+    if tz == here or not tz:
+        return time.strftime("%H:%M", time.localtime(seconds))
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    try:
+        there = datetime.fromtimestamp(seconds, ZoneInfo(tz))
+    except (OSError, ValueError, KeyError):  # a zone that this machine doesn't know
+        return time.strftime("%H:%M", time.localtime(seconds))
+    return f"{there:%H:%M} ({tz.rpartition('/')[2].replace('_', ' ')})"
+
+
+def local_minute(at: str) -> str:
+    """`at` on this machine's clock, with the day: ``2026-11-22 21:14``."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch_seconds(at)))

@@ -1,0 +1,96 @@
+"""From an error to what a person reads, what a script reads, and the exit code. Imports nothing but the errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bide.errors import (
+    BideError,
+    InputError,
+    Locked,
+    NotAllowed,
+    NotFound,
+    NotPaired,
+    RelayUnreachable,
+    VerificationFailed,
+)
+from bide_cli.shell import clean
+
+OK = 0
+ERROR = 1
+USAGE = 2
+NOT_PAIRED = 3
+NOT_FOUND = 4
+UNREACHABLE = 5
+VERIFICATION = 6
+LOCKED = 7
+NOT_ALLOWED = 8
+INTERRUPTED = 130
+
+EXIT_CODES: tuple[tuple[type[BideError], int], ...] = (
+    (InputError, USAGE),
+    (NotPaired, NOT_PAIRED),
+    (NotFound, NOT_FOUND),
+    (RelayUnreachable, UNREACHABLE),
+    (VerificationFailed, VERIFICATION),
+    (Locked, LOCKED),
+    (NotAllowed, NOT_ALLOWED),
+)
+"""The first class that fits decides; every other `BideError` is `ERROR`."""
+
+UNEXPECTED = "Something went wrong inside Bide."
+UNEXPECTED_HINT = "What you wrote before is safe. BIDE_DEBUG=1 shows what a report needs."
+
+
+def exit_code(error: BideError) -> int:
+    """The exit code of an error."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ERROR)
+
+
+def report(error: BideError, *, as_json: bool) -> int:
+    """Tell an error on stderr.
+
+    Returns:
+        The exit code.
+    """
+    tell(error.code, error.message, error.hint, as_json=as_json)
+    if debugging():
+        _traceback()
+    return exit_code(error)
+
+
+def report_unexpected(*, as_json: bool) -> int:
+    """Tell of an exception that nobody foresaw, in one sentence: its text could hold what somebody wrote."""
+    tell("unexpected", UNEXPECTED, UNEXPECTED_HINT, as_json=as_json)
+    if debugging():
+        _traceback()
+    return ERROR
+
+
+def tell(code: str, message: str, hint: str, *, as_json: bool) -> None:
+    """Write an error on stderr."""
+    if sys.stderr is None:
+        return
+    if as_json:
+        import json
+
+        text = json.dumps({"schema": "bide.error/1", "code": code, "message": message, "hint": hint})
+    else:
+        text = clean(message) + (f"\n{clean(hint)}" if hint else "")
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # nobody is left to read it
+
+
+def debugging() -> bool:
+    """Whether a developer asked for tracebacks."""
+    return os.environ.get("BIDE_DEBUG", "") not in ("", "0")
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()

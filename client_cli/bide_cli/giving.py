@@ -1,0 +1,188 @@
+"""What a person or a script gives for an entry: by flags, stdin, JSON, an editor, or question by question.
+
+However it comes, it is text that somebody else's program may have produced: it is limited and checked here and in
+`bide.entries` before anything is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bide.entries.fields import Field, FieldKind, clean_field
+from bide.errors import InputError
+from bide_cli.asking import ask, ask_until_good
+from bide_cli.shell import Shell
+
+STDIN_BYTES_MAX = 1024 * 1024
+STDIN = "-"
+
+
+class Given:
+    """The values of one call's field options, before anything is asked."""
+
+    def __init__(self, values: Mapping[str, Any], *, from_json: str = "", edit: bool = False) -> None:
+        """Read stdin and JSON where the options say so.
+
+        Args:
+            values: option values by field name; None or an empty tuple: not given.
+            from_json: ``-`` or a file; empty: not given.
+            edit: the editor was asked for.
+
+        Raises:
+            InputError: stdin is asked for twice, or what it holds can't be used.
+        """
+        present = {name: _joined(value) for name, value in values.items() if value is not None and value != ()}
+        on_stdin = [name for name, value in present.items() if value == STDIN]
+        if len(on_stdin) + (from_json == STDIN) > 1:
+            raise InputError("Only one thing can come from stdin.", hint="--from-json - takes all fields at once.")
+        if from_json and present:
+            raise InputError("Give the fields either by --from-json or by their own options, not by both.")
+        for name in on_stdin:
+            present[name] = read_stdin()
+        self.values: dict[str, Any] = read_json_object(from_json) if from_json else present
+        self.edit = edit
+        self.by_options = bool(present or from_json)
+
+
+def _joined(value: Any) -> Any:
+    """Options that can be given several times, as the one text that the fields take."""
+    if isinstance(value, tuple):
+        return value[0] if len(value) == 1 else "\n".join(value)
+    return value
+
+
+def read_stdin() -> str:
+    """All of stdin as text.
+
+    Raises:
+        InputError: too much, or not valid UTF-8.
+    """
+    if sys.stdin is None:
+        raise InputError("There is nothing on stdin.")
+    return decode(sys.stdin.buffer.read(STDIN_BYTES_MAX + 1), "stdin")
+
+
+def decode(data: bytes, what: str) -> str:
+    """`data` as text.
+
+    Raises:
+        InputError: too much, or not valid UTF-8.
+    """
+    if len(data) > STDIN_BYTES_MAX:
+        raise InputError(f"That is more than fits: {what} takes at most 1 MiB.", hint="Nothing was written.")
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise InputError(f"What came from {what} is not valid UTF-8 text.", hint="Nothing was written.") from None
+
+
+def read_json_object(source: str) -> dict[str, Any]:
+    """The one JSON object in a file, or on stdin for ``-``.
+
+    Raises:
+        InputError: it can't be read, or is anything else than one object.
+    """
+    import json
+
+    if source == STDIN:
+        text = read_stdin()
+    else:
+        try:
+            with Path(source).open("rb") as file:
+                text = decode(file.read(STDIN_BYTES_MAX + 1), "the file")
+        except (OSError, ValueError):
+            raise InputError("The file for --from-json can't be read.") from None
+    try:
+        value = json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        # The text of the error may quote what somebody wrote.
+        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"That is not valid JSON{place}.", hint="One object with the entry's fields is wanted.") from None
+    if not isinstance(value, dict):
+        raise InputError("One JSON object with the entry's fields is wanted.")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InputError("A field is in the JSON twice.")
+    return value
+
+
+def gather(
+    shell: Shell,
+    fields: Sequence[Field],
+    given: Given,
+    *,
+    before: Mapping[str, Any] | None = None,
+    prepare: Callable[[str], str] = str,
+) -> dict[str, Any]:
+    """The values for `fields`, asking for them only if nothing was given and somebody is there.
+
+    Args:
+        shell: where to ask.
+        fields: what can be said, in the order of asking.
+        given: what the options gave.
+        before: present values, for an edit.
+        prepare: turns a field's question into the one shown, e.g. putting in a name.
+
+    Raises:
+        InputError: nothing was given and nobody can be asked.
+    """
+    if given.edit:
+        from bide_cli.editor import edit_fields
+
+        return edit_fields(shell, fields, {**(before or {}), **given.values}, prepare=prepare)
+    if given.by_options:
+        return given.values
+    if not shell.may_ask:
+        flags = " ".join(flag(field.name) for field in fields)
+        raise InputError("Nothing was said, so nothing was written.", hint=f"Say it with {flags} or --from-json -")
+    return _ask_fields(shell, fields, prepare)
+
+
+def flag(name: str) -> str:
+    """The option of a field, e.g. ``--went-well``."""
+    return "--" + name.replace("_", "-")
+
+
+def _ask_fields(shell: Shell, fields: Sequence[Field], prepare: Callable[[str], str]) -> dict[str, Any]:
+    if any(not field.required for field in fields):
+        shell.say("Answer what you like; Enter goes past a question.")
+    values: dict[str, Any] = {}
+    for field in fields:
+        answer = _ask_field(shell, field, prepare(field.prompt))
+        if answer:
+            values[field.name] = answer
+    return values
+
+
+def _ask_field(shell: Shell, field: Field, prompt: str) -> str:
+    if field.kind is FieldKind.LINES:
+        return _ask_lines(shell, field, prompt)
+
+    def check(answer: str) -> str:
+        cleaned = clean_field(field, answer)
+        if field.required and not cleaned:
+            raise InputError("This one is needed; Ctrl-C leaves without writing anything.")
+        return answer if cleaned else ""
+
+    return ask_until_good(shell, prompt, check)
+
+
+def _ask_lines(shell: Shell, field: Field, prompt: str) -> str:
+    lines: list[str] = []
+    while True:
+        answer = ask(shell, prompt if not lines else "  and?").strip()
+        if not answer:
+            return "\n".join(lines)
+        try:
+            clean_field(field, [*lines, answer])
+        except InputError as error:
+            shell.say(f"  {error.message} {error.hint}".rstrip())
+            continue
+        lines.append(answer)

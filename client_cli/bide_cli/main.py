@@ -1,0 +1,67 @@
+"""Where ``bide`` begins.
+
+Reading is what people do most, so the well-formed reading commands take a short way that imports neither click nor what
+writing needs (`bide_cli.quick`). Everything else, mistakes included, goes to `bide_cli.cli`. However it ends: a sentence
+and an exit code, never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bide.errors import BideError, InputError
+from bide_cli import failures
+
+
+def main() -> int:
+    """Run ``bide`` with the arguments of this process.
+
+    Returns:
+        The exit code.
+    """
+    os.umask(0o077)  # whatever is written, a temporary file included, is for this person only
+    args = sys.argv[1:]
+    as_json = "--json" in args
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except BideError as error:
+        return failures.report(error, as_json=as_json)
+    except KeyboardInterrupt:
+        if not as_json and sys.stderr is not None and sys.stderr.isatty():
+            sys.stderr.write("\n")
+        return failures.INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return failures.OK
+    except Exception:
+        return failures.report_unexpected(as_json=as_json)
+
+
+def _run(args: list[str]) -> int:
+    for arg in args:
+        if not arg.isascii() and any("\udc80" <= character <= "\udcff" for character in arg):
+            raise InputError("An argument is not valid UTF-8 text.", hint="Nothing was written.")
+    if "_BIDE_COMPLETE" not in os.environ:
+        from bide_cli import quick
+
+        code = quick.run(args)
+        if code is not None:
+            return code
+    from bide_cli import cli
+
+    return cli.run(args)
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from complaining at exit that nobody reads stdout any more."""
+    try:  # noqa: SIM105 contextlib costs more than it saves here
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

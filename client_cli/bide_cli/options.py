@@ -1,0 +1,96 @@
+"""Options that commands share, declared once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from bide.entries.fields import Field, FieldKind
+from bide_cli.giving import Given, flag
+from bide_cli.home import find_home
+from bide_cli.shell import Shell
+
+Command = Callable[..., Any]
+
+
+def shell_options(command: Command) -> Command:
+    """What every command takes; hands it a `Shell` as its first argument."""
+
+    @functools.wraps(command)
+    @click.pass_context
+    def wrapper(
+        context: click.Context,
+        /,
+        *args: Any,
+        home: str | None,
+        as_json: bool,
+        plain: bool,
+        accessible: bool,
+        no_input: bool,
+        **kwargs: Any,
+    ) -> Any:
+        asked: dict[str, Any] = context.find_root().obj or {}
+        shell = Shell(
+            find_home(home or asked.get("home") or ""),
+            as_json=as_json,
+            plain=plain,
+            accessible=accessible,
+            no_input=no_input,
+        )
+        return command(shell, *args, **kwargs)
+
+    options = (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+        click.option("--plain", is_flag=True, help="No colours, no pager, no wrapping."),
+        click.option("--accessible", is_flag=True, help="For screen readers: plain lines, numbered choices."),
+        click.option("--no-input", is_flag=True, help="Never ask anything."),
+        click.option("--home", metavar="DIR", hidden=True),
+    )
+    wrapped: Command = wrapper
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
+    """An option for each field, and ``--from-json`` and ``--edit``; hands the command a `Given` as ``given``.
+
+    The texts are not click's to check: `bide.entries` does that for every way in.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(*args: Any, from_json: str | None, edit_text: bool, **kwargs: Any) -> Any:
+            values = {field.name: kwargs.pop(f"field_{field.name}") for field in fields}
+            for field in fields:
+                if field.kind is FieldKind.FEELINGS and len(values[field.name]) > 1:
+                    values[field.name] = ",".join(values[field.name])
+            return command(*args, given=Given(values, from_json=from_json or "", edit=edit_text), **kwargs)
+
+        wrapped: Command = wrapper
+        wrapped = click.option("--edit", "edit_text", is_flag=True, help="Write it in $EDITOR.")(wrapped)
+        wrapped = click.option(
+            "--from-json", metavar="FILE", help="All fields as one JSON object from a file, or from stdin with -."
+        )(wrapped)
+        for field in reversed(fields):
+            several = field.kind in (FieldKind.LINES, FieldKind.FEELINGS)
+            wrapped = click.option(
+                flag(field.name),
+                f"field_{field.name}",
+                metavar="TEXT",
+                multiple=several,
+                help=field.prompt + (" Can be given several times." if several else ""),
+            )(wrapped)
+        return wrapped
+
+    return decorate
+
+
+private_option = click.option("--private", is_flag=True, help="Only for you; it is never sent to anyone else.")
+with_option = click.option("--with", "with_", metavar="NAME", default="", help="With whom, if you share with several people.")
+now_option = click.option(
+    "--now", is_flag=True, expose_value=False, help="Don't hold it back. (Nothing is held back yet, so this changes nothing.)"
+)

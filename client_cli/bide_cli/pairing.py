@@ -1,0 +1,214 @@
+"""Pairing at the terminal: the code, the six words, and what both are told. The protocol is in `bide.replica.pairing`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable, VerificationFailed
+from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
+from bide_cli.asking import ask
+from bide_cli.shell import Shell, clean
+from bide_cli.transport import as_frame, check_url, dialled_blocking
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
+    from bide.replica import Replica
+
+CODE_LASTS_S = 10 * 60
+LAST_WORD_S = 10
+"""How long to wait for the relay to end a pairing that is done."""
+TRIES = 2
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+_HIDDEN = "·····"
+EXPIRED = "The code has expired after ten minutes. Nothing was shared."
+
+
+class Result(NamedTuple):
+    """A pairing that worked."""
+
+    name: str
+    safety_words: tuple[str, ...]
+
+
+def require_way_to_compare(shell: Shell, *, words_verified: bool) -> None:
+    """See to it, before a code is spent, that somebody can compare the words.
+
+    Raises:
+        InputError: nobody is there, and no script vouches for it.
+    """
+    if not words_verified and not shell.may_ask:
+        raise InputError(
+            "Somebody has to compare the safety words, and there is no terminal here.",
+            hint="A script that compares them itself says --words-verified.",
+        )
+
+
+class PairingTalk:
+    """One pairing, from dialling to the end."""
+
+    def __init__(self, shell: Shell, session: PairingSession, *, initiator: bool, words_verified: bool) -> None:
+        """Prepare.
+
+        Args:
+            shell: where to talk.
+            session: the pairing.
+            initiator: made the code.
+            words_verified: a script has compared, or will compare, the words.
+        """
+        self._shell = shell
+        self._session = session
+        self._initiator = initiator
+        self._words_verified = words_verified
+        self._words: tuple[str, ...] = ()
+        self._paired: Paired | None = None
+
+    def run(self) -> Result:
+        """Pair.
+
+        Raises:
+            CodeMismatch: the code was wrong.
+            VerificationFailed: the words differ.
+            NotAllowed: the code expired, or the other side broke off.
+            RelayUnreachable: the connection can't be had or broke off too early.
+        """
+        check_url(self._session.relay_url)
+        with dialled_blocking(self._session.relay_url) as connection:
+            try:
+                self._talk(connection)
+            except BideError:
+                self._flush(connection)
+                raise
+            except KeyboardInterrupt:
+                self._session.refuse()
+                self._flush(connection)
+                raise
+        assert self._paired is not None  # _talk ends with it or raises
+        return Result(self._paired.name, self._words)
+
+    def _talk(self, connection: ClientConnection) -> None:
+        deadline = time.monotonic() + CODE_LASTS_S
+        while True:
+            self._flush(connection)
+            if self._paired is not None and (self._initiator or self._session.closed):
+                return
+            if self._session.closed:
+                raise NotAllowed("The pairing was broken off; nothing was shared.")
+            message = self._receive(connection, deadline)
+            if message is None:
+                return
+            for event in self._session.receive_data(message):
+                self._flush(connection)
+                self._handle(event)
+                if isinstance(event, Paired):
+                    deadline = time.monotonic() + LAST_WORD_S
+
+    def _receive(self, connection: ClientConnection, deadline: float) -> bytes | None:
+        """The next frame; None if nothing comes any more and the pairing is done."""
+        try:
+            return as_frame(connection.recv(timeout=max(0.0, deadline - time.monotonic())))
+        except TimeoutError:
+            if self._paired is not None:
+                return None
+            self._session.refuse()
+            raise NotAllowed(EXPIRED, hint="Start again: bide pair") from None
+        except Exception as error:
+            from websockets.exceptions import ConnectionClosed
+
+            if isinstance(error, ConnectionClosed) and self._paired is not None:
+                return None
+            raise
+
+    def _flush(self, connection: ClientConnection) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        for message in self._session.data_to_send():
+            try:
+                connection.send(message)
+            except ConnectionClosed:
+                return  # the next receive tells it
+
+    def _handle(self, event: PairingEvent) -> None:
+        match event:
+            case CodeReady(code):
+                self._show_code(code)
+            case WordsReady(name, words):
+                self._words = words
+                self._compare(name, words)
+                for further in self._session.confirm_words():
+                    self._handle(further)
+            case Paired():
+                self._paired = event
+
+    def _show_code(self, code: str) -> None:
+        if self._shell.as_json:
+            self._shell.emit("pair", code=code)
+            return
+        import sys
+
+        self._shell.out(f"Say to the other:  {code}     (one use, ten minutes)")
+        sys.stdout.flush()
+        self._shell.say("They run bide join and type it. Waiting … (Ctrl-C to stop)")
+
+    def _compare(self, name: str, words: tuple[str, ...]) -> None:
+        """Let the person prove that they looked at the other screen.
+
+        Each side leaves out the word it asks for, and the two sides ask for different ones: it can't be copied from here.
+        """
+        if self._words_verified:
+            return
+        # The initiator asks for the first, third or fifth, the other for the second, fourth or sixth.
+        position = 2 * secrets.randbelow(3) + (0 if self._initiator else 1)
+        shown = " ".join(_HIDDEN if index == position else word for index, word in enumerate(words))
+        name = clean(name)
+        _print_talk(f"Both screens now show six words, each with one left out. Here:  {shown}")
+        _print_talk(f"All the others must be the same on {name}'s screen. If not, press Ctrl-C.")
+        for left in range(TRIES - 1, -1, -1):
+            typed = ask(self._shell, f"Which word is the {ORDINALS[position]} one on {name}'s screen?").strip().casefold()
+            if typed == words[position]:
+                return
+            if left:
+                _print_talk("  That is not the word. Ask once more, letter by letter.")
+        self._session.refuse()
+        raise VerificationFailed(
+            "The words differ, so somebody else may be in between. Nothing was shared.", hint="Start again: bide pair"
+        )
+
+
+def _print_talk(text: str) -> None:
+    """Talk that is needed to go on, with ``--json`` too."""
+    import sys
+
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def finish(shell: Shell, replica: Replica, command: str, result: Result, relay_url: str) -> None:
+    """After a pairing: keep the relay, sync once, and tell both what they can and can't see."""
+    from bide_cli.syncing import sync_once, worst_error
+
+    if not replica.relay():
+        replica.set_relay(relay_url)
+    try:
+        error = worst_error(sync_once(replica, shell.home))
+    except BideError as busy:
+        error = busy
+    if shell.as_json:
+        shell.emit(
+            command,
+            paired=True,
+            **{"with": result.name},
+            safety_words=list(result.safety_words),
+            synced=error is None,
+        )
+        return
+    shell.out(
+        f"Paired. From here on you and {result.name} both see what either of you shares; nothing written earlier is shared."
+    )
+    shell.out(f"{result.name} can't see when you read, or whether you are online.")
+    if error is not None:
+        away = isinstance(error, RelayUnreachable)
+        shell.say("The relay can't be reached just now; syncing goes on by itself." if away else f"Syncing: {error.message}")
+    shell.say("Next: bide thank, bide checkin. To exchange things as they happen: bide sync --watch")

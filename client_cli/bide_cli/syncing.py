@@ -1,0 +1,149 @@
+"""Syncing: all the protocol is in `bide.replica.syncing`; here bytes are carried, and the result is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bide.errors import BideError, RelayUnreachable
+from bide.storage.base import SpaceRecord
+from bide_cli.contact import note_contact
+from bide_cli.locks import Lock
+from bide_cli.transport import as_frame, dialled, host_of
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+    from bide.replica import Replica
+    from bide.replica.syncing import SpaceSync
+
+SYNC_LOCK = "sync.lock"
+LOCK_WAIT_S = 30
+SILENCE_MAX_S = 60
+"""How long a relay may say nothing before a one-shot sync gives up."""
+_FLUSH_S = 5
+
+
+class Outcome:
+    """What a sync of one space did."""
+
+    def __init__(self, space: SpaceRecord, others: list[str]) -> None:
+        self.space = space
+        self.others = others
+        self.sync: SpaceSync | None = None
+        self.error: BideError | None = None
+
+    def as_json(self, pending: int) -> dict[str, Any]:
+        """For ``bide sync --json``."""
+        return {
+            "space": self.space.space_id.hex(),
+            "with": self.others,
+            "kind": self.space.kind,
+            "sent": self.sync.sent if self.sync else 0,
+            "received": self.sync.received if self.sync else 0,
+            "pending": pending,
+            "error": self.error.code if self.error else "",
+        }
+
+
+class Carrier:
+    """Carries frames between one sync session and one connection.
+
+    Reading and sending are two tasks: a relay that waits for us to read while we wait for it to read would be a standstill.
+    """
+
+    def __init__(self, connection: ClientConnection, sync: SpaceSync) -> None:
+        self._connection = connection
+        self.sync = sync
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def flush(self) -> None:
+        """Hand on what the session wants to send."""
+        for message in self.sync.data_to_send():
+            self._outbox.put_nowait(message)
+
+    def wake(self) -> None:
+        """Send what was written here meanwhile."""
+        self.sync.wake()
+        self.flush()
+
+    async def run(self, on_frame: Callable[[], None], *, silence_max_s: float | None) -> None:
+        """Carry until the session is over, or finished if it is not to stay.
+
+        Args:
+            on_frame: called after each frame.
+            silence_max_s: how long to wait for a frame; None: for ever.
+
+        Raises:
+            BideError: as `SpaceSync.receive_data`; and `RelayUnreachable` if it falls silent.
+        """
+        sender = asyncio.create_task(self._send())
+        try:
+            while not self.sync.closed and (self.sync.live or not self.sync.finished):
+                self.sync.receive_data(as_frame(await self._receive(silence_max_s)))
+                self.flush()
+                on_frame()
+        finally:
+            # An error frame, or the last words of a pairing, still go out.
+            self.flush()
+            drained = asyncio.create_task(self._outbox.join())
+            await asyncio.wait({drained, sender}, timeout=_FLUSH_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in (drained, sender):
+                task.cancel()
+            await asyncio.gather(drained, sender, return_exceptions=True)
+
+    async def _receive(self, silence_max_s: float | None) -> str | bytes:
+        try:
+            async with asyncio.timeout(silence_max_s):
+                return await self._connection.recv()
+        except TimeoutError:
+            raise RelayUnreachable("The relay fell silent.") from None
+
+    async def _send(self) -> None:
+        while True:
+            message = await self._outbox.get()
+            await self._connection.send(message)
+            self._outbox.task_done()
+
+
+def sync_once(replica: Replica, home: Path, *, on_frame: Callable[[list[Outcome]], None] = lambda _: None) -> list[Outcome]:
+    """Sync every space that has a relay, once; one such run at a time in a home.
+
+    An error of one space is noted in its outcome and doesn't keep the others from going.
+
+    Raises:
+        StorageBusy: another run didn't end in time.
+    """
+    with Lock(home / SYNC_LOCK, wait_s=LOCK_WAIT_S, busy="Another sync of this home is still running."):
+        return sync_locked(replica, on_frame=on_frame)
+
+
+def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] = lambda _: None) -> list[Outcome]:
+    """`sync_once` for who holds the lock already."""
+    view = replica.reader.view()
+    outcomes = [Outcome(space, view.others(space.space_id)) for space in replica.spaces() if space.relay_url]
+    if outcomes:
+        asyncio.run(_sync_spaces(replica, outcomes, on_frame))
+        error = worst_error(outcomes)
+        note_contact(replica.storage, code=error.code if error else "", words=error.message if error else "")
+    return outcomes
+
+
+async def _sync_spaces(replica: Replica, outcomes: list[Outcome], on_frame: Callable[[list[Outcome]], None]) -> None:
+    async def one(outcome: Outcome) -> None:
+        try:
+            outcome.sync = replica.sync_session(outcome.space.space_id, host=host_of(outcome.space.relay_url))
+            async with dialled(outcome.space.relay_url) as connection:
+                await Carrier(connection, outcome.sync).run(lambda: on_frame(outcomes), silence_max_s=SILENCE_MAX_S)
+        except BideError as error:
+            outcome.error = error
+
+    await asyncio.gather(*(one(outcome) for outcome in outcomes))
+
+
+def worst_error(outcomes: list[Outcome]) -> BideError | None:
+    """The error to tell: something refused weighs more than a relay that is away."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    return min(errors, key=lambda error: isinstance(error, RelayUnreachable), default=None)

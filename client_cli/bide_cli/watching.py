@@ -1,0 +1,171 @@
+"""``bide sync --watch``: stay connected, send what is written here at once, take what comes, try again when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bide.errors import BideError, NotAllowed, StorageError, VerificationFailed
+from bide.ids import SpaceId
+from bide.storage.base import SpaceRecord
+from bide_cli.background import SOCKET, SOCKET_PATH_BYTES_MAX
+from bide_cli.contact import note_contact
+from bide_cli.syncing import Carrier
+from bide_cli.transport import dialled, host_of
+
+if TYPE_CHECKING:
+    from bide.replica import Replica
+
+BACKOFF_FIRST_S = 1.0
+BACKOFF_MAX_S = 60.0
+POLL_S = 3.0
+"""How often to look for new entries and spaces, should nobody have told."""
+_POKE_BYTES = 64
+
+Tell = Callable[[str, SpaceRecord, int, str], None]
+"""(what: ``reached``, ``lost`` or ``received``; the space; how many; words)."""
+
+
+class Watcher:
+    """Stays connected for every space of a replica."""
+
+    def __init__(self, replica: Replica, home: Path, tell: Tell, *, jitter: random.Random | None = None) -> None:
+        """Prepare.
+
+        Args:
+            replica: what to sync.
+            home: where to listen for writes.
+            tell: called with what happened; never with what was written.
+            jitter: where randomness for pauses comes from.
+        """
+        self._replica = replica
+        self._home = home
+        self._tell = tell
+        self._jitter = jitter or random.Random()  # noqa: S311 spreads reconnects, guards nothing
+        self._carriers: dict[SpaceId, Carrier] = {}
+        self._tasks: dict[SpaceId, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._failure: BideError | None = None
+
+    async def run(self) -> None:
+        """Watch until SIGINT or SIGTERM.
+
+        Raises:
+            BideError: something that trying again won't mend, such as a fork.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        with self._listening(loop):
+            while not self._stop.is_set():
+                self._look_for_spaces()
+                self._wake()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), POLL_S)
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def _look_for_spaces(self) -> None:
+        for space in self._replica.spaces():
+            task = self._tasks.get(space.space_id)
+            if space.relay_url and (task is None or task.done()):
+                self._tasks[space.space_id] = asyncio.create_task(self._keep(space.space_id))
+
+    def _wake(self) -> None:
+        for carrier in self._carriers.values():
+            with contextlib.suppress(StorageError):  # busy: the next look finds it
+                carrier.wake()
+
+    @contextlib.contextmanager
+    def _listening(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Hear of writes by other processes at once. Where that can't be had, looking every few seconds has to do."""
+        path = self._home / SOCKET
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+            yield
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            receiver.setblocking(False)
+            path.unlink(missing_ok=True)  # the lock says that nobody listens on it any more
+            receiver.bind(str(path))
+
+            def heard() -> None:
+                with contextlib.suppress(OSError):
+                    while receiver.recv(_POKE_BYTES):
+                        pass
+                self._wake()
+
+            loop.add_reader(receiver.fileno(), heard)
+            try:
+                yield
+            finally:
+                loop.remove_reader(receiver.fileno())
+                path.unlink(missing_ok=True)
+
+    async def _keep(self, space_id: SpaceId) -> None:
+        """Stay connected for one space."""
+        failures = 0
+        while True:
+            space = next((s for s in self._replica.spaces() if s.space_id == space_id), None)
+            if space is None or not space.relay_url:
+                return
+            connection = _Connection()
+            try:
+                await self._connect(space, connection)
+                words = ""
+            except (VerificationFailed, NotAllowed) as error:
+                self._failure = error
+                self._stop.set()
+                return
+            except BideError as error:
+                words = error.message
+                self._note(error)
+            if connection.caught_up or not failures:
+                self._tell("lost", space, 0, words)
+            failures = 0 if connection.caught_up else failures + 1
+            await asyncio.sleep(self.pause_s(failures))
+
+    def pause_s(self, failures: int) -> float:
+        """How long to wait before the next try: anything up to twice as long as before, so that not all come back at once."""
+        return self._jitter.uniform(0, min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures, 10)))
+
+    async def _connect(self, space: SpaceRecord, state: _Connection) -> None:
+        sync = self._replica.sync_session(space.space_id, host=host_of(space.relay_url), live=True)
+        async with dialled(space.relay_url) as connection:
+            carrier = Carrier(connection, sync)
+
+            def on_frame() -> None:
+                if sync.received > state.received:
+                    self._tell("received", space, sync.received - state.received, "")
+                    state.received = sync.received
+                if sync.finished and not state.caught_up:
+                    state.caught_up = True
+                    self._tell("reached", space, 0, "")
+                    self._note(None)
+
+            self._carriers[space.space_id] = carrier
+            try:
+                await carrier.run(on_frame, silence_max_s=None)
+            finally:
+                self._carriers.pop(space.space_id, None)
+
+    def _note(self, error: BideError | None) -> None:
+        with contextlib.suppress(StorageError):
+            note_contact(self._replica.storage, code=error.code if error else "", words=error.message if error else "")
+
+
+class _Connection:
+    """What one connection has come to."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.caught_up = False
