@@ -1,16 +1,18 @@
 """One device's connection, from its hello to its end.
 
-Two activities: the handler task reads, and hands what it read to the committer; a sender task exists only while there is
-something to send. Neither waits for the other, so upload and download run at once, and an idle connection is one task.
+The handler task reads, and hands what it read to the committer. What there is to send is sent at once if the socket takes
+it, else by a sender task, which exists only as long as it has something to do. Neither waits for the other, so upload and
+download run at once, and an idle connection is one task.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from enum import Enum
 from typing import Protocol
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 
 from bide.errors import BideError, ForkDetected, RemoteProtocolError
@@ -43,6 +45,14 @@ class Relay(Protocol):
         """Let go of a room."""
         ...
 
+    def mark(self, connection: DeviceConnection) -> None:
+        """Call the connection's `send_marked` once, after everything that is being delivered now."""
+        ...
+
+    def report(self, error: Exception) -> None:
+        """Log a mistake of the relay's own."""
+        ...
+
     async def read(self, room: Room, spans: list[Span]) -> list[Entry]:
         """Read from storage, off the event loop."""
         ...
@@ -50,6 +60,15 @@ class Relay(Protocol):
     async def receive_off_loop(self, session: RelaySession, data: bytes) -> object:
         """Feed a session off the event loop, where a signature may have to be checked."""
         ...
+
+
+class _Step(Enum):
+    """What there is to send next."""
+
+    PREPARED = "prepared"
+    SLOW = "slow"
+    """It takes waiting: for storage, or to the end of the connection."""
+    NOTHING = "nothing"
 
 
 class DeviceConnection:
@@ -219,9 +238,27 @@ class DeviceConnection:
     # Sending
 
     def wake(self) -> None:
-        """See to it that everything there is to send is sent. Does nothing if that is under way."""
+        """See to it that everything there is to send is sent soon. Does nothing if that is under way."""
         if self._sender is None and self._cursor is not None:
-            self._sender = asyncio.get_running_loop().create_task(self._send_all())
+            self._relay.mark(self)
+
+    def send_marked(self) -> None:
+        """Send what can be sent at once, and leave the rest to a sender task.
+
+        While the socket takes everything, a message is written here and now, which costs half of what a task would. As soon
+        as anything waits in the write buffer, or storage must be read, the task takes over and goes at the client's pace.
+        """
+        while self._sender is None:
+            if self._ws.transport.get_write_buffer_size() > 0 or (step := self._prepare()) is _Step.SLOW:
+                self._start_sender()
+            elif step is _Step.NOTHING:
+                return
+            else:
+                for message in self._session.data_to_send():
+                    broadcast((self._ws,), message)
+
+    def _start_sender(self) -> None:
+        self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     def end(self, error: BideError) -> None:
         """Tell the client what is wrong and close. Returns at once."""
@@ -237,54 +274,69 @@ class DeviceConnection:
 
     async def _send_all(self) -> None:
         try:
-            while await self._send_next():
-                pass
+            while (step := self._prepare()) is not _Step.NOTHING:
+                if step is _Step.SLOW and not await self._send_slowly():
+                    return
+                await self._flush()
         except ConnectionClosed:
             pass
+        except Exception as error:  # a client that waits for what never comes is worse than one that is cut off
+            self._relay.report(error)
+            self._abort()
         finally:
             self._sender = None
 
-    async def _send_next(self) -> bool:
-        """Send one message. False: there was nothing to send."""
+    def _prepare(self) -> _Step:
+        """Put the next frame into the session, if that takes no waiting."""
         session = self._session
         if session.closed:
-            return False
+            return _Step.NOTHING
         if self._acknowledge:
             heads, self._acknowledge = self._acknowledge, {}
             session.send(Stored([LogHead(*head) for head in heads.values()]))
-        elif self._notices:
+            return _Step.PREPARED
+        if self._notices:
             session.send(self._notices.pop())
-        elif self._ending is not None:
-            session.send(error_frame(self._ending))
+            return _Step.PREPARED
+        if self._ending is not None:
+            return _Step.SLOW
+        room, cursor = self._room, self._cursor
+        if room is None or cursor is None or self.device not in room.roster.members:
+            return _Step.NOTHING
+        spans = room.spans(cursor)
+        if spans:
+            settings = self._relay.settings
+            entries = room.recent(spans, bytes_max=settings.batch_bytes_max, envelopes_max=settings.batch_envelopes_max)
+            if not entries:
+                return _Step.SLOW
+            self._put(cursor, entries)
+            return _Step.PREPARED
+        if self._caught_up:
+            return _Step.NOTHING
+        self._caught_up = True
+        session.send(CaughtUp())
+        return _Step.PREPARED
+
+    async def _send_slowly(self) -> bool:
+        """Do what takes waiting: read storage, or say goodbye. False: there is nothing to go on with."""
+        room, cursor = self._room, self._cursor
+        if self._ending is not None:
+            self._session.send(error_frame(self._ending))
             await self._flush()
             await self._ws.close(1001 if isinstance(self._ending, ShuttingDown) else 1008)
             return False
-        elif not self._is_member() or not await self._send_envelopes():
+        if room is None or cursor is None:
             return False
-        await self._flush()
+        entries = await self._relay.read(room, room.spans(cursor))
+        if self._session.closed or not entries:
+            return False
+        self._put(cursor, entries)
         return True
 
-    async def _send_envelopes(self) -> bool:
-        room, cursor = self._room, self._cursor
-        assert room is not None  # set before the cursor
-        assert cursor is not None  # the sender starts only once there is one
-        settings = self._relay.settings
-        spans = room.spans(cursor)
-        if not spans:
-            if self._caught_up:
-                return False
-            self._caught_up = True
-            self._session.send(CaughtUp())
-            return True
-        entries = room.recent(spans, bytes_max=settings.batch_bytes_max, envelopes_max=settings.batch_envelopes_max)
-        if not entries:
-            entries = await self._relay.read(room, spans)
-            if self._session.closed:
-                return False
+    def _put(self, cursor: Cursor, entries: list[Entry]) -> None:
         for log, seq, _ in entries:
             cursor.advance(log, seq)
         self._session.send(Envelopes([entry.data for entry in entries]))
-        return True
 
     async def _flush(self) -> None:
         for message in self._session.data_to_send():

@@ -139,16 +139,15 @@ async def test_a_nameplate_expires(tmp_path: Path) -> None:
 
 async def test_claims_are_limited(tmp_path: Path) -> None:
     """After five in a minute the sixth is refused, even with the right number."""
-    async with RelayProcess(tmp_path / "data", "--limit-loopback", "--connects-per-ip-minute-max", "100") as relay:
-        async with AsyncExitStack() as stack:
-            pairing = Pairing(relay, stack)
-            for _ in range(5):
-                await closed(await pairing.claim(999_999), "unknown")
-            opener, nameplate = await pairing.open()
-            refused = await pairing.claim(nameplate)
-            error = await refused.expect(Error)
-            assert (error.code, error.fatal, error.retry_after_ms > 0) == ("rate_limited", True, True)
-            await opener.close()
+    flags = ("--limit-loopback", "--connects-per-ip-minute-max", "100")
+    async with RelayProcess(tmp_path / "data", *flags) as relay, AsyncExitStack() as stack:
+        pairing = Pairing(relay, stack)
+        for _ in range(5):
+            await closed(await pairing.claim(999_999), "unknown")
+        _, nameplate = await pairing.open()
+        refused = await pairing.claim(nameplate)
+        error = await refused.expect(Error)
+        assert (error.code, error.fatal, error.retry_after_ms > 0) == ("rate_limited", True, True)
 
 
 async def test_a_side_that_does_not_read_holds_back_the_other(pairing: Pairing) -> None:

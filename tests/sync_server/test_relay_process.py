@@ -347,10 +347,12 @@ async def test_a_failed_sync_ends_the_process_without_an_acknowledgement(tmp_pat
     await client.want({space.founder.log_id: 1})
     await client.expect(CaughtUp)
     acknowledged = 1
-    with pytest.raises(ConnectionClosed):
-        for _ in range(10):
+    try:
+        while acknowledged < 11:
             await client.upload([space.write(space.founder).data])
             acknowledged = (await client.expect(Stored)).heads[0].seq
+    except ConnectionClosed:
+        pass
     assert await asyncio.to_thread(broken.wait) == 70
     assert acknowledged < 11
     async with RelayProcess(data, *UNTHROTTLED) as relay:
@@ -396,10 +398,10 @@ def test_a_wrong_command_line_is_one_sentence(tmp_path: Path, args: list[str], c
 async def test_tls(tmp_path: Path) -> None:
     """With a certificate it speaks wss, and may listen anywhere."""
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        + ["-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-        capture_output=True,
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    made = await asyncio.to_thread(
+        subprocess.run, [*request, *names, "-keyout", str(key), "-out", str(cert)], capture_output=True, check=False
     )
     if made.returncode:
         pytest.skip("no openssl here to make a certificate with")

@@ -18,4 +18,6 @@ def fold(text: str) -> str:
 
 def words(query: str) -> tuple[str, ...]:
     """The folded words of a query, at most `WORDS_MAX`; an entry fits if it contains all of them."""
-    return tuple(word[:WORD_CHARS_MAX] for word in fold(query).split()[:WORDS_MAX])
+    # NUL and halves of surrogate pairs stand in no text and end or break a query: U+FFFD finds nothing either, in peace.
+    text = "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in query)
+    return tuple(word[:WORD_CHARS_MAX] for word in fold(text).split()[:WORDS_MAX])

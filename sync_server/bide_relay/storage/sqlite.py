@@ -94,6 +94,7 @@ class SqliteStorage:
         self._lock = threading.Lock()
         """Held while the writer connection is in use."""
         self._wal_pages = 0
+        self._checkpointing = threading.Lock()
         self._wake_checkpointer = threading.Event()
         self._closing = False
         self._writer.set_wal_hook(self._on_commit)
@@ -277,7 +278,9 @@ class SqliteStorage:
     def _checkpoint(self, connection: apsw.Connection) -> None:
         """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe."""
         try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            # One at a time, waiting: the writer's own must not give up because the one beside it is at work.
+            with self._checkpointing:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except (apsw.BusyError, apsw.LockedError):
             return
         except apsw.FullError:

@@ -1,0 +1,653 @@
+"""What every storage of a replica keeps to, memory or encrypted file. And what only the file promises."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from bide.entries.records import EntryRecord, EventRecord, Standing
+from bide.errors import ForkDetected, Locked, NewerFormat, SequenceGap, StorageError
+from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
+from bide.log.head import Head
+from bide.projections.search import words
+from bide.storage.base import EntryQuery, MemberRecord, Quarantined, SpaceRecord, Storage, StoredEnvelope
+from bide.storage.memory import MemoryStorage
+from bide.storage.opening import open_database
+from bide.storage.sqlite import SqliteStorage
+
+KEY = bytes(range(32))
+OWN = SpaceId(b"o" * 16)
+PAIR = SpaceId(b"p" * 16)
+MINE = LogId(b"m" * 16)
+THEIRS = LogId(b"t" * 16)
+
+
+def space_record(space: SpaceId = PAIR, kind: str = "pair", **other: object) -> SpaceRecord:
+    record = SpaceRecord(space, kind, 0, MINE, b"s" * 32, b"x" * 32, b"e" * 16, "", pending=False)
+    return record._replace(**other)
+
+
+def envelope(log: LogId, seq: int, *, text: bytes = b"", control: bool = False, size: int = 10) -> StoredEnvelope:
+    name = (text or b"plain").ljust(24, b".")[:24]
+    return StoredEnvelope(log, seq, name + seq.to_bytes(8, "big"), control, name + bytes(size))
+
+
+def event(entry: EntryId, seq: int, *, log: LogId = MINE, space: SpaceId = PAIR, kind: str = "checkin.written") -> EventRecord:
+    frontier = (Head(THEIRS, 3, b"h" * 32), Head(MINE, 2**40, b"i" * 32))
+    place = (space, entry, log, seq, 0, kind, 2, 1, 1_700_000_000_000, "Asia/Bangkok", "2026-02-03")
+    return EventRecord(*place, b"", b"change", frontier, Standing.APPLIED)
+
+
+def entry_id(number: int, *, tail: int = 0) -> EntryId:
+    return EntryId(number.to_bytes(8, "big") + tail.to_bytes(8, "big"))
+
+
+def entry(
+    number: int,
+    text: str = "",
+    *,
+    space: SpaceId = PAIR,
+    kind: str = "checkin",
+    slot: int = 0,
+    day: str = "2026-01-01",
+    shown: bool = True,
+    reply_to: EntryId | None = None,
+) -> EntryRecord:
+    return EntryRecord(
+        entry_id(number, tail=number), space, kind, slot, number, "UTC", day, shown, reply_to, False, "", "{}", text
+    )
+
+
+class Box:
+    """A storage, and a way to open it again."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.storage: Storage = MemoryStorage() if path is None else SqliteStorage(path, KEY, create=True)
+
+    def reopen(self) -> Storage:
+        if self.path is not None:
+            self.storage.close()
+            self.storage = SqliteStorage(self.path, KEY)
+        return self.storage
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
+    made = Box(None if request.param == "memory" else tmp_path / "home.db")
+    with made.storage.transaction():
+        made.storage.put_space(space_record(OWN, "own"))
+        made.storage.put_space(space_record(PAIR))
+    yield made
+    made.storage.close()
+
+
+@pytest.fixture
+def storage(box: Box) -> Storage:
+    return box.storage
+
+
+def put(storage: Storage, *entries: EntryRecord) -> None:
+    with storage.transaction():
+        for record in entries:
+            storage.put_entry(record)
+
+
+def numbers(found: list[EntryRecord]) -> list[int]:
+    return [record.at_ms for record in found]
+
+
+def append(storage: Storage, *envelopes: StoredEnvelope) -> None:
+    with storage.transaction():
+        for item in envelopes:
+            assert storage.append(PAIR, item)
+
+
+# Transactions
+
+
+def test_an_exception_undoes_everything(box: Box) -> None:
+    """Every kind of row that a transaction wrote is gone after it failed, reopened or not."""
+    storage = box.storage
+    put(storage, entry(1, "stays"))
+    with pytest.raises(ZeroDivisionError), storage.transaction():
+        storage.put_meta("name", "Sam")
+        storage.put_space(space_record(relay_url="ws://localhost"))
+        storage.put_epoch(PAIR, b"e" * 16, b"s" * 32)
+        storage.append(PAIR, envelope(MINE, 1))
+        storage.put_relay_head(PAIR, Head(MINE, 1, b"h" * 32))
+        storage.put_member(MemberRecord(PAIR, MINE, DeviceId(b"d" * 32), 0))
+        storage.put_event(event(entry_id(1), 1))
+        storage.put_quarantine(Quarantined(PAIR, MINE, 1, "why"))
+        storage.put_citation(PAIR, MINE, 1, 4)
+        storage.put_entry(entry(1, "altered"))
+        storage.put_entry(entry(2, "new"))
+        raise ZeroDivisionError
+    for look in (lambda: storage, box.reopen):
+        again = look()
+        assert again.meta("name") == ""
+        assert [space.relay_url for space in again.spaces()] == ["", ""]
+        assert again.epochs(PAIR) == {}
+        assert (again.heads(PAIR), again.relay_heads(PAIR), again.members(PAIR)) == ({}, {}, [])
+        assert (again.events(PAIR, entry_id(1)), again.quarantine(PAIR), again.citations(PAIR)) == ([], [], {})
+        assert [record.search_text for record in again.all_entries(PAIR)] == ["stays"]
+        assert numbers(again.entries(EntryQuery(words=("altered",)))) == []
+        assert numbers(again.entries(EntryQuery(words=("stays",)))) == [1]
+
+
+def test_a_system_exit_undoes_everything_too(storage: Storage) -> None:
+    """What is no Exception (a signal, an interrupt) undoes as well."""
+    with pytest.raises(KeyboardInterrupt), storage.transaction():
+        storage.put_meta("name", "Sam")
+        raise KeyboardInterrupt
+    assert storage.meta("name") == ""
+    with storage.transaction():
+        storage.put_meta("name", "Robin")
+    assert storage.meta("name") == "Robin"
+
+
+# The truth
+
+
+def test_small_values_are_kept_and_replaced(box: Box) -> None:
+    """A value is empty until it is set, and stays what it was last set to."""
+    assert box.storage.meta("name") == ""
+    with box.storage.transaction():
+        box.storage.put_meta("name", "Sam")
+        box.storage.put_meta("name", "Sämi 🦉")
+    assert box.reopen().meta("name") == "Sämi 🦉"
+
+
+def test_the_own_space_comes_first_and_pairs_in_order_of_creation(box: Box) -> None:
+    """Spaces keep their order when one of them is replaced, and every field survives."""
+    third, first = SpaceId(b"a" * 16), SpaceId(b"z" * 16)
+    with box.storage.transaction():
+        box.storage.put_space(space_record(first, pending=True, relay_url="wss://r"))
+        box.storage.put_space(space_record(third))
+        box.storage.put_space(space_record(PAIR, epoch_id=b"n" * 16, relay_url="ws://x", pending=True))
+    spaces = box.reopen().spaces()
+    assert [space.space_id for space in spaces] == [OWN, PAIR, first, third]
+    assert spaces[1] == space_record(PAIR, epoch_id=b"n" * 16, relay_url="ws://x", pending=True)
+    assert spaces[2] == space_record(first, pending=True, relay_url="wss://r")
+
+
+def test_the_own_space_is_first_even_if_it_was_made_last(storage: Storage) -> None:
+    """The order is by kind before it is by age."""
+    with storage.transaction():
+        storage.remove_space(OWN)
+        storage.put_space(space_record(OWN, "own"))
+    assert [space.kind for space in storage.spaces()] == ["own", "pair"]
+
+
+def test_an_epoch_secret_is_never_replaced(box: Box) -> None:
+    """The first secret under an id stays: the id commits to it."""
+    with box.storage.transaction():
+        box.storage.put_epoch(PAIR, b"e" * 16, b"1" * 32)
+        box.storage.put_epoch(PAIR, b"e" * 16, b"2" * 32)
+        box.storage.put_epoch(OWN, b"f" * 16, b"3" * 32)
+    assert box.reopen().epochs(PAIR) == {b"e" * 16: b"1" * 32}
+
+
+def test_appending_follows_directly_or_not_at_all(box: Box) -> None:
+    """What is next is appended, what is known says so, a gap and a fork are refused, and what stood there stays."""
+    storage = box.storage
+    append(storage, envelope(MINE, 1), envelope(MINE, 2), envelope(THEIRS, 1))
+    with storage.transaction():
+        assert storage.append(PAIR, envelope(MINE, 1)) is False
+        assert storage.append(PAIR, envelope(MINE, 2)) is False
+    with pytest.raises(SequenceGap), storage.transaction():
+        storage.append(PAIR, envelope(MINE, 4))
+    with pytest.raises(SequenceGap), storage.transaction():
+        storage.append(OWN, envelope(MINE, 2))
+    for seq in (1, 2):
+        with pytest.raises(ForkDetected) as caught, storage.transaction():
+            storage.append(PAIR, envelope(MINE, seq, text=b"other"))
+        assert caught.value.evidence == envelope(MINE, seq).data
+    again = box.reopen()
+    assert again.heads(PAIR) == {MINE: Head(MINE, 2, envelope(MINE, 2).hash), THEIRS: Head(THEIRS, 1, envelope(THEIRS, 1).hash)}
+    assert again.envelope(PAIR, MINE, 2) == envelope(MINE, 2)
+    assert [again.envelope(PAIR, MINE, seq) for seq in (0, 3)] == [None, None]
+    assert again.envelope(OWN, MINE, 1) is None
+    assert again.heads(OWN) == {}
+
+
+def test_reading_on_returns_at_least_one_and_what_fits(storage: Storage) -> None:
+    """A batch is bounded by count and by bytes, yet never empty while something is left."""
+    append(storage, *(envelope(MINE, seq, size=76) for seq in range(1, 6)))  # 100 bytes each
+    first = storage.envelopes_after(PAIR, MINE, 0, bytes_max=1000, count_max=100)
+    assert first == [envelope(MINE, seq, size=76) for seq in range(1, 6)]
+
+    def seqs(after: int, bytes_max: int, count_max: int = 100) -> list[int]:
+        return [e.seq for e in storage.envelopes_after(PAIR, MINE, after, bytes_max=bytes_max, count_max=count_max)]
+
+    assert seqs(2, 1) == [3]
+    assert seqs(2, 200) == [3, 4]
+    assert seqs(2, 199) == [3]
+    assert seqs(0, 1000, 2) == [1, 2]
+    assert seqs(5, 1000) == []
+    assert storage.envelopes_after(PAIR, THEIRS, 0, bytes_max=1000, count_max=9) == []
+
+
+def test_control_envelopes_are_listed_by_log_and_number(storage: Storage) -> None:
+    """Only control envelopes, of one space, in a fixed order."""
+    append(storage, envelope(THEIRS, 1), envelope(THEIRS, 2, control=True))
+    append(storage, envelope(MINE, 1, control=True), envelope(MINE, 2), envelope(MINE, 3, control=True))
+    assert [(e.log_id, e.seq) for e in storage.controls(PAIR)] == [(MINE, 1), (MINE, 3), (THEIRS, 2)]
+    assert all(e.control for e in storage.controls(PAIR))
+    assert storage.controls(OWN) == []
+
+
+def test_what_the_relay_has_may_go_down(box: Box) -> None:
+    """A relay that lost something is believed."""
+    with box.storage.transaction():
+        box.storage.put_relay_head(PAIR, Head(MINE, 5, b"5" * 32))
+        box.storage.put_relay_head(PAIR, Head(MINE, 2, b"2" * 32))
+        box.storage.put_relay_head(OWN, Head(MINE, 9, b"9" * 32))
+    assert box.reopen().relay_heads(PAIR) == {MINE: Head(MINE, 2, b"2" * 32)}
+
+
+# Derived
+
+
+def test_members_stay_in_order_of_admission(box: Box) -> None:
+    """A device that is noted again stays where and what it was."""
+    later = MemberRecord(PAIR, THEIRS, DeviceId(b"r" * 32), 1)
+    first = MemberRecord(PAIR, MINE, DeviceId(b"s" * 32), 0)
+    with box.storage.transaction():
+        for member in (later, first, later._replace(slot=0), MemberRecord(OWN, MINE, DeviceId(b"o" * 32), 0)):
+            box.storage.put_member(member)
+    assert box.reopen().members(PAIR) == [later, first]
+
+
+def test_events_come_back_as_they_were_put(box: Box) -> None:
+    """Every field survives, also an empty frontier; putting again changes what became of it."""
+    one, two = event(entry_id(1), 1), event(entry_id(1), 2, log=THEIRS)._replace(frontier=())
+    with box.storage.transaction():
+        box.storage.put_event(two)
+        box.storage.put_event(one)
+        box.storage.put_event(event(entry_id(2), 3, kind="repair.invited"))
+        box.storage.put_event(event(entry_id(1), 1, space=OWN))
+        box.storage.put_event(two._replace(standing=Standing.IGNORED))
+    again = box.reopen()
+    assert again.events(PAIR, entry_id(1)) == [one, two._replace(standing=Standing.IGNORED)]
+    assert again.events_of_type(PAIR, "checkin.written") == again.events(PAIR, entry_id(1))
+    assert [e.seq for e in again.events_of_type(PAIR, "repair.invited")] == [3]
+    assert again.standing_of(PAIR, THEIRS, 2) is Standing.IGNORED
+    assert again.standing_of(PAIR, THEIRS, 1) is None
+    assert again.standing_counts(PAIR) == {Standing.APPLIED: 2, Standing.IGNORED: 1}
+
+
+def test_places_tell_the_last_event_of_an_entry_in_each_log(storage: Storage) -> None:
+    """The highest number in each log, for the entries asked for."""
+    put(storage, entry(1), entry(2), entry(3))
+    with storage.transaction():
+        for number, seq, log in ((1, 1, MINE), (1, 7, MINE), (1, 4, THEIRS), (2, 5, MINE), (3, 6, MINE)):
+            storage.put_event(event(entry(number).entry_id, seq, log=log))
+    wanted = [entry(1).entry_id, entry(2).entry_id]
+    assert storage.places(wanted) == {wanted[0]: {MINE: 7, THEIRS: 4}, wanted[1]: {MINE: 5}}
+    assert storage.places([]) == {}
+
+
+def test_quarantine_keeps_one_reason_a_place(box: Box) -> None:
+    """The last reason stands, in order of log and number."""
+    with box.storage.transaction():
+        for log, seq, reason in ((THEIRS, 1, "c"), (MINE, 2, "a"), (MINE, 2, "b")):
+            box.storage.put_quarantine(Quarantined(PAIR, log, seq, reason))
+    assert box.reopen().quarantine(PAIR) == [Quarantined(PAIR, MINE, 2, "b"), Quarantined(PAIR, THEIRS, 1, "c")]
+    assert box.storage.quarantine(OWN) == []
+
+
+def test_citations_never_go_down(box: Box) -> None:
+    """An older entry that arrives late takes nothing back."""
+    with box.storage.transaction():
+        for slot, seq in ((1, 5), (1, 3), (0, 2), (1, 6), (1, 1)):
+            box.storage.put_citation(PAIR, MINE, slot, seq)
+    assert box.reopen().citations(PAIR) == {(MINE, 1): 6, (MINE, 0): 2}
+    assert box.storage.citations(OWN) == {}
+
+
+# Entries
+
+
+def test_an_entry_is_put_replaced_and_removed(box: Box) -> None:
+    """Every field survives; a replaced entry is found by its new words only; a removed one not at all."""
+    record = EntryRecord(
+        entry_id(1), PAIR, "repair", 1, 5, "Asia/Bangkok", "2026-01-05", True, entry_id(9), True, "open", '{"a":"ü"}', "dishes"
+    )
+    put(box.storage, record)
+    assert box.reopen().entry(entry_id(1)) == record
+    replaced = record._replace(search_text="laundry", body="{}", reply_to=None, edited=False, state="told", slot=0)
+    put(box.storage, replaced)
+    assert box.reopen().entry(entry_id(1)) == replaced
+    assert box.storage.entries(EntryQuery(words=("dishes",))) == []
+    assert box.storage.entries(EntryQuery(words=("laundry",))) == [replaced]
+    with box.storage.transaction():
+        box.storage.remove_entry(entry_id(1))
+        box.storage.remove_entry(entry_id(2))
+    assert box.reopen().entry(entry_id(1)) is None
+    assert box.storage.entries(EntryQuery(words=("laundry",))) == []
+
+
+def test_entries_are_filtered_by_each_part_of_a_query(storage: Storage) -> None:
+    """Space, kinds, days, authors and the limit restrict, alone and together; hidden ones never come."""
+    put(
+        storage,
+        entry(1, day="2026-01-01"),
+        entry(2, day="2026-01-02", slot=1),
+        entry(3, day="2026-01-03", kind="appreciation"),
+        entry(4, day="2026-01-04", space=OWN),
+        entry(5, day="2026-01-05", shown=False),
+        entry(6, day="2026-01-06", kind="repair", slot=1),
+    )
+
+    def found(**query: object) -> list[int]:
+        return numbers(storage.entries(EntryQuery()._replace(**query)))
+
+    assert found() == [1, 2, 3, 4, 6]
+    assert found(space_id=OWN) == [4]
+    assert found(kinds=("checkin",)) == [1, 2, 4]
+    assert found(kinds=("appreciation", "repair")) == [3, 6]
+    assert found(since_day="2026-01-03") == [3, 4, 6]
+    assert found(until_day="2026-01-02") == [1, 2]
+    assert found(since_day="2026-01-02", until_day="2026-01-03") == [2, 3]
+    assert found(authors=((PAIR, 1),)) == [2, 6]
+    assert found(authors=((PAIR, 1), (OWN, 0))) == [2, 4, 6]
+    assert found(authors=()) == []
+    assert found(limit=2) == [4, 6]
+    assert found(limit=99) == [1, 2, 3, 4, 6]
+    assert found(space_id=PAIR, kinds=("checkin",), authors=((PAIR, 0),), since_day="2026-01-01", limit=5) == [1]
+
+
+def test_entries_of_one_moment_are_ordered_by_id(storage: Storage) -> None:
+    """The order is total, whatever was put first."""
+    one, two = entry(1)._replace(at_ms=7), entry(2)._replace(at_ms=7)
+    put(storage, two, one, entry(3)._replace(at_ms=6))
+    assert [r.entry_id for r in storage.entries(EntryQuery())] == [entry(3).entry_id, one.entry_id, two.entry_id]
+    assert [r.entry_id for r in storage.entries(EntryQuery(limit=1))] == [two.entry_id]
+
+
+TEXTS = {
+    1: "coffee with you in the morning",
+    2: "สวัสดีตอนเช้า กาแฟ",
+    3: "شكرا على القهوة",
+    4: "we laughed 🦉🦉🎉 a lot",
+    5: 'she said "stay" and \'go\' (50%) *all* OR nothing; a_b',
+    6: "咖啡",
+    7: "",
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("coffee", [1]),
+        ("offe", [1]),
+        ("o", [1, 4, 5]),
+        ("in", [1, 5]),
+        ("กาแฟ", [2]),
+        ("ตอน", [2]),
+        ("แฟ", [2]),
+        ("القهوة", [3]),
+        ("شك", [3]),
+        ("🦉", [4]),
+        ("🦉🎉", [4]),
+        ("🦉🦉🎉", [4]),
+        ("咖啡", [6]),
+        ("啡", [6]),
+        ('"stay"', [5]),
+        ('"', [5]),
+        ("'go'", [5]),
+        ("(50%)", [5]),
+        ("*all*", [5]),
+        ("a_b", [5]),
+        ("%", [5]),
+        ("axb", []),
+        ("NOT", []),
+        ("cof*", []),
+        ("nowhere", []),
+    ],
+)
+def test_a_word_is_found_wherever_it_stands(storage: Storage, word: str, expected: list[int]) -> None:
+    """Any part of any text in any script, with nothing taken for syntax."""
+    put(storage, *(entry(number, text) for number, text in TEXTS.items()))
+    assert numbers(storage.entries(EntryQuery(words=(word,)))) == expected
+
+
+def test_all_words_have_to_be_there_also_in_a_reply(storage: Storage) -> None:
+    """An entry fits if each word stands in it or in a reply to it; replies themselves don't come."""
+    put(storage, entry(1, "coffee in bed"), entry(2, "coffee outside"))
+    put(storage, entry(3, "you liked the sun", kind="hearing", shown=False, reply_to=entry(2).entry_id))
+    assert numbers(storage.entries(EntryQuery(words=("coffee",)))) == [1, 2]
+    assert numbers(storage.entries(EntryQuery(words=("coffee", "sun")))) == [2]
+    assert numbers(storage.entries(EntryQuery(words=("coffee", "bed", "sun")))) == []
+
+
+@pytest.mark.parametrize("typed", ["ab\0cd", "\ud800", "nul\0", "\ud800\udc00", "x" * 5000, '"""', "NEAR(", "\u200d", "\U0010ffff" * 3])
+def test_whatever_is_typed_is_no_error(storage: Storage, typed: str) -> None:
+    """Searching for nonsense finds nothing, and says nothing."""
+    put(storage, entry(1, "coffee"))
+    assert storage.entries(EntryQuery(words=words(typed) or ("nothing",))) == []
+
+
+def test_a_code_finds_entries_by_its_beginning(storage: Storage) -> None:
+    """Any beginning of a code finds its entries in order, at most a handful, and never a person."""
+    shared = [EntryId(bytes(8) + bytes([0x80, 0, 0, 0, 0, 0, 0, tail])) for tail in range(1, 11)]
+    put(storage, *(entry(1)._replace(entry_id=one) for one in shared))
+    put(storage, entry(2)._replace(entry_id=EntryId(bytes(8) + bytes([0x8F] * 8)), shown=False, kind="hearing"))
+    put(storage, entry(3)._replace(entry_id=EntryId(bytes(8) + bytes([0x8A] * 8)), shown=False, kind="person"))
+    assert storage.find_entries(entry_code(shared[0])) == [shared[0]]
+    assert storage.find_entries("0000") == shared[:8]
+    assert storage.find_entries(entry_code(EntryId(bytes(8) + bytes([0x8F] * 8)))[:5]) == [EntryId(bytes(8) + bytes([0x8F] * 8))]
+    assert storage.find_entries(entry_code(EntryId(bytes(8) + bytes([0x8A] * 8)))[:5]) == []
+    assert storage.find_entries("ZZZZ") == []
+
+
+def test_replies_come_oldest_first(storage: Storage) -> None:
+    """Only replies to the entries that were asked for."""
+    one, two = entry(1).entry_id, entry(2).entry_id
+    put(storage, entry(1), entry(2))
+    put(storage, *(entry(n, shown=False, reply_to=to) for n, to in ((5, one), (4, two), (3, one), (6, entry_id(99)))))
+    assert numbers(storage.replies([one])) == [3, 5]
+    assert numbers(storage.replies([one, two])) == [3, 4, 5]
+    assert storage.replies([]) == []
+
+
+def test_hidden_counted_and_all_entries(storage: Storage) -> None:
+    """Hidden ones by kind, shown ones by number, all of a space by id."""
+    put(storage, entry(3, shown=False, kind="person"), entry(1), entry(2, shown=False, kind="hearing"), entry(4, space=OWN))
+    assert numbers(storage.hidden_entries(PAIR, "person")) == [3]
+    assert storage.hidden_entries(PAIR, "checkin") == []
+    assert (storage.count_entries(PAIR), storage.count_entries(OWN)) == (1, 1)
+    assert numbers(list(storage.all_entries(PAIR))) == [1, 2, 3]
+
+
+def test_clearing_what_is_derived_leaves_the_truth(box: Box) -> None:
+    """Members, events, entries, search, citations and quarantine go; the rest stays; and all can be put again."""
+    storage = box.storage
+    append(storage, envelope(MINE, 1, control=True))
+    fill_derived(storage)
+    with storage.transaction():
+        storage.put_meta("name", "Sam")
+        storage.put_epoch(PAIR, b"e" * 16, b"s" * 32)
+        storage.put_relay_head(PAIR, Head(MINE, 1, b"h" * 32))
+        storage.clear_derived()
+    again = box.reopen()
+    assert_nothing_derived(again)
+    assert (again.meta("name"), len(again.spaces()), len(again.epochs(PAIR))) == ("Sam", 2, 1)
+    assert (len(again.heads(PAIR)), len(again.controls(PAIR)), len(again.relay_heads(PAIR))) == (1, 1, 1)
+    fill_derived(again)
+    assert numbers(again.entries(EntryQuery(words=("coffee",)))) == [1]
+
+
+def fill_derived(storage: Storage) -> None:
+    with storage.transaction():
+        storage.put_member(MemberRecord(PAIR, MINE, DeviceId(b"d" * 32), 0))
+        storage.put_event(event(entry(1).entry_id, 1))
+        storage.put_entry(entry(1, "coffee"))
+        storage.put_citation(PAIR, MINE, 1, 4)
+        storage.put_quarantine(Quarantined(PAIR, MINE, 1, "why"))
+
+
+def assert_nothing_derived(storage: Storage) -> None:
+    assert (storage.members(PAIR), storage.events(PAIR, entry(1).entry_id), storage.citations(PAIR)) == ([], [], {})
+    assert (storage.entry(entry(1).entry_id), storage.quarantine(PAIR)) == (None, [])
+    assert storage.entries(EntryQuery(words=("coffee",))) == []
+    assert (storage.standing_counts(PAIR), storage.count_entries(PAIR)) == ({}, 0)
+
+
+def test_a_removed_space_leaves_nothing_and_touches_no_other(box: Box) -> None:
+    """All that belongs to it goes; what belongs to another space stays, search included."""
+    storage = box.storage
+    fill_derived(storage)
+    append(storage, envelope(MINE, 1, control=True))
+    with storage.transaction():
+        storage.put_epoch(PAIR, b"e" * 16, b"s" * 32)
+        storage.put_relay_head(PAIR, Head(MINE, 1, b"h" * 32))
+        storage.append(OWN, envelope(MINE, 1))
+        storage.put_entry(entry(8, "coffee", space=OWN))
+        storage.remove_space(PAIR)
+    again = box.reopen()
+    assert [space.space_id for space in again.spaces()] == [OWN]
+    assert (again.epochs(PAIR), again.heads(PAIR), again.relay_heads(PAIR), again.controls(PAIR)) == ({}, {}, {}, [])
+    assert again.entry(entry(1).entry_id) is None
+    assert (again.members(PAIR), again.citations(PAIR), again.quarantine(PAIR)) == ([], {}, [])
+    assert numbers(again.entries(EntryQuery(words=("coffee",)))) == [8]
+    assert list(again.heads(OWN)) == [MINE]
+    put(again, entry(9, "tea", space=OWN))
+    assert numbers(again.entries(EntryQuery(words=("coffee",)))) == [8]
+
+
+def test_a_sound_storage_has_no_findings(box: Box) -> None:
+    """An examination finds nothing where nothing is wrong."""
+    fill_derived(box.storage)
+    assert box.reopen().check() == []
+
+
+# Only the file
+
+
+def test_nothing_readable_is_on_the_disk(tmp_path: Path) -> None:
+    """Neither the file nor its write-ahead log holds a word, a name, or the beginning of a plain database."""
+    path = tmp_path / "home.db"
+    storage = SqliteStorage(path, KEY, create=True)
+    with storage.transaction():
+        storage.put_meta("name", "Unmistakable Person")
+        storage.put_space(space_record())
+    put(storage, entry(1, "unmistakable words"))
+    for name in ("home.db", "home.db-wal"):
+        content = (tmp_path / name).read_bytes()
+        assert content
+        for plain in (b"nmistakable", b"SQLite format", b"CREATE TABLE", KEY):
+            assert plain not in content
+    storage.close()
+    assert b"nmistakable" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("key", [bytes(32), b"", KEY[:31], KEY + b"x"])
+def test_a_wrong_key_is_locked_and_changes_nothing(tmp_path: Path, key: bytes) -> None:
+    """Another key, or none, is refused, and the file is the same afterwards."""
+    path = tmp_path / "home.db"
+    SqliteStorage(path, KEY, create=True).close()
+    before = path.read_bytes()
+    with pytest.raises(Locked):
+        SqliteStorage(path, key)
+    assert path.read_bytes() == before
+    SqliteStorage(path, KEY).close()
+
+
+def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+    """Garbage and a plain database are both locked, and stay as they are."""
+    garbage, plain = tmp_path / "garbage.db", tmp_path / "plain.db"
+    garbage.write_bytes(os.urandom(8192))
+    connection = apsw.Connection(str(plain))
+    connection.execute("CREATE TABLE meta (key, value)")
+    connection.close()
+    for path in (garbage, plain):
+        before = path.read_bytes()
+        with pytest.raises((Locked, StorageError)):
+            SqliteStorage(path, KEY)
+        assert path.read_bytes() == before
+
+
+def test_a_newer_format_is_left_untouched(tmp_path: Path) -> None:
+    """A database of a newer Bide is refused, and not a byte of it changes."""
+    path = tmp_path / "home.db"
+    connection = open_database(path, KEY, create=True)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(NewerFormat):
+        SqliteStorage(path, KEY)
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["home.db"]
+
+
+def test_a_missing_file_is_an_error_and_is_not_made(tmp_path: Path) -> None:
+    """Only creating creates."""
+    with pytest.raises(StorageError):
+        SqliteStorage(tmp_path / "home.db", KEY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_is_an_error_of_ours(tmp_path: Path) -> None:
+    """A flipped byte anywhere in the file is noticed, as a StorageError or as Locked, never as something else."""
+    path = tmp_path / "home.db"
+    storage = SqliteStorage(path, KEY, create=True)
+    with storage.transaction():
+        storage.put_space(space_record())
+    put(storage, *(entry(number, f"entry {number} " * 20) for number in range(1, 100)))
+    storage.close()
+    sound = path.read_bytes()
+    for at in range(50, len(sound), 4096):
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+        noticed = False
+        try:
+            damaged = SqliteStorage(path, KEY)
+            noticed = damaged.check() != []
+            list(damaged.all_entries(PAIR))
+        except (StorageError, Locked):
+            noticed = True
+        assert noticed, at
+
+
+def write_many(path: Path, log: LogId, count: int) -> None:
+    storage = SqliteStorage(path, KEY)
+    for _ in range(count):
+        with storage.transaction():
+            head = storage.heads(PAIR).get(log)
+            seq = head.seq + 1 if head else 1
+            assert storage.append(PAIR, envelope(log, seq))
+            storage.put_meta("count", str(int(storage.meta("count") or "0") + 1))
+    storage.close()
+
+
+@pytest.mark.parametrize("how", ["threads", "processes"])
+def test_two_writers_at_once_lose_nothing(tmp_path: Path, how: str) -> None:
+    """Two connections that write to the same log at the same time leave it gapless, with every write in it."""
+    path = tmp_path / "home.db"
+    storage = SqliteStorage(path, KEY, create=True)
+    with storage.transaction():
+        storage.put_space(space_record())
+    storage.close()
+    context = multiprocessing.get_context("fork")  # with nothing open that a child could spoil
+    workers: list[threading.Thread | multiprocessing.process.BaseProcess] = (
+        [threading.Thread(target=write_many, args=(path, MINE, 40)) for _ in range(2)]
+        if how == "threads"
+        else [context.Process(target=write_many, args=(path, MINE, 40)) for _ in range(2)]
+    )
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    storage = SqliteStorage(path, KEY)
+    assert storage.heads(PAIR)[MINE].seq == 80
+    assert storage.meta("count") == "80"
+    found = storage.envelopes_after(PAIR, MINE, 0, bytes_max=1 << 30, count_max=1000)
+    assert [e.seq for e in found] == list(range(1, 81))
+    storage.close()
