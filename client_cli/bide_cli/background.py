@@ -70,5 +70,14 @@ def _spawn(home: Path) -> None:
             start_new_session=True,
             close_fds=True,
             cwd=home,
-            env={**os.environ, "BIDE_HOME": str(home)},
+            env=_environment(home),
         )
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """The environment of this process, with paths that still fit when the other starts in the home."""
+    env = {**os.environ, "BIDE_HOME": str(home)}
+    for name in ("BIDE_KEY_FILE", "BIDE_PASSPHRASE_FILE"):
+        if env.get(name):
+            env[name] = os.path.abspath(Path(env[name]).expanduser())  # noqa: PTH100 no links are resolved
+    return env

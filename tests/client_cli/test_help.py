@@ -1,0 +1,88 @@
+"""Every command is listed, explained, and shown by an example."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+import pytest
+
+from bide_cli.cli import SUMMARIES, bide
+from bide_cli.quick import COMMANDS, SHARED_FLAGS, parse
+
+FOR_PEOPLE_ONLY = {"demo"}
+"""A story told on a terminal; it runs the other commands."""
+
+
+def load(name: str) -> click.Command:
+    command: click.Command = importlib.import_module(f"bide_cli.commands.{name}").command
+    return command
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_a_command_has_its_line_and_an_example(name: str) -> None:
+    command = load(name)
+    assert (command.help or "").startswith(SUMMARIES[name].rstrip("."))
+    assert f"bide {name}" in (command.epilog or "") or f" {name} " in (command.epilog or "")
+    assert "Example" in (command.epilog or "")
+    assert all(isinstance(p, click.Argument) or (isinstance(p, click.Option) and (p.help or p.hidden)) for p in command.params)
+
+
+@pytest.mark.parametrize("name", sorted(set(SUMMARIES) - FOR_PEOPLE_ONLY))
+def test_a_command_has_json_and_no_input(name: str) -> None:
+    options = {option for parameter in load(name).params for option in parameter.opts}
+    assert set(SHARED_FLAGS) <= options
+
+
+def test_help_lists_every_command() -> None:
+    context = click.Context(bide, info_name="bide")
+    text = bide.get_help(context)
+    assert all(f"  {name} " in text and summary in text for name, summary in SUMMARIES.items())
+
+
+def test_every_module_of_a_command_is_listed() -> None:
+    from pathlib import Path
+
+    import bide_cli.commands
+
+    folder = Path(bide_cli.commands.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(SUMMARIES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_quick_way_knows_what_click_knows(name: str) -> None:
+    quick = COMMANDS[name]
+    options: dict[str, click.Option] = {}
+    for parameter in load(name).params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            options |= dict.fromkeys(parameter.opts, parameter)
+    for group, multiple in ((quick.texts, False), (quick.numbers, False), (quick.lists, True)):
+        for option in group:
+            assert options[option].multiple is multiple
+    assert {*quick.texts, *quick.numbers, *quick.lists, *SHARED_FLAGS} == set(options)
+
+
+def test_the_quick_way_leaves_what_is_unclear_to_click() -> None:
+    unclear: tuple[list[str], ...] = (
+        [],
+        ["--help"],
+        ["timeline", "--help"],
+        ["timeline", "--limi", "3"],
+        ["timeline", "--limit", "x"],
+        ["timeline", "--limit"],
+        ["timeline", "--since", "--json"],
+        ["timeline", "word"],
+        ["timeline", "--by", "a", "--by", "b"],
+        ["show"],
+        ["show", "a", "b"],
+        ["checkin"],
+        ["--home"],
+        ["--home", "", "timeline"],
+    )
+    assert [parse(args) for args in unclear] == [None] * len(unclear)
+    assert parse(["--home", "/h", "timeline", "--limit", "20", "--kind=repair", "--json"]) == (
+        "timeline",
+        "/h",
+        frozenset({"--json"}),
+        {"limit": 20, "kind": ("repair",)},
+    )
