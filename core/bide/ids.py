@@ -6,7 +6,6 @@ All identifiers are raw ``bytes`` inside the program and on the wire. A person s
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from typing import NewType, Protocol
@@ -64,17 +63,23 @@ class SystemRandomness:
         return os.urandom(size)
 
 
+def _digest(data: bytes, *, size: int, person: bytes) -> bytes:
+    import hashlib  # brings OpenSSL along, which reading a timeline can do without
+
+    return hashlib.blake2b(data, digest_size=size, person=person).digest()
+
+
 def space_id(founder: DeviceId, salt: bytes) -> SpaceId:
     """The id of the space that `founder` creates with 16 random bytes of `salt`.
 
     Deriving it makes the founding envelope self-certifying: nobody can offer another beginning for a known space.
     """
-    return SpaceId(hashlib.blake2b(founder + salt, digest_size=SPACE_ID_BYTES, person=b"bide.space").digest())
+    return SpaceId(_digest(founder + salt, size=SPACE_ID_BYTES, person=b"bide.space"))
 
 
 def log_id(space: SpaceId, device: DeviceId) -> LogId:
     """The id of the one log that `device` writes in `space`."""
-    return LogId(hashlib.blake2b(space + device, digest_size=LOG_ID_BYTES, person=b"bide.log").digest())
+    return LogId(_digest(space + device, size=LOG_ID_BYTES, person=b"bide.log"))
 
 
 def new_entry_id(clock: Clock, randomness: Randomness, *, slot: int) -> EntryId:
@@ -96,7 +101,7 @@ def entry_slot(entry: EntryId) -> int:
 
 def person_entry_id(space: SpaceId, slot: int) -> EntryId:
     """The one entry that says what the person in `slot` is called in a space."""
-    digest = hashlib.blake2b(space + bytes([slot]), digest_size=ENTRY_ID_BYTES, person=b"bide.person").digest()
+    digest = _digest(space + bytes([slot]), size=ENTRY_ID_BYTES, person=b"bide.person")
     return EntryId(digest[:15] + bytes([(digest[15] & 0xFE) | slot]))
 
 

@@ -6,9 +6,8 @@ A value is stored in a document as one string. A list (feelings, lines put aside
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from bide.errors import InputError
 
@@ -35,8 +34,7 @@ class FieldKind(Enum):
     """Up to three words for feelings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One thing that an entry can say."""
 
     name: str

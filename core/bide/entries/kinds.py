@@ -7,9 +7,8 @@ ignored: a partner can add to a conversation, and can't put words into the other
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from bide.entries import appreciation, checkin, hearing, repair
 from bide.entries.fields import Field, clean_field
@@ -24,8 +23,7 @@ class By(Enum):
     EITHER = "either"
 
 
-@dataclass(frozen=True, slots=True)
-class EventType:
+class EventType(NamedTuple):
     """A stable name for something that can happen to an entry."""
 
     name: str
@@ -39,8 +37,7 @@ class EventType:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A kind of entry."""
 
     name: str

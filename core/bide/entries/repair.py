@@ -7,8 +7,9 @@ open in each phase. A step that the state doesn't allow is kept, marked and igno
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from bide.entries.fields import Field, FieldKind
 
@@ -96,8 +97,7 @@ ALLOWED: Mapping[Phase, Mapping[Step, Who]] = {
 """Who may take which step in which phase."""
 
 
-@dataclass(frozen=True, slots=True)
-class RepairState:
+class RepairState(NamedTuple):
     """Everything that has been derived about one conversation."""
 
     inviters: frozenset[int]
@@ -107,7 +107,7 @@ class RepairState:
     """Slots that have said back what the other told, and were not asked to try again."""
     reconnecting: bool = False
     settled: frozenset[int] = frozenset()
-    pauses: Mapping[int, Phase] = field(default_factory=dict)
+    pauses: Mapping[int, Phase] = MappingProxyType({})
     withdrawn: bool = False
 
     @property
@@ -152,27 +152,27 @@ class RepairState:
         other = 1 - slot
         state = self
         if step not in (Step.LATER, Step.REST, Step.WITHDRAW) and slot in self.pauses:
-            state = replace(state, pauses={s: p for s, p in self.pauses.items() if s != slot})
+            state = state._replace(pauses={s: p for s, p in self.pauses.items() if s != slot})
         match step:
             case Step.ACCEPT:
-                return replace(state, accepted=True)
+                return state._replace(accepted=True)
             case Step.TELL:
                 # Telling again asks to be heard again.
-                return replace(state, accepted=True, told=state.told | {slot}, heard=state.heard - {other})
+                return state._replace(accepted=True, told=state.told | {slot}, heard=state.heard - {other})
             case Step.HEAR:
-                return replace(state, heard=state.heard | {slot})
+                return state._replace(heard=state.heard | {slot})
             case Step.ANSWER:
-                return replace(state, heard=state.heard - {other}) if not_quite else state
+                return state._replace(heard=state.heard - {other}) if not_quite else state
             case Step.RECONNECT | Step.AGREE:
-                return replace(state, reconnecting=True)
+                return state._replace(reconnecting=True)
             case Step.SETTLE:
-                return replace(state, settled=state.settled | {slot})
+                return state._replace(settled=state.settled | {slot})
             case Step.LATER:
-                return replace(state, pauses={**state.pauses, slot: Phase.LATER})
+                return state._replace(pauses={**state.pauses, slot: Phase.LATER})
             case Step.REST:
-                return replace(state, pauses={**state.pauses, slot: Phase.RESTING})
+                return state._replace(pauses={**state.pauses, slot: Phase.RESTING})
             case Step.WITHDRAW:
-                return replace(state, withdrawn=True)
+                return state._replace(withdrawn=True)
             case _:
                 return state
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from bide.crypto import sealing
 from bide.entries.kinds import REPAIR
 from bide.entries.records import EventRecord, Standing
 from bide.errors import BideError, ChangeRejected, EnvelopeRejected
 from bide.ids import EntryId, LogId, SpaceId
-from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass, parse_envelope
+from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass
 from bide.log.event import Event, read_event
-from bide.log.membership import Membership
 from bide.projections.entry import project_entry, without_unloadable
 from bide.projections.order import Judged, judge
 from bide.projections.repair import affected_groups, project_group
-from bide.storage.base import MemberRecord, Quarantined, Storage
+from bide.storage.base import Quarantined, Storage, StoredEnvelope
 
-_REBUILD_BATCH_BYTES = 1024 * 1024
-_REBUILD_BATCH_COUNT = 500
+
+def stored(envelope: Envelope) -> StoredEnvelope:
+    """An envelope as it is stored."""
+    control = envelope.klass is EnvelopeClass.CONTROL
+    return StoredEnvelope(envelope.log_id, envelope.seq, envelope.hash, control, envelope.data)
 
 
 def open_event(envelope: Envelope, *, space: SpaceId, epochs: dict[bytes, bytes]) -> Event:
@@ -187,34 +189,3 @@ def _note_standings(storage: Storage, events: Iterable[EventRecord], judged: Jud
 def _quarantine(storage: Storage, judged: Judged, error: BideError) -> None:
     for event, _ in judged.applied:
         storage.put_quarantine(Quarantined(event.space_id, event.log_id, event.seq, error.message))
-
-
-def rebuild(storage: Storage) -> None:
-    """Drop everything derived and build it again from the log. Inside a transaction."""
-    storage.clear_derived()
-    for space in storage.spaces():
-        rebuild_members(storage, space.space_id)
-        slots = {member.log_id: member.slot for member in storage.members(space.space_id)}
-        for log in slots:
-            for batch in _batches(storage, space.space_id, log):
-                derive(storage, space.space_id, batch, slots=slots)
-
-
-def rebuild_members(storage: Storage, space: SpaceId) -> Membership:
-    """Fold the stored control envelopes and note every device. Inside a transaction."""
-    membership = load_membership(storage, space)
-    for device in membership.devices.values():
-        storage.put_member(MemberRecord(space, device.log_id, device.id, device.slot))
-    return membership
-
-
-def load_membership(storage: Storage, space: SpaceId) -> Membership:
-    """The membership that the stored control envelopes make."""
-    return Membership.replay(space, [parse_envelope(control.data) for control in storage.controls(space)])
-
-
-def _batches(storage: Storage, space: SpaceId, log: LogId) -> Iterable[Sequence[Envelope]]:
-    seq = 0
-    while stored := storage.envelopes_after(space, log, seq, bytes_max=_REBUILD_BATCH_BYTES, count_max=_REBUILD_BATCH_COUNT):
-        seq = stored[-1].seq
-        yield [parse_envelope(envelope.data) for envelope in stored]

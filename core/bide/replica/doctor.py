@@ -6,8 +6,8 @@ from bide.errors import BideError
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import Envelope, parse_envelope, verify_signature
 from bide.log.head import Head
-from bide.replica.deriving import load_membership
 from bide.replica.reading import Reader
+from bide.replica.rebuilding import load_membership
 from bide.storage.base import SpaceRecord, Storage
 
 _BATCH_BYTES = 1024 * 1024

@@ -34,10 +34,11 @@ from bide.protocol.frames import (
     MailboxReady,
 )
 from bide.protocol.session import ClientSession
-from bide.replica.deriving import rebuild_members
+from bide.replica.deriving import stored
 from bide.replica.founding import Founded, admission, device_record, found_space
 from bide.replica.reading import peer_name_key
-from bide.replica.receiving import Receiver, stored
+from bide.replica.rebuilding import rebuild_members
+from bide.replica.receiving import Receiver
 from bide.replica.syncing import plain_words
 from bide.storage.base import SpaceRecord
 
@@ -188,7 +189,8 @@ class PairingSession:
         """The words differ, or the person broke off: end it on both sides."""
         if self._machine is not None:
             self._machine.abort()
-        if not self._session.closed:
+        # Before the relay has greeted there is nobody to tell.
+        if not self._session.closed and self._session.hello is not None:
             self._session.send(MailboxClosed("failed"))
 
     # The steps

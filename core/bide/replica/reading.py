@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -162,18 +161,18 @@ class Reader:
     def _show(self, records: Sequence[EntryRecord]) -> list[dict[str, Any]]:
         view = self.view()
         ids = [record.entry_id for record in records]
-        replies: dict[EntryId, list[EntryRecord]] = {}
+        replies: dict[tuple[SpaceId, EntryId], list[EntryRecord]] = {}
         places: dict[EntryId, dict[Any, int]] = {}
         for at in range(0, len(ids), _REPLIES_BATCH):
             batch = ids[at : at + _REPLIES_BATCH]
             for reply in self._storage.replies(batch):
-                if reply.reply_to:
-                    replies.setdefault(reply.reply_to, []).append(reply)
+                if reply.reply_to:  # by space too: nobody replies in a space that they are not in
+                    replies.setdefault((reply.space_id, reply.reply_to), []).append(reply)
             places |= self._storage.places(batch)
         delivered = {space: self._delivery(space) for space in {record.space_id for record in records}}
         shown = []
         for record in records:
-            entry = show_entry(record, replies.get(record.entry_id, ()), view)
+            entry = show_entry(record, replies.get((record.space_id, record.entry_id), ()), view)
             entry["delivery"] = delivered[record.space_id](record, places.get(record.entry_id, {}))
             shown.append(entry)
         return shown
@@ -230,6 +229,8 @@ class Reader:
 
     def digest(self) -> list[dict[str, Any]]:
         """One digest per space over the log held and the timeline derived; see `bide.replica.Replica.digest`."""
+        import hashlib  # brings OpenSSL along, which reading a timeline can do without
+
         view = self.view()
         digests = []
         for space in self._storage.spaces():

@@ -11,8 +11,9 @@ from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.control import DeviceAdded, PersonJoined, SpaceCreated
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.membership import Membership
-from bide.replica.deriving import derive, load_membership
-from bide.storage.base import MemberRecord, SpaceRecord, Storage, StoredEnvelope
+from bide.replica.deriving import derive, stored
+from bide.replica.rebuilding import load_membership
+from bide.storage.base import MemberRecord, SpaceRecord, Storage
 
 
 class Receiver:
@@ -103,9 +104,3 @@ class Receiver:
                 space = space._replace(epoch_id=grant.epoch_id, pending=False)
                 self._storage.put_space(space)
         self._space = space
-
-
-def stored(envelope: Envelope) -> StoredEnvelope:
-    """An envelope as it is stored."""
-    control = envelope.klass is EnvelopeClass.CONTROL
-    return StoredEnvelope(envelope.log_id, envelope.seq, envelope.hash, control, envelope.data)

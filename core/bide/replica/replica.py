@@ -79,9 +79,9 @@ class Replica:
             StorageError: there is a replica already.
         """
         from bide.entries.fields import clean_text
-        from bide.replica.deriving import rebuild_members
+        from bide.replica.deriving import stored
         from bide.replica.founding import found_space
-        from bide.replica.receiving import stored
+        from bide.replica.rebuilding import rebuild_members
 
         cleaned = clean_text(name, what="name", chars_max=NAME_CHARS_MAX, one_line=True)
         if not cleaned:
@@ -251,7 +251,7 @@ class Replica:
 
     def rebuild(self) -> None:
         """Drop everything derived and build it again from the log."""
-        from bide.replica.deriving import rebuild
+        from bide.replica.rebuilding import rebuild
 
         with self.storage.transaction():
             rebuild(self.storage)

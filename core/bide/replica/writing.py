@@ -30,9 +30,8 @@ from bide.log.event import Event, write_event
 from bide.log.head import Head
 from bide.projections.order import judge
 from bide.projections.timeline import repair_state, shown_code
-from bide.replica.deriving import derive
+from bide.replica.deriving import derive, stored
 from bide.replica.reading import Reader
-from bide.replica.receiving import stored
 from bide.storage.base import SpaceRecord, Storage
 
 _STEP_FIELDS = {

@@ -1,0 +1,1 @@
+"""The documents, and what generates the parts of them that follow from the program."""
