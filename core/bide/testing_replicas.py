@@ -150,6 +150,8 @@ class PairingRun:
 
     def _route(self, side: int, message: bytes) -> None:
         relay = self._relays[side]
+        if relay.closed:
+            return  # it has hung up
         frame = relay.receive_data(message)
         if isinstance(frame, MailboxOpen):
             relay.send(MailboxOpened(_NAMEPLATE, 600))

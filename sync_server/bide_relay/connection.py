@@ -19,7 +19,7 @@ from bide.errors import BideError, ForkDetected, RemoteProtocolError
 from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.chain import Head
 from bide.protocol.frames import Auth, CaughtUp, Envelopes, Error, LogHead, Register, Stored, Want
-from bide.protocol.session import RelaySession
+from bide.protocol.session import RelaySession, as_sentence
 from bide_relay.committer import Committer, Founding, Outcome, Upload
 from bide_relay.errors import NotAMember, RelayRefusal, ShuttingDown, SpaceUnknown, TooManyConnections
 from bide_relay.limits import Throttle
@@ -348,7 +348,7 @@ def error_frame(error: BideError) -> Error:
     evidence = [error.evidence] if isinstance(error, ForkDetected) and error.evidence else []
     fatal = error.fatal if isinstance(error, RelayRefusal) else True
     retry_after_ms = error.retry_after_ms if isinstance(error, RelayRefusal) else 0
-    return Error(error.code, error.message[:256], fatal, retry_after_ms, evidence)
+    return Error(error.code, as_sentence(error.message), fatal, retry_after_ms, evidence)
 
 
 def _stretches(batch: list[bytes], stored: dict[LogId, Head]) -> list[tuple[LogId, int, int]]:

@@ -34,6 +34,7 @@ _OBJECT_COUNTER = 0x02
 _KEY_STRING = 0x15
 _ACTION = 0x42
 _PRED_GROUP = 0x70
+_PREDS = frozenset({0x71, 0x73})
 _COLUMN_DEFLATED = 0x08
 _KNOWN_COLUMNS = frozenset({0x01, 0x02, 0x11, 0x13, 0x15, 0x34, 0x42, 0x56, 0x57, 0x70, 0x71, 0x73})
 _RUN_LENGTH_TYPES = frozenset({0, 1, 2, 3, 5, 6})
@@ -53,12 +54,19 @@ class Change(NamedTuple):
     hash: bytes
     deps: tuple[bytes, ...]
     actor: bytes
+    start_op: int
+    """The number of its first operation: one more than the highest of all that it builds on."""
     ops: int
     keys: frozenset[str]
     """Every root key that it writes."""
     edits_text: bool
     """Whether it inserts or deletes inside a text."""
     makes_text: bool
+
+    @property
+    def last_op(self) -> int:
+        """The number of its last operation."""
+        return self.start_op + self.ops - 1
 
 
 class _Reader:
@@ -85,6 +93,10 @@ class _Reader:
         return self.data[self.at - size : self.at]
 
     def unsigned(self) -> int:
+        # Nearly every number is one byte, and a long catch-up reads millions of them.
+        if self.at < len(self.data) and (only := self.data[self.at]) < 0x80:
+            self.at += 1
+            return only
         value = shift = 0
         while True:
             byte = self.byte()
@@ -96,6 +108,9 @@ class _Reader:
                 raise ChangeRejected
 
     def signed(self) -> int:
+        if self.at < len(self.data) and (only := self.data[self.at]) < 0x80:
+            self.at += 1
+            return only - 0x80 if only & 0x40 else only
         value = shift = 0
         while True:
             byte = self.byte()
@@ -140,7 +155,7 @@ def _read_body(digest: bytes, body: _Reader) -> Change:
     # Every change has an actor of its own: an actor that writes twice could fork, and a fork makes a document unloadable.
     if len(actor) != _ACTOR_BYTES or seq != 1:
         raise ChangeRejected
-    body.unsigned()  # start op
+    start_op = body.unsigned()
     body.signed()  # time, always 0
     body.take(body.unsigned())  # message, always empty
     other_actors = body.unsigned()
@@ -149,8 +164,10 @@ def _read_body(digest: bytes, body: _Reader) -> Change:
     for _ in range(other_actors):
         body.take(body.unsigned())
     columns = _read_columns(body)
-    ops = max((_rows(spec, column) for spec, column in columns.items()), default=0)
-    if not 0 < ops <= OPS_MAX:
+    rows = {spec: _rows(spec, column) for spec, column in columns.items()}
+    ops = rows.get(_ACTION, 0)
+    # Every operation has an action, so no column but those of the predecessors, of which there can be several, is longer.
+    if not 0 < ops <= OPS_MAX or any(count > (OPS_MAX if spec in _PREDS else ops) for spec, count in rows.items()):
         raise ChangeRejected
     preds = _run_length_values(columns.get(_PRED_GROUP, b""), OPS_MAX)
     if sum(value for value in preds if value) > OPS_MAX:
@@ -165,6 +182,7 @@ def _read_body(digest: bytes, body: _Reader) -> Change:
         hash=digest,
         deps=deps,
         actor=actor,
+        start_op=start_op,
         ops=ops,
         keys=_keys(columns.get(_KEY_STRING, b"")),
         edits_text=any(value is not None for value in _run_length_values(columns.get(_OBJECT_COUNTER, b""), OPS_MAX)),

@@ -33,16 +33,116 @@ _AUTHORITY = re.compile(rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}
 _SHAPE_HINT = "A code is a number and three words, e.g. 7-maple-river-harbor"
 
 
+REPLACED = {
+    "abandon": "lantern",
+    "abuse": "otter",
+    "accuse": "cedar",
+    "afraid": "plum",
+    "alone": "acorn",
+    "anger": "amber",
+    "angry": "clover",
+    "argue": "robin",
+    "arrest": "wren",
+    "assault": "plover",
+    "attack": "fennel",
+    "awful": "thyme",
+    "betray": "saffron",
+    "bitter": "quince",
+    "blame": "hazel",
+    "bleak": "birch",
+    "blood": "linden",
+    "bomb": "lilac",
+    "bullet": "poppy",
+    "burden": "daisy",
+    "casino": "tulip",
+    "chaos": "pebble",
+    "crash": "lagoon",
+    "crazy": "fjord",
+    "crime": "drizzle",
+    "cruel": "icicle",
+    "cry": "mitten",
+    "damage": "scarf",
+    "danger": "teapot",
+    "deny": "kettle",
+    "despair": "quilt",
+    "destroy": "thimble",
+    "disagree": "loom",
+    "disease": "gable",
+    "dismiss": "cellar",
+    "divorce": "veranda",
+    "dumb": "trellis",
+    "enemy": "barley",
+    "evil": "oat",
+    "execute": "loaf",
+    "exile": "waffle",
+    "expose": "toffee",
+    "fatal": "nougat",
+    "fat": "sorbet",
+    "fault": "kayak",
+    "fury": "sextant",
+    "ghost": "lyre",
+    "gun": "oboe",
+    "guilt": "piccolo",
+    "harsh": "waltz",
+    "hurt": "sonnet",
+    "ill": "beaver",
+    "injury": "finch",
+    "insane": "gecko",
+    "jealous": "koala",
+    "kick": "lemur",
+    "knife": "llama",
+    "lawsuit": "marmot",
+    "lonely": "puffin",
+    "mad": "walrus",
+    "misery": "yak",
+    "monster": "bramble",
+    "nasty": "dahlia",
+    "neglect": "easel",
+    "nuclear": "ferry",
+    "obey": "gondola",
+    "panic": "iris",
+    "penalty": "jasmine",
+    "pistol": "nectar",
+    "poverty": "oregano",
+    "prison": "papaya",
+    "punch": "quokka",
+    "reject": "sequoia",
+    "rifle": "umber",
+    "rude": "yodel",
+    "sad": "zinnia",
+    "scare": "lullaby",
+    "shock": "hymn",
+    "shoot": "acacia",
+    "sick": "begonia",
+    "suffer": "freesia",
+    "suspect": "hyacinth",
+    "sword": "lavender",
+    "tragic": "peony",
+    "trap": "wisteria",
+    "trash": "fern",
+    "ugly": "ivy",
+    "unfair": "moss",
+    "vicious": "pinecone",
+    "virus": "teak",
+    "warfare": "yew",
+    "weapon": "egret",
+    "whip": "falcon",
+    "wreck": "jay",
+    "wrong": "kestrel",
+}
+"""Words of BIP 39 that don't belong into a conversation between two people who want to be closer, and what stands there."""
+
+
 @cache
 def words() -> tuple[str, ...]:
-    """The 2,048 words, in their fixed order (the English list of BIP 39).
+    """The 2,048 words, in their fixed order: the English list of BIP 39, with what nobody should have to read out replaced.
 
     No two begin with the same four letters.
     """
     # Only here, so that showing a timeline never pays for the list.
     from mnemonic import Mnemonic
 
-    return tuple(Mnemonic("english").wordlist)
+    return tuple(REPLACED.get(word, word) for word in Mnemonic("english").wordlist)
 
 
 @cache

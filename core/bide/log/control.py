@@ -48,7 +48,8 @@ class SpaceCreated(NamedTuple):
     kind: Literal["own", "pair"]
     salt: Bytes16
     device: DeviceRecord
-    grants: Annotated[list[Grant], Field(min_length=1, max_length=64)]
+    grants: Annotated[list[Grant], Field(min_length=1, max_length=8)]
+    """Few, so that registering a space fits into what a relay accepts from a stranger."""
 
 
 class PersonJoined(NamedTuple):

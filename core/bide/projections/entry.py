@@ -96,7 +96,12 @@ def encode_body(body: dict[str, Any]) -> str:
 
 def search_text(fields: DocumentFields) -> str:
     """The folded text that search looks through: every string a person wrote, a line each."""
-    return fold("\n".join(str(fields[key]) for key in sorted(fields) if isinstance(fields[key], str) and key != "about"))
+    return fold("\n".join(str(fields[key]) for key in sorted(fields) if isinstance(fields[key], str) and _is_words(key)))
+
+
+def _is_words(key: str) -> bool:
+    """Whether a key holds what a person wrote: not a reference, a verdict or a pause."""
+    return key not in ("about", "answer") and not key.startswith("pause.") and not key.endswith(".verdict")
 
 
 def _reply_to(fields: DocumentFields) -> EntryId | None:

@@ -61,12 +61,14 @@ def judge(events: Sequence[EventRecord]) -> Judged:
     for twins in candidates.values():
         twins.sort(key=lambda item: (item.event.log_id, item.event.seq))
     applied: list[Applied] = []
+    last_ops: dict[bytes, int] = {}
     kind = root_slot = None
     for found in in_causal_order([items[0] for items in candidates.values()], lambda item: item.change.deps):
         twins = candidates[found.change.hash]
         fitting: list[Applied] = []
-        whole = set(found.change.deps) <= {item.change.hash for item in applied}
-        if whole:
+        whole = last_ops.keys() >= set(found.change.deps)
+        # A number out of line would let one change win against all, or be the last that Automerge can ever count to.
+        if whole and found.change.start_op == 1 + max((last_ops[dep] for dep in found.change.deps), default=0):
             first = not applied
             fitting = [twin for twin in twins if _may_happen(twin, kind, root_slot, first=first)]
         for twin in twins:
@@ -74,6 +76,7 @@ def judge(events: Sequence[EventRecord]) -> Judged:
             standings[twin.event.log_id, twin.event.seq] = standing if whole else Standing.WAITING
         if fitting:
             applied.append(fitting[0])
+            last_ops[found.change.hash] = found.change.last_op
             if kind is None:
                 kind, root_slot = EVENT_TYPES[fitting[0].event.type][0], fitting[0].event.slot
     return Judged(kind, applied, standings)

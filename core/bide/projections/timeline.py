@@ -77,6 +77,7 @@ def show_entry(record: EntryRecord, replies: Sequence[EntryRecord], view: View) 
     }
     if record.kind == "repair":
         entry["state"] = record.state
+        entry["ignored"] = body["ignored"]
         slot = view.own_slots.get(record.space_id, 0)
         entry["next"] = [step.name.lower() for step in repair_state(body).next_steps(slot)]
     return entry

@@ -17,6 +17,7 @@ BATCH_BYTES_MAX = 256 * 1024
 BATCH_ENVELOPES_MAX = 512
 LOGS_MAX = 64
 MAILBOX_BYTES_MAX = 3 * 1024
+SENTENCE_BYTES_MAX = 256
 
 Bytes16 = Annotated[bytes, Field(min_length=16, max_length=16, strict=True)]
 Bytes32 = Annotated[bytes, Field(min_length=32, max_length=32, strict=True)]
@@ -24,7 +25,7 @@ Bytes64 = Annotated[bytes, Field(min_length=64, max_length=64, strict=True)]
 Seq = Annotated[int, Field(ge=0, le=2**62, strict=True)]
 EnvelopeBytes = Annotated[bytes, Field(min_length=204, max_length=256 * 1024, strict=True)]
 Word = Annotated[str, Field(min_length=1, max_length=64, strict=True)]
-Sentence = Annotated[str, Field(max_length=256, strict=True)]
+Sentence = Annotated[str, Field(max_length=SENTENCE_BYTES_MAX, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 LimitValue = Annotated[int, Field(ge=0, le=2**62, strict=True)]
 

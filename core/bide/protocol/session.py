@@ -21,6 +21,7 @@ from bide.protocol.frames import (
     FRAME_BYTES_BEFORE_AUTH_MAX,
     FRAME_BYTES_MAX,
     FRAME_NAMES,
+    SENTENCE_BYTES_MAX,
     VERSION,
     Auth,
     Error,
@@ -45,6 +46,11 @@ def auth_message(*, relay_key: bytes, host: str, relay_nonce: bytes, nonce: byte
 def relay_proof_message(*, relay_nonce: bytes, nonce: bytes, space: bytes) -> bytes:
     """What the relay signs to show that it holds the key that it announced."""
     return _RELAY_CONTEXT + relay_nonce + nonce + space
+
+
+def as_sentence(words: str) -> str:
+    """`words` cut to what an `Error` frame carries: 256 bytes, and some letters take more than one."""
+    return words.encode()[:SENTENCE_BYTES_MAX].decode(errors="ignore")
 
 
 class Session:
@@ -107,9 +113,7 @@ class Session:
     def fail(self, code: str, words: str, *, retry_after_ms: int = 0) -> None:
         """Say what is wrong and close. Does nothing when closed already."""
         if not self.closed:
-            # The peer's limit is 256 bytes, and some letters take more than one.
-            sentence = words.encode()[:256].decode(errors="ignore")
-            self.send(Error(code, sentence, True, retry_after_ms, []))
+            self.send(Error(code, as_sentence(words), True, retry_after_ms, []))
 
     def data_to_send(self) -> list[bytes]:
         """The messages to send now, each once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bide.errors import BideError
+from bide.ids import LogId
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import Envelope, parse_envelope, verify_signature
 from bide.log.head import Head
@@ -72,14 +73,29 @@ def _walk(storage: Storage, space: SpaceRecord, head: Head) -> tuple[Head, Envel
 def _examine_derived(storage: Storage, space: SpaceRecord, label: str) -> list[dict[str, str]]:
     status = storage.standing_counts(space.space_id)
     findings = []
-    words = {
+    if forks := len(storage.evidence(space.space_id)):
+        words = f"There are two pasts of a log in {label}: a home was copied or restored. Signed proof is kept ({forks})."
+        findings.append(_finding(DAMAGE, words))
+    if missing := _cited_and_missing(storage, space):
+        words = f"{missing} log entries of {label} are referred to and have not come. The relay may be holding them back."
+        findings.append(_finding(NOTE, words))
+    meanings = {
         "waiting": "wait for something that has not arrived yet",
         "newer": "are from a newer Bide and come to life after an upgrade",
         "ignored": "were not allowed where they were made; they are kept and not shown",
     }
     for standing, count in sorted(status.items()):
-        if standing.value in words:
-            findings.append(_finding(NOTE, f"{count} events in {label} {words[standing.value]}."))
+        if standing.value in meanings:
+            findings.append(_finding(NOTE, f"{count} events in {label} {meanings[standing.value]}."))
     set_aside = storage.quarantine(space.space_id)
     findings.extend(_finding(NOTE, f"An entry in {label} was set aside and kept: {item.reason}") for item in set_aside)
     return findings
+
+
+def _cited_and_missing(storage: Storage, space: SpaceRecord) -> int:
+    """How many log entries somebody's events cite that are not here: a relay that withholds shows itself so."""
+    heads = storage.heads(space.space_id)
+    furthest: dict[LogId, int] = {}
+    for (log, _), seq in storage.citations(space.space_id).items():
+        furthest[log] = max(seq, furthest.get(log, 0))
+    return sum(max(0, seq - (heads[log].seq if log in heads else 0)) for log, seq in furthest.items())

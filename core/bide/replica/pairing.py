@@ -8,7 +8,7 @@ moment is mended by the next sync.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
@@ -79,14 +79,14 @@ PairingEvent = CodeReady | WordsReady | Paired
 
 
 class _InitiatorOffer(NamedTuple):
-    format: int
+    format: Literal[1]
     name: str
     space: bytes
     genesis: bytes
 
 
 class _JoinerOffer(NamedTuple):
-    format: int
+    format: Literal[1]
     name: str
     signing_key: Bytes32
     sealing_key: Bytes32

@@ -71,14 +71,15 @@ class Reader:
         if not pairs:
             raise NotPaired
         view = self.view()
+        # Who paired again with the same person means the newer space; the older one stays readable.
+        named = {view.others(space.space_id)[0].casefold(): space for space in pairs}
         if not with_name:
-            if len(pairs) > 1:
-                names = ", ".join(name for space in pairs for name in view.others(space.space_id))
+            if len(named) > 1:
+                names = ", ".join(view.others(space.space_id)[0] for space in named.values())
                 raise InputError("You share with more than one person.", hint=f"Say with whom: --with NAME ({names})")
-            return pairs[0]
-        for space in pairs:
-            if any(name.casefold() == with_name.strip().casefold() for name in view.others(space.space_id)):
-                return space
+            return pairs[-1]
+        if found := named.get(with_name.strip().casefold()):
+            return found
         raise NotFound("You don't share a space with anyone of that name.", hint="bide status shows with whom you do.")
 
     def _pairs(self) -> list[SpaceRecord]:

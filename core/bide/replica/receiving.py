@@ -15,6 +15,8 @@ from bide.replica.deriving import derive, stored
 from bide.replica.rebuilding import load_membership
 from bide.storage.base import MemberRecord, SpaceRecord, Storage
 
+_FORK_HINT = "Perhaps a home was copied or restored from a backup. Nothing was taken over; bide doctor tells more."
+
 
 class Receiver:
     """Takes envelopes of one space into a replica. Keeps the membership between batches, nothing else."""
@@ -78,15 +80,30 @@ class Receiver:
         return len(fresh)
 
     def _is_known(self, envelope: Envelope, head: Head, fresh: Sequence[Envelope]) -> bool:
-        if place(head, envelope) is Place.NEXT:
-            return False
+        try:
+            if place(head, envelope) is Place.NEXT:
+                return False
+        except ForkDetected:
+            raise self._fork(envelope) from None
         there = self._storage.envelope(self._space.space_id, envelope.log_id, envelope.seq)
         here = there.hash if there is not None else None
         if here is None:  # it came earlier in this same batch
             here = next(e.hash for e in fresh if (e.log_id, e.seq) == (envelope.log_id, envelope.seq))
         if here != envelope.hash:
-            raise ForkDetected(evidence=envelope.header)
+            raise self._fork(envelope)
         return True
+
+    def _fork(self, envelope: Envelope) -> EnvelopeRejected:
+        """The error for an entry that contradicts what is here: a fork only if its author signed it."""
+        membership = self._membership
+        device = membership.devices.get(envelope.log_id) if membership else None
+        if device is None:
+            return EnvelopeRejected("A log entry is by a device that is not a member.")
+        try:
+            verify_signature(envelope, space=self._space.space_id, device=device.id)
+        except EnvelopeRejected as error:
+            return error
+        return ForkDetected(hint=_FORK_HINT, evidence=envelope.header)
 
     def _take_grants(self, envelope: Envelope, statement: object) -> None:
         """Open the epoch secrets that a control envelope seals to this device."""

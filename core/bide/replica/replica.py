@@ -244,9 +244,10 @@ class Replica:
         before = self.relay()
         with self.storage.transaction():
             self.storage.put_meta("relay_url", url)
-            self.storage.put_meta("relay_invite", invite)
+            if invite or url != before:
+                self.storage.put_meta("relay_invite", invite)
             for space in self.storage.spaces():
-                if space.relay_url in ("", before):
+                if not url or space.relay_url in ("", before):
                     self.storage.put_space(space._replace(relay_url=url))
 
     def rebuild(self) -> None:

@@ -40,6 +40,11 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "invite_spent": (NotAllowed, "That invite has been used up or is not of this relay."),
     "quota": (NotAllowed, "The relay has no more room for this space."),
     "disk_low": (RelayUnreachable, "The relay's disk is full; it takes nothing just now."),
+    "rate_limited": (RelayUnreachable, "The relay asks for patience."),
+    "error": (RelayUnreachable, "Something went wrong at the relay."),
+    "gap": (VerificationFailed, "The relay lacks something that comes before what was sent."),
+    "envelope_rejected": (VerificationFailed, "The relay refused an entry as not genuine."),
+    "membership_rejected": (VerificationFailed, "The relay refused a change of who belongs to the space."),
     "too_many_connections": (RelayUnreachable, "The relay is busy."),
     "shutting_down": (RelayUnreachable, "The relay is being restarted."),
     "fork": (ForkDetected, "The relay holds another past of this device's log."),
@@ -189,7 +194,11 @@ class SpaceSync:
         self._send_more()
 
     def _take(self, envelopes: list[bytes]) -> None:
-        self.received += self._receiver.receive(envelopes)
+        try:
+            self.received += self._receiver.receive(envelopes)
+        except ForkDetected as fork:
+            self._keep_evidence(fork)
+            raise
         heads = self._storage.heads(self._space.space_id)
         with self._storage.transaction():
             for log in {LogId(data[8:24]) for data in envelopes}:
@@ -205,6 +214,12 @@ class SpaceSync:
         self.to_receive = max(self.to_receive, self.received)
         if any(head.seq > self._relay.get(log, 0) for log, head in heads.items()):
             self._send_more()
+
+    def _keep_evidence(self, fork: ForkDetected) -> None:
+        """Two signed entries at one place prove that a device, or a copy of it, wrote two pasts. Doctor tells of it."""
+        if fork.evidence:
+            with self._storage.transaction():
+                self._storage.put_evidence(self._space.space_id, fork.evidence)
 
     def _acknowledge(self, heads: list[Head]) -> None:
         with self._storage.transaction():
@@ -253,6 +268,13 @@ class SpaceSync:
             genesis = self._storage.envelope(self._space.space_id, founder, 1)
             assert genesis is not None  # every space begins with it
             self._session.send(Register(self._storage.meta("relay_invite"), genesis.data))
+            return
+        if error.code.startswith("invite") and self._space.kind == "own":
+            # Someone who joined another's space has no invite of their own, and needs none for what they share.
+            self.notices.append(
+                "This relay takes your private entries only with an invite of your own; they stay on this device."
+            )
+            self._session.fail("no_invite", "There is no invite for this space.")
             return
         kind, words = _RELAY_ERRORS.get(error.code, (RemoteProtocolError, "The relay refused: " + plain_words(error.words)))
         raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)

@@ -161,6 +161,14 @@ class Storage(Protocol):
         """Note what the relay has; may go down after the relay lost something."""
         ...
 
+    def put_evidence(self, space: SpaceId, header: bytes) -> None:
+        """Keep the signed header of an entry that contradicts the one here: proof of a fork."""
+        ...
+
+    def evidence(self, space: SpaceId) -> list[bytes]:
+        """All such headers, 204 bytes each."""
+        ...
+
     # Derived from it
 
     def members(self, space: SpaceId) -> list[MemberRecord]:

@@ -24,6 +24,7 @@ class _Tables:
         self.epochs: dict[SpaceId, dict[bytes, bytes]] = {}
         self.logs: dict[tuple[SpaceId, LogId], tuple[StoredEnvelope, ...]] = {}
         self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
+        self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
         self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
         self.events: dict[tuple[SpaceId, LogId, int], EventRecord] = {}
         self.entries: dict[EntryId, EntryRecord] = {}
@@ -89,6 +90,7 @@ class MemoryStorage:
         t.epochs.pop(space, None)
         t.logs = {key: log for key, log in t.logs.items() if key[0] != space}
         t.relay_heads = {key: head for key, head in t.relay_heads.items() if key[0] != space}
+        t.evidence = {key: header for key, header in t.evidence.items() if key[0] != space}
         t.members = {key: member for key, member in t.members.items() if key[0] != space}
         t.events = {key: event for key, event in t.events.items() if key[0] != space}
         t.citations = {key: seq for key, seq in t.citations.items() if key[0] != space}
@@ -149,6 +151,14 @@ class MemoryStorage:
     def put_relay_head(self, space: SpaceId, head: Head) -> None:
         """See the contract."""
         self._t.relay_heads[space, head.log_id] = head
+
+    def put_evidence(self, space: SpaceId, header: bytes) -> None:
+        """See the contract."""
+        self._t.evidence[space, header] = header
+
+    def evidence(self, space: SpaceId) -> list[bytes]:
+        """See the contract."""
+        return sorted(header for (owner, _), header in self._t.evidence.items() if owner == space)
 
     # Derived from it
 

@@ -192,6 +192,14 @@ class SqliteStorage:
             *head,
         )
 
+    def put_evidence(self, space: SpaceId, header: bytes) -> None:
+        """See the contract."""
+        self._run("INSERT OR IGNORE INTO evidence VALUES (?, ?)", space, header)
+
+    def evidence(self, space: SpaceId) -> list[bytes]:
+        """See the contract."""
+        return [row[0] for row in self._rows("SELECT header FROM evidence WHERE space_id = ? ORDER BY header", space)]
+
     # Derived from it
 
     def members(self, space: SpaceId) -> list[MemberRecord]:
@@ -283,13 +291,18 @@ class SqliteStorage:
 
     def put_entry(self, entry: EntryRecord) -> None:
         """See the contract."""
-        rows = self._rows("SELECT number, search_text FROM entry WHERE entry_id = ?", entry.entry_id)
+        rows = self._rows(f"SELECT {_ENTRY_COLUMNS}, number FROM entry WHERE entry_id = ?", entry.entry_id)  # noqa: S608
         values = (*entry[:7], int(entry.shown), entry.reply_to, int(entry.edited), *entry[10:])
         if rows:
-            number, search_text = rows[0]
-            assignments = ", ".join(f"{column.strip()} = ?" for column in _ENTRY_COLUMNS.split(","))
-            self._run(f"UPDATE entry SET {assignments} WHERE number = ?", *values, number)  # noqa: S608 constants only
-            if search_text != entry.search_text:
+            *before, number = rows[0]
+            columns = _ENTRY_COLUMNS.split(", ")
+            differing = [(name, new) for name, old, new in zip(columns, before, values, strict=True) if old != new]
+            if not differing:
+                return
+            # Only these: SQLite writes every index anew whose columns are named, whether they differ or not.
+            assignments = ", ".join(f"{name} = ?" for name, _ in differing)
+            self._run(f"UPDATE entry SET {assignments} WHERE number = ?", *(new for _, new in differing), number)  # noqa: S608
+            if before[-1] != entry.search_text:
                 self._run("DELETE FROM search WHERE rowid = ?", number)
                 self._run("INSERT INTO search (rowid, text) VALUES (?, ?)", number, entry.search_text)
             return

@@ -54,6 +54,12 @@ CREATE TABLE relay_head (
     PRIMARY KEY (space_id, log_id)
 ) WITHOUT ROWID, STRICT;
 
+CREATE TABLE evidence (
+    space_id  BLOB NOT NULL REFERENCES space (space_id) ON DELETE CASCADE,
+    header    BLOB NOT NULL,                      -- 204 bytes: a signed entry that contradicts the one in the log
+    PRIMARY KEY (space_id, header)
+) WITHOUT ROWID, STRICT;
+
 -- Derived: all of it can be dropped and built again from the truth --------------------------------------------------------
 
 CREATE TABLE member (
