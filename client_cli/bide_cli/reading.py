@@ -47,7 +47,7 @@ def timeline(
     if shell.as_json:
         shell.emit("timeline", entries=entries)
     elif entries:
-        shell.page("\n".join(draw_timeline(shell, entries)) + "\n")
+        shell.page("\n".join(draw_timeline(shell, entries)) + "\n", newest_last=True)
     elif since or until or kind or by or search or with_:
         shell.say("Nothing here fits that.")
     else:
@@ -73,7 +73,7 @@ def search(
     if shell.as_json:
         shell.emit("search", words=text.split(), entries=entries)
     elif entries:
-        shell.page("\n".join(draw_timeline(shell, entries)) + "\n")
+        shell.page("\n".join(draw_timeline(shell, entries)) + "\n", newest_last=True)
     else:
         shell.say("Nothing here contains that.")
 

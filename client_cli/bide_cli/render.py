@@ -131,7 +131,10 @@ def repair_pairs(entry: dict[str, Any]) -> list[tuple[str, str]]:
     from bide.entries.repair import TELL_FIELDS
 
     fields = entry["fields"]
-    pairs = [("About", clean(topic["topic"])) for topic in fields["topics"] if topic["topic"]]
+    topics = [topic for topic in fields["topics"] if topic["topic"]]
+    # Two who invited each other at the same time: each one's words for it.
+    crossed = len(topics) > 1
+    pairs = [(f"About ({_who(topic)})" if crossed else "About", clean(topic["topic"])) for topic in topics]
     for said, parts in ((fields["tells"], TELL_FIELDS), (fields["hearings"], HEARING)):
         for item in said:
             pairs += _said_by(item, parts)

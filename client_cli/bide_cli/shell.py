@@ -110,12 +110,12 @@ class Shell:
         """Print the one object of ``--json``, flushed."""
         emit_json({"schema": f"bide.{command}/1", **values})
 
-    def page(self, text: str) -> None:
-        """Print a long text, through a pager if it doesn't fit on the screen."""
+    def page(self, text: str, *, newest_last: bool = False) -> None:
+        """Print a text, through a pager if it doesn't fit on the screen; opened at its end where the newest stands there."""
         if self.plain or self.accessible or self.as_json or not self.on_terminal or not _is_long(text):
             sys.stdout.write(text)
             return
-        _run_pager(text)
+        _run_pager(text, newest_last=newest_last)
 
 
 def clean_styled(text: str) -> str:
@@ -146,7 +146,7 @@ def _is_long(text: str) -> bool:
     return text.count("\n") >= size.lines
 
 
-def _run_pager(text: str) -> None:
+def _run_pager(text: str, *, newest_last: bool) -> None:
     import shlex
     import shutil
     import subprocess
@@ -161,7 +161,8 @@ def _run_pager(text: str) -> None:
         return
     # LESSSECURE: no shell and no saving to a file from inside the pager; LESSHISTFILE: no trace of what was looked for.
     env = {**os.environ, "LESSSECURE": "1", "LESSHISTFILE": "-", "LESSCHARSET": "utf-8"}
-    env.setdefault("LESS", "FRX")
+    # A timeline is read from its end, where the newest entry is; one long entry from its beginning.
+    env.setdefault("LESS", "FRX +G" if newest_last else "FRX")
     sys.stdout.flush()
     process = subprocess.Popen([program, *command[1:]], stdin=subprocess.PIPE, env=env)
     assert process.stdin is not None

@@ -38,7 +38,7 @@ def command(shell: Shell) -> None:
 def _space_lines(space: dict[str, Any]) -> list[str]:
     if space["state"] == "pending":
         return ["A pairing is not finished on the other side yet; syncing may complete it."]
-    label = f"With {' and '.join(space['with'])}" if space["with"] else "Only yours"
+    label = f"With {' and '.join(space['with'])}" if space["with"] else "Private"
     parts = [_count(space["entries"], "entry", "entries") + " here"]
     if space["relay"] and space["pending"]:
         parts.append(f"{space['pending']} of your changes wait for the relay")

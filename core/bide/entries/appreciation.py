@@ -10,7 +10,7 @@ FIELDS = (
     Field("shows", FieldKind.TEXT, "What does it show about them?", "It shows"),
 )
 
-GENERIC_CHARS_MAX = 12
+GENERIC_CHARS_MAX = 8
 
 
 def is_generic(noticed: str) -> bool:

@@ -105,6 +105,8 @@ class RepairState(NamedTuple):
     told: frozenset[int] = frozenset()
     heard: frozenset[int] = frozenset()
     """Slots that have said back what the other told, and were not asked to try again."""
+    answered: frozenset[int] = frozenset()
+    """Slots that have said of the other's last hearing whether it fits."""
     reconnecting: bool = False
     settled: frozenset[int] = frozenset()
     pauses: Mapping[int, Phase] = MappingProxyType({})
@@ -160,9 +162,10 @@ class RepairState(NamedTuple):
                 # Telling again asks to be heard again.
                 return state._replace(accepted=True, told=state.told | {slot}, heard=state.heard - {other})
             case Step.HEAR:
-                return state._replace(heard=state.heard | {slot})
+                return state._replace(heard=state.heard | {slot}, answered=state.answered - {other})
             case Step.ANSWER:
-                return state._replace(heard=state.heard - {other}) if not_quite else state
+                heard = state.heard - {other} if not_quite else state.heard
+                return state._replace(heard=heard, answered=state.answered | {slot})
             case Step.RECONNECT | Step.AGREE:
                 return state._replace(reconnecting=True)
             case Step.SETTLE:
@@ -182,11 +185,13 @@ class RepairState(NamedTuple):
         order += [Step.LATER, Step.REST, Step.WITHDRAW]
         steps = [step for step in order if self.allows(step, slot)]
         # What has been done already is still possible, and comes after what has not.
-        done = {
-            step
-            for step, slots in ((Step.TELL, self.told), (Step.HEAR, self.heard), (Step.SETTLE, self.settled))
-            if slot in slots
-        }
+        taken = (
+            (Step.TELL, self.told),
+            (Step.HEAR, self.heard),
+            (Step.ANSWER, self.answered),
+            (Step.SETTLE, self.settled),
+        )
+        done = {step for step, slots in taken if slot in slots}
         return [s for s in steps if s not in done] + [s for s in steps if s in done]
 
 

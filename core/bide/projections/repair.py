@@ -169,6 +169,7 @@ def _pack_state(state: RepairState) -> dict[str, Any]:
         "accepted": state.accepted,
         "told": sorted(state.told),
         "heard": sorted(state.heard),
+        "answered": sorted(state.answered),
         "reconnecting": state.reconnecting,
         "settled": sorted(state.settled),
         "pauses": {str(slot): phase.value for slot, phase in sorted(state.pauses.items())},

@@ -91,6 +91,7 @@ def repair_state(body: Mapping[str, Any]) -> RepairState:
         accepted=packed["accepted"],
         told=frozenset(packed["told"]),
         heard=frozenset(packed["heard"]),
+        answered=frozenset(packed["answered"]),
         reconnecting=packed["reconnecting"],
         settled=frozenset(packed["settled"]),
         pauses={int(slot): Phase(phase) for slot, phase in packed["pauses"].items()},
