@@ -33,7 +33,7 @@ test: setup  ## all tests; line and branch coverage of protocol, log and crypto 
 check: setup  ## style, types, layers, freshness of the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core sync_server client_cli tests benchmarks
+	$(BIN)/mypy core sync_server client_cli tests benchmarks docs
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m docs.generate --check
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -28,7 +29,7 @@ MINE = LogId(b"m" * 16)
 THEIRS = LogId(b"t" * 16)
 
 
-def space_record(space: SpaceId = PAIR, kind: str = "pair", **other: object) -> SpaceRecord:
+def space_record(space: SpaceId = PAIR, kind: str = "pair", **other: Any) -> SpaceRecord:
     record = SpaceRecord(space, kind, 0, MINE, b"s" * 32, b"x" * 32, b"e" * 16, "", pending=False)
     return record._replace(**other)
 
@@ -116,7 +117,7 @@ def test_an_exception_undoes_everything(box: Box) -> None:
     """Every kind of row that a transaction wrote is gone after it failed, reopened or not."""
     storage = box.storage
     put(storage, entry(1, "stays"))
-    with pytest.raises(ZeroDivisionError), storage.transaction():
+    with pytest.raises(ZeroDivisionError), storage.transaction():  # noqa: PT012 all of it has to be undone
         storage.put_meta("name", "Sam")
         storage.put_space(space_record(relay_url="ws://localhost"))
         storage.put_epoch(PAIR, b"e" * 16, b"s" * 32)
@@ -129,7 +130,8 @@ def test_an_exception_undoes_everything(box: Box) -> None:
         storage.put_entry(entry(1, "altered"))
         storage.put_entry(entry(2, "new"))
         raise ZeroDivisionError
-    for look in (lambda: storage, box.reopen):
+    looks: list[Callable[[], Storage]] = [lambda: storage, box.reopen]
+    for look in looks:
         again = look()
         assert again.meta("name") == ""
         assert [space.relay_url for space in again.spaces()] == ["", ""]
@@ -143,7 +145,7 @@ def test_an_exception_undoes_everything(box: Box) -> None:
 
 def test_a_system_exit_undoes_everything_too(storage: Storage) -> None:
     """What is no Exception (a signal, an interrupt) undoes as well."""
-    with pytest.raises(KeyboardInterrupt), storage.transaction():
+    with pytest.raises(KeyboardInterrupt), storage.transaction():  # noqa: PT012 it has to be undone
         storage.put_meta("name", "Sam")
         raise KeyboardInterrupt
     assert storage.meta("name") == ""
@@ -252,6 +254,20 @@ def test_what_the_relay_has_may_go_down(box: Box) -> None:
     assert box.reopen().relay_heads(PAIR) == {MINE: Head(MINE, 2, b"2" * 32)}
 
 
+def test_evidence_of_forks_is_kept_once_and_for_good(box: Box) -> None:
+    """The same header twice is one, another space's is its own, and clearing what is derived leaves it."""
+    one, two = b"1" * 204, b"2" * 204
+    with box.storage.transaction():
+        for header in (two, one, two):
+            box.storage.put_evidence(PAIR, header)
+        box.storage.put_evidence(OWN, one)
+        box.storage.clear_derived()
+    assert box.reopen().evidence(PAIR) == [one, two]
+    with box.storage.transaction():
+        box.storage.remove_space(PAIR)
+    assert (box.reopen().evidence(PAIR), box.storage.evidence(OWN)) == ([], [one])
+
+
 # Derived
 
 
@@ -346,7 +362,7 @@ def test_entries_are_filtered_by_each_part_of_a_query(storage: Storage) -> None:
         entry(6, day="2026-01-06", kind="repair", slot=1),
     )
 
-    def found(**query: object) -> list[int]:
+    def found(**query: Any) -> list[int]:
         return numbers(storage.entries(EntryQuery()._replace(**query)))
 
     assert found() == [1, 2, 3, 4, 6]
@@ -377,7 +393,7 @@ TEXTS = {
     2: "สวัสดีตอนเช้า กาแฟ",
     3: "شكرا على القهوة",
     4: "we laughed 🦉🦉🎉 a lot",
-    5: 'she said "stay" and \'go\' (50%) *all* OR nothing; a_b',
+    5: "she said \"stay\" and 'go' (50%) *all* OR nothing; a_b",
     6: "咖啡",
     7: "",
 }
@@ -428,7 +444,9 @@ def test_all_words_have_to_be_there_also_in_a_reply(storage: Storage) -> None:
     assert numbers(storage.entries(EntryQuery(words=("coffee", "bed", "sun")))) == []
 
 
-@pytest.mark.parametrize("typed", ["ab\0cd", "\ud800", "nul\0", "\ud800\udc00", "x" * 5000, '"""', "NEAR(", "\u200d", "\U0010ffff" * 3])
+@pytest.mark.parametrize(
+    "typed", ["ab\0cd", "\ud800", "nul\0", "\ud800\udc00", "x" * 5000, '"""', "NEAR(", "\u200d", "\U0010ffff" * 3]
+)
 def test_whatever_is_typed_is_no_error(storage: Storage, typed: str) -> None:
     """Searching for nonsense finds nothing, and says nothing."""
     put(storage, entry(1, "coffee"))
@@ -443,7 +461,9 @@ def test_a_code_finds_entries_by_its_beginning(storage: Storage) -> None:
     put(storage, entry(3)._replace(entry_id=EntryId(bytes(8) + bytes([0x8A] * 8)), shown=False, kind="person"))
     assert storage.find_entries(entry_code(shared[0])) == [shared[0]]
     assert storage.find_entries("0000") == shared[:8]
-    assert storage.find_entries(entry_code(EntryId(bytes(8) + bytes([0x8F] * 8)))[:5]) == [EntryId(bytes(8) + bytes([0x8F] * 8))]
+    assert storage.find_entries(entry_code(EntryId(bytes(8) + bytes([0x8F] * 8)))[:5]) == [
+        EntryId(bytes(8) + bytes([0x8F] * 8))
+    ]
     assert storage.find_entries(entry_code(EntryId(bytes(8) + bytes([0x8A] * 8)))[:5]) == []
     assert storage.find_entries("ZZZZ") == []
 

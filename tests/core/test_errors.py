@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bide import errors
 from bide.crypto.keys import GrantBroken
 from bide.crypto.sealing import SealBroken

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.ids import (
     CODE_CHARS_MIN,
     DeviceId,
@@ -22,8 +25,6 @@ from bide.ids import (
     space_id,
 )
 from bide.testing import START_MS, FakeClock, SeededRandomness
-from hypothesis import given
-from hypothesis import strategies as st
 
 ENTRIES = st.builds(
     lambda seed, ms, slot: new_entry_id(FakeClock(ms), SeededRandomness(seed), slot=slot),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide import testing
 from bide.crypto.keys import open_grant
 from bide.errors import MembershipRejected, RemoteProtocolError
@@ -28,8 +31,6 @@ from bide.testing import (
     frames_of,
     heads,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def test_a_fake_clock_stands_ticks_and_is_set() -> None:

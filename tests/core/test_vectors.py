@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from bide.crypto.keys import new_device_keys
 from bide.crypto.pairing import Pairing
 from bide.crypto.pairing_code import PairingCode

@@ -368,7 +368,7 @@ class SqliteStorage:
     def hidden_entries(self, space: SpaceId, kind: str) -> list[EntryRecord]:
         """See the contract."""
         rows = self._rows(
-            # The plus keeps SQLite from walking every entry of the space: there are few of such a kind, and all of them read it.
+            # The plus keeps SQLite from walking every entry of the space; there are few of such a kind, and views read them all.
             f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE kind = ? AND +space_id = ? AND shown = 0 ORDER BY entry_id",  # noqa: S608
             kind,
             space,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import nacl.bindings as sodium
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.crypto import signing
 from bide.crypto.keys import GrantBroken, new_device_keys, open_grant, seal_grant
 from bide.crypto.sealing import epoch_id
 from bide.testing import SeededRandomness
-from hypothesis import given
-from hypothesis import strategies as st
 
 SAM, ROBIN = new_device_keys(SeededRandomness("sam")), new_device_keys(SeededRandomness("robin"))
 PARENT = b"\x05" * 32

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bide.crypto import pairing as machine
 from bide.crypto.pairing import (
     MESSAGE_BYTES_MAX,
@@ -23,8 +26,6 @@ from bide.crypto.pairing_code import PairingCode
 from bide.errors import CodeMismatch, LocalProtocolError, RemoteProtocolError
 from bide.protocol.frames import MAILBOX_BYTES_MAX
 from bide.testing import SeededRandomness
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CODE = PairingCode(7, ("maple", "river", "harbor"))
 RELAY = b"\x07" * 32

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.crypto.pairing_code import CODE_CHARS_MAX, NAMEPLATE_MAX, PairingCode, words, words_from_bytes
 from bide.errors import InputError
 from bide.testing import SeededRandomness
-from hypothesis import given
-from hypothesis import strategies as st
 
 CODE = PairingCode(7, ("maple", "river", "harbor"), "relay.example.org")
 AUTHORITIES = [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from bide.crypto.sealing import SealBroken, epoch_id, message_key, pad, padded_size, seal, unpad, unseal
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bide.crypto.sealing import SealBroken, epoch_id, message_key, pad, padded_size, seal, unpad, unseal
 
 SECRET, LOG, NONCE, HEADER = b"\x01" * 32, b"\x02" * 16, b"\x03" * 24, b"header"
 BODY = seal(b"hello", secret=SECRET, log=LOG, nonce=NONCE, associated=HEADER)

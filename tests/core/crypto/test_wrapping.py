@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bide.crypto import wrapping
 from bide.crypto.wrapping import (
     MEMORY_BYTES_MAX,
@@ -17,8 +20,6 @@ from bide.crypto.wrapping import (
 )
 from bide.errors import InputError, Locked, NewerFormat, StorageError
 from bide.testing import SeededRandomness
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 KEY = new_database_key(SeededRandomness("key"))
 

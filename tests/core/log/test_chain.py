@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bide.errors import EnvelopeRejected, ForkDetected, SequenceGap
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.testing import SpaceBuilder

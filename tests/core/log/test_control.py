@@ -6,6 +6,9 @@ import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.errors import MembershipRejected
 from bide.log.control import (
     DeviceAdded,
@@ -18,8 +21,6 @@ from bide.log.control import (
     write_control,
 )
 from bide.log.packing import pack
-from hypothesis import given
-from hypothesis import strategies as st
 
 B32 = st.binary(min_size=32, max_size=32)
 RECORDS = st.builds(DeviceRecord, B32, B32, st.binary(min_size=64, max_size=64))

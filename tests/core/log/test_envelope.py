@@ -6,6 +6,9 @@ import contextlib
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.crypto.sealing import SealBroken
 from bide.errors import EnvelopeRejected
 from bide.ids import DeviceId, LogId, SpaceId
@@ -25,8 +28,6 @@ from bide.log.envelope import (
     write_envelope,
 )
 from bide.testing import SeededRandomness, SpaceBuilder
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPACE = SpaceBuilder.found()
 ROBIN = SPACE.join()

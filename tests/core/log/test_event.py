@@ -6,11 +6,12 @@ import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.log.event import CHANGE_BYTES_MAX, FRONTIER_LOGS_MAX, TIME_MS_MAX, Event, MalformedEvent, read_event, write_event
 from bide.log.packing import pack, unpack
 from bide.testing import SpaceBuilder, events
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPACE = SpaceBuilder.found()
 EVENT = SPACE.event(SPACE.join())

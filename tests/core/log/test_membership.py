@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bide.crypto.keys import DeviceKeys, new_device_keys
 from bide.errors import EnvelopeRejected, MembershipRejected
 from bide.log.control import DeviceAdded, PersonJoined, SpaceCreated, UnknownControl, read_control, write_control
@@ -12,8 +15,6 @@ from bide.log.envelope import Envelope, EnvelopeClass, authenticated_prefix, wri
 from bide.log.membership import DEVICES_PER_PERSON_MAX, Membership
 from bide.log.packing import pack
 from bide.testing import Member, SeededRandomness, SpaceBuilder, control_envelope, device_record, make_grant
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def added(

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgpack
 import pytest
-from bide.log.packing import DEPTH_MAX, MAP_ITEMS_MAX, STR_BYTES_MAX, MalformedPacking, pack, unpack
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bide.log.packing import DEPTH_MAX, MAP_ITEMS_MAX, STR_BYTES_MAX, MalformedPacking, pack, unpack
 
 LEAVES = st.one_of(
     st.none(),

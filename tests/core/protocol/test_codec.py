@@ -7,6 +7,9 @@ from typing import Any
 
 import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.errors import RemoteProtocolError
 from bide.log.packing import pack
 from bide.protocol.codec import decode_frame, encode_frame
@@ -25,8 +28,6 @@ from bide.protocol.frames import (
     Stored,
 )
 from bide.testing import frames, frames_of
-from hypothesis import given
-from hypothesis import strategies as st
 
 HEAD: list[Any] = [bytes(16), 1, bytes(32)]
 HELLO: list[Any] = ["hello", [1], bytes(32), bytes(32), bytes(16), {}]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bide.crypto import signing
 from bide.errors import LocalProtocolError, RemoteProtocolError
 from bide.protocol.codec import decode_frame, encode_frame
@@ -32,8 +35,6 @@ from bide.protocol.frames import (
 from bide.protocol.session import ClientSession, RelaySession, Session, auth_message
 from bide.protocol.states import Side, State, next_state
 from bide.testing import HOST, SeededRandomness, SessionPair, SpaceBuilder
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPACE = SpaceBuilder.found()
 ROBIN = SPACE.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bide.protocol.frames import FRAME_NAMES, Error, Frame
 from bide.protocol.states import TRANSITIONS, UNKNOWN_SPACE_CODE, Side, State, next_state
 
