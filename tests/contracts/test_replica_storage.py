@@ -306,7 +306,7 @@ def test_places_tell_the_last_event_of_an_entry_in_each_log(storage: Storage) ->
         for number, seq, log in ((1, 1, MINE), (1, 7, MINE), (1, 4, THEIRS), (2, 5, MINE), (3, 6, MINE)):
             storage.put_event(event(entry(number).entry_id, seq, log=log))
     wanted = [entry(1).entry_id, entry(2).entry_id]
-    assert storage.places(wanted) == {wanted[0]: {MINE: 7, THEIRS: 4}, wanted[1]: {MINE: 5}}
+    assert storage.places(wanted) == {(PAIR, wanted[0]): {MINE: 7, THEIRS: 4}, (PAIR, wanted[1]): {MINE: 5}}
     assert storage.places([]) == {}
 
 
@@ -337,16 +337,16 @@ def test_an_entry_is_put_replaced_and_removed(box: Box) -> None:
         entry_id(1), PAIR, "repair", 1, 5, "Asia/Bangkok", "2026-01-05", True, entry_id(9), True, "open", '{"a":"ü"}', "dishes"
     )
     put(box.storage, record)
-    assert box.reopen().entry(entry_id(1)) == record
+    assert box.reopen().entry(PAIR, entry_id(1)) == record
     replaced = record._replace(search_text="laundry", body="{}", reply_to=None, edited=False, state="told", slot=0)
     put(box.storage, replaced)
-    assert box.reopen().entry(entry_id(1)) == replaced
+    assert box.reopen().entry(PAIR, entry_id(1)) == replaced
     assert box.storage.entries(EntryQuery(words=("dishes",))) == []
     assert box.storage.entries(EntryQuery(words=("laundry",))) == [replaced]
     with box.storage.transaction():
-        box.storage.remove_entry(entry_id(1))
-        box.storage.remove_entry(entry_id(2))
-    assert box.reopen().entry(entry_id(1)) is None
+        box.storage.remove_entry(PAIR, entry_id(1))
+        box.storage.remove_entry(PAIR, entry_id(2))
+    assert box.reopen().entry(PAIR, entry_id(1)) is None
     assert box.storage.entries(EntryQuery(words=("laundry",))) == []
 
 
@@ -453,18 +453,35 @@ def test_whatever_is_typed_is_no_error(storage: Storage, typed: str) -> None:
     assert storage.entries(EntryQuery(words=words(typed) or ("nothing",))) == []
 
 
+def found_by(storage: Storage, code: str) -> list[EntryId]:
+    return [record.entry_id for record in storage.find_entries(code)]
+
+
+def test_an_id_belongs_to_its_space(storage: Storage) -> None:
+    """Entries of two spaces under one id stand side by side: neither replaces the other, or answers for it."""
+    mine, theirs = entry(1, "coffee")._replace(space_id=OWN), entry(1, "tea")
+    put(storage, mine, theirs)
+    assert storage.entry(OWN, mine.entry_id) == mine
+    assert storage.entry(PAIR, mine.entry_id) == theirs
+    assert storage.entries_with_id(mine.entry_id) == sorted([mine, theirs], key=lambda record: record.space_id)
+    assert storage.entries(EntryQuery(words=("coffee",))) == [mine]
+    with storage.transaction():
+        storage.remove_entry(PAIR, mine.entry_id)
+    assert storage.entries_with_id(mine.entry_id) == [mine]
+    assert storage.entries(EntryQuery(words=("tea",))) == []
+
+
 def test_a_code_finds_entries_by_its_beginning(storage: Storage) -> None:
     """Any beginning of a code finds its entries in order, at most a handful, and never a person."""
     shared = [EntryId(bytes(8) + bytes([0x80, 0, 0, 0, 0, 0, 0, tail])) for tail in range(1, 11)]
     put(storage, *(entry(1)._replace(entry_id=one) for one in shared))
     put(storage, entry(2)._replace(entry_id=EntryId(bytes(8) + bytes([0x8F] * 8)), shown=False, kind="hearing"))
     put(storage, entry(3)._replace(entry_id=EntryId(bytes(8) + bytes([0x8A] * 8)), shown=False, kind="person"))
-    assert storage.find_entries(entry_code(shared[0])) == [shared[0]]
-    assert storage.find_entries("0000") == shared[:8]
-    assert storage.find_entries(entry_code(EntryId(bytes(8) + bytes([0x8F] * 8)))[:5]) == [
-        EntryId(bytes(8) + bytes([0x8F] * 8))
-    ]
-    assert storage.find_entries(entry_code(EntryId(bytes(8) + bytes([0x8A] * 8)))[:5]) == []
+    assert found_by(storage, entry_code(shared[0])) == [shared[0]]
+    assert found_by(storage, "0000") == shared[:8]
+    hearing, person = (EntryId(bytes(8) + bytes([byte] * 8)) for byte in (0x8F, 0x8A))
+    assert found_by(storage, entry_code(hearing)[:5]) == [hearing]
+    assert found_by(storage, entry_code(person)[:5]) == []
     assert storage.find_entries("ZZZZ") == []
 
 
@@ -516,7 +533,7 @@ def fill_derived(storage: Storage) -> None:
 
 def assert_nothing_derived(storage: Storage) -> None:
     assert (storage.members(PAIR), storage.events(PAIR, entry(1).entry_id), storage.citations(PAIR)) == ([], [], {})
-    assert (storage.entry(entry(1).entry_id), storage.quarantine(PAIR)) == (None, [])
+    assert (storage.entry(PAIR, entry(1).entry_id), storage.quarantine(PAIR)) == (None, [])
     assert storage.entries(EntryQuery(words=("coffee",))) == []
     assert (storage.standing_counts(PAIR), storage.count_entries(PAIR)) == ({}, 0)
 
@@ -535,7 +552,7 @@ def test_a_removed_space_leaves_nothing_and_touches_no_other(box: Box) -> None:
     again = box.reopen()
     assert [space.space_id for space in again.spaces()] == [OWN]
     assert (again.epochs(PAIR), again.heads(PAIR), again.relay_heads(PAIR), again.controls(PAIR)) == ({}, {}, {}, [])
-    assert again.entry(entry(1).entry_id) is None
+    assert again.entry(PAIR, entry(1).entry_id) is None
     assert (again.members(PAIR), again.citations(PAIR), again.quarantine(PAIR)) == ([], {}, [])
     assert numbers(again.entries(EntryQuery(words=("coffee",)))) == [8]
     assert list(again.heads(OWN)) == [MINE]

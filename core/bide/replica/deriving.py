@@ -107,11 +107,11 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
     for entry in sorted(entries):
         judged = _judge_stored(storage, space, entry)
         if judged.kind is REPAIR or Standing.IGNORED in judged.standings.values():
-            formerly.update(_folded_with(storage, entry))
+            formerly.update(_folded_with(storage, space, entry))
         if judged.kind is REPAIR:
             repairs[entry] = judged
         else:
-            _project_one(storage, entry, judged)
+            _project_one(storage, space, entry, judged)
     # Which conversations fold may have changed with what this one turned out to be.
     for entry in sorted(formerly - repairs.keys()):
         judged = _judge_stored(storage, space, entry)
@@ -121,7 +121,7 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
         _project_repairs(storage, space, repairs)
 
 
-def _project_one(storage: Storage, entry: EntryId, judged: Judged) -> None:
+def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judged) -> None:
     try:
         try:
             record = project_entry(judged)
@@ -133,7 +133,7 @@ def _project_one(storage: Storage, entry: EntryId, judged: Judged) -> None:
     if record is not None:
         storage.put_entry(record)
     else:
-        storage.remove_entry(entry)
+        storage.remove_entry(space, entry)
 
 
 def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Judged]) -> None:
@@ -154,9 +154,9 @@ def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Ju
             storage.put_entry(record)
 
 
-def _folded_with(storage: Storage, entry: EntryId) -> list[EntryId]:
+def _folded_with(storage: Storage, space: SpaceId, entry: EntryId) -> list[EntryId]:
     """The conversations that this one was folded with when it was last projected."""
-    record = storage.entry(entry)
+    record = storage.entry(space, entry)
     if record is None or record.kind != REPAIR.name:
         return []
     body = json.loads(record.body)

@@ -144,26 +144,27 @@ class Reader:
             InputError: several.
         """
         entry = parse_entry_id(text)
-        if entry is None:
+        if entry is not None:
+            found = self._storage.entries_with_id(entry)
+        else:
             code = normalize_code(text)
             found = self._storage.find_entries(code) if code else []
-            if len(found) > 1:
-                codes = ", ".join(entry_code(e)[: CODE_CHARS + 2] for e in found)
-                raise InputError("More than one entry fits that.", hint=f"Give more of it: {codes}")
-            entry = found[0] if found else None
-        record = self._storage.entry(entry) if entry else None
-        if record is None or record.kind == PERSON.name:
+        found = [record for record in found if record.kind != PERSON.name]
+        if len(found) > 1:
+            codes = ", ".join(entry_code(record.entry_id)[: CODE_CHARS + 2] for record in found)
+            raise InputError("More than one entry fits that.", hint=f"Give more of it: {codes}")
+        if not found:
             raise NotFound("There is no entry with that id here.")
+        record = found[0]
         into = json.loads(record.body).get("into")
-        if into:
-            return self._storage.entry(EntryId(bytes.fromhex(into))) or record
-        return record
+        main = self._storage.entry(record.space_id, EntryId(bytes.fromhex(into))) if into else None
+        return main or record
 
     def _show(self, records: Sequence[EntryRecord]) -> list[dict[str, Any]]:
         view = self.view()
         ids = [record.entry_id for record in records]
         replies: dict[tuple[SpaceId, EntryId], list[EntryRecord]] = {}
-        places: dict[EntryId, dict[Any, int]] = {}
+        places: dict[tuple[SpaceId, EntryId], dict[Any, int]] = {}
         for at in range(0, len(ids), _REPLIES_BATCH):
             batch = ids[at : at + _REPLIES_BATCH]
             for reply in self._storage.replies(batch):
@@ -174,7 +175,7 @@ class Reader:
         shown = []
         for record in records:
             entry = show_entry(record, replies.get((record.space_id, record.entry_id), ()), view)
-            entry["delivery"] = delivered[record.space_id](record, places.get(record.entry_id, {}))
+            entry["delivery"] = delivered[record.space_id](record, places.get((record.space_id, record.entry_id), {}))
             shown.append(entry)
         return shown
 

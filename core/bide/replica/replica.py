@@ -298,8 +298,8 @@ class Replica:
 
         space = next(space for space in self.storage.spaces() if space.space_id == space_id)
         me = person_entry_id(space_id, space.slot)
-        if space.pending or self.storage.entry(me) is not None:
+        if space.pending or self.storage.entry(space_id, me) is not None:
             return
         with self.storage.transaction():
-            if self.storage.entry(me) is None:
+            if self.storage.entry(space_id, me) is None:
                 self.writer.name_person(self.name, space=space)

@@ -140,7 +140,7 @@ class Writer:
             raise NotAllowed("That is not a repair conversation.")
         body = json.loads(entry.body)
         if "into" in body:
-            main = self._storage.entry(EntryId(bytes.fromhex(body["into"])))
+            main = self._storage.entry(space.space_id, EntryId(bytes.fromhex(body["into"])))
             if main is None:
                 raise NotAllowed
             return self.repair_step(main, step, values)
@@ -169,7 +169,7 @@ class Writer:
         entry = new_entry_id(self._clock, self._randomness, slot=space.slot)
         with self._storage.transaction():
             self._append_event(kind.created_by, entry, change(), space=space)
-            return self._told(entry)
+            return self._told(space, entry)
 
     def _continue(
         self,
@@ -184,7 +184,7 @@ class Writer:
             changes = self._changes(space, entry.entry_id)
             change = amend_change(changes, fields, texts=texts, randomness=self._randomness)
             self._append_event(event_type, entry.entry_id, change, space=space)
-            return self._told(entry.entry_id)
+            return self._told(space, entry.entry_id)
 
     def _changes(self, space: SpaceRecord, entry: EntryId) -> list[bytes]:
         """The counting changes of an entry, each once."""
@@ -243,8 +243,8 @@ class Writer:
     def _space_of(self, entry: EntryRecord) -> SpaceRecord:
         return next(space for space in self._storage.spaces() if space.space_id == entry.space_id)
 
-    def _told(self, entry: EntryId) -> Written:
-        record = self._storage.entry(entry)
+    def _told(self, space: SpaceRecord, entry: EntryId) -> Written:
+        record = self._storage.entry(space.space_id, entry)
         if record is None:
             raise NotAllowed("That could not be written as it is; nothing was changed.")
         shown = self._reader.show_record(record)

@@ -191,8 +191,8 @@ class Storage(Protocol):
         """All events of a type, by (entry, log, seq)."""
         ...
 
-    def places(self, entries: Sequence[EntryId]) -> dict[EntryId, dict[LogId, int]]:
-        """For each entry the highest seq of an event of it in each log."""
+    def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
+        """For each entry with one of these ids the highest seq of an event of it in each log."""
         ...
 
     def standing_of(self, space: SpaceId, log: LogId, seq: int) -> Standing | None:
@@ -223,16 +223,20 @@ class Storage(Protocol):
         """Add or replace an entry and its search text."""
         ...
 
-    def remove_entry(self, entry: EntryId) -> None:
+    def remove_entry(self, space: SpaceId, entry: EntryId) -> None:
         """Take an entry out of the read model."""
         ...
 
-    def entry(self, entry: EntryId) -> EntryRecord | None:
+    def entry(self, space: SpaceId, entry: EntryId) -> EntryRecord | None:
         """One entry."""
         ...
 
-    def find_entries(self, code: str) -> list[EntryId]:
-        """Entries of any kind but ``person`` whose short code begins with `code`, at most a handful."""
+    def entries_with_id(self, entry: EntryId) -> list[EntryRecord]:
+        """The entries with this id, by space. One, unless somebody took over an id that they knew from elsewhere."""
+        ...
+
+    def find_entries(self, code: str) -> list[EntryRecord]:
+        """Entries of any kind but ``person`` whose short code begins with `code`, by code, at most a handful."""
         ...
 
     def entries(self, query: EntryQuery) -> list[EntryRecord]:

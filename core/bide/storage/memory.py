@@ -27,7 +27,7 @@ class _Tables:
         self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
         self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
         self.events: dict[tuple[SpaceId, LogId, int], EventRecord] = {}
-        self.entries: dict[EntryId, EntryRecord] = {}
+        self.entries: dict[tuple[SpaceId, EntryId], EntryRecord] = {}
         self.citations: dict[tuple[SpaceId, LogId, int], int] = {}
         self.quarantine: dict[tuple[SpaceId, LogId, int], Quarantined] = {}
 
@@ -95,7 +95,7 @@ class MemoryStorage:
         t.events = {key: event for key, event in t.events.items() if key[0] != space}
         t.citations = {key: seq for key, seq in t.citations.items() if key[0] != space}
         t.quarantine = {key: item for key, item in t.quarantine.items() if key[0] != space}
-        t.entries = {key: entry for key, entry in t.entries.items() if entry.space_id != space}
+        t.entries = {key: entry for key, entry in t.entries.items() if key[0] != space}
 
     def epochs(self, space: SpaceId) -> dict[bytes, bytes]:
         """See the contract."""
@@ -184,12 +184,12 @@ class MemoryStorage:
         found = [event for event in self._t.events.values() if event.space_id == space and event.type == name]
         return sorted(found, key=lambda event: (event.entry_id, event.log_id, event.seq))
 
-    def places(self, entries: Sequence[EntryId]) -> dict[EntryId, dict[LogId, int]]:
+    def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
         """See the contract."""
-        places: dict[EntryId, dict[LogId, int]] = {}
+        places: dict[tuple[SpaceId, EntryId], dict[LogId, int]] = {}
         for event in self._t.events.values():
-            if event.entry_id in entries:
-                logs = places.setdefault(event.entry_id, {})
+            if event.entry_id in entries and (event.space_id, event.entry_id) in self._t.entries:
+                logs = places.setdefault((event.space_id, event.entry_id), {})
                 logs[event.log_id] = max(event.seq, logs.get(event.log_id, 0))
         return places
 
@@ -225,31 +225,36 @@ class MemoryStorage:
 
     def put_entry(self, entry: EntryRecord) -> None:
         """See the contract."""
-        self._t.entries[entry.entry_id] = entry
+        self._t.entries[entry.space_id, entry.entry_id] = entry
 
-    def remove_entry(self, entry: EntryId) -> None:
+    def remove_entry(self, space: SpaceId, entry: EntryId) -> None:
         """See the contract."""
-        self._t.entries.pop(entry, None)
+        self._t.entries.pop((space, entry), None)
 
-    def entry(self, entry: EntryId) -> EntryRecord | None:
+    def entry(self, space: SpaceId, entry: EntryId) -> EntryRecord | None:
         """See the contract."""
-        return self._t.entries.get(entry)
+        return self._t.entries.get((space, entry))
 
-    def find_entries(self, code: str) -> list[EntryId]:
+    def entries_with_id(self, entry: EntryId) -> list[EntryRecord]:
         """See the contract."""
-        visible = (e.entry_id for e in self._t.entries.values() if e.kind != "person")
-        return sorted((e for e in visible if entry_code(e).startswith(code)), key=entry_code)[:_FOUND_MAX]
+        return sorted((e for e in self._t.entries.values() if e.entry_id == entry), key=lambda e: e.space_id)
+
+    def find_entries(self, code: str) -> list[EntryRecord]:
+        """See the contract."""
+        visible = (e for e in self._t.entries.values() if e.kind != "person")
+        fitting = (e for e in visible if entry_code(e.entry_id).startswith(code))
+        return sorted(fitting, key=lambda e: (entry_code(e.entry_id), e.space_id))[:_FOUND_MAX]
 
     def entries(self, query: EntryQuery) -> list[EntryRecord]:
         """See the contract."""
-        fits = {e.entry_id for e in self._t.entries.values()}
+        fits = set(self._t.entries)
         for word in query.words:
-            fits &= {e.reply_to or e.entry_id for e in self._t.entries.values() if word in e.search_text}
+            fits &= {(e.space_id, e.reply_to or e.entry_id) for e in self._t.entries.values() if word in e.search_text}
         found = [
             entry
             for entry in self._t.entries.values()
             if entry.shown
-            and entry.entry_id in fits
+            and (entry.space_id, entry.entry_id) in fits
             and query.space_id in (None, entry.space_id)
             and (not query.kinds or entry.kind in query.kinds)
             and (not query.since_day or entry.day >= query.since_day)

@@ -242,17 +242,17 @@ class SqliteStorage:
         )
         return [_event(row) for row in rows]
 
-    def places(self, entries: Sequence[EntryId]) -> dict[EntryId, dict[LogId, int]]:
+    def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
         """See the contract."""
         marks = ", ".join("?" * len(entries))
         rows = self._rows(
-            f"""SELECT event.entry_id, event.log_id, max(event.seq) FROM entry JOIN event USING (space_id, entry_id)
-            WHERE entry.entry_id IN ({marks}) GROUP BY event.entry_id, event.log_id""",  # noqa: S608 marks only
+            f"""SELECT space_id, entry_id, log_id, max(seq) FROM entry JOIN event USING (space_id, entry_id)
+            WHERE entry_id IN ({marks}) GROUP BY space_id, entry_id, log_id""",  # noqa: S608 marks only
             *entries,
         )
-        places: dict[EntryId, dict[LogId, int]] = {}
-        for entry, log, seq in rows:
-            places.setdefault(EntryId(entry), {})[LogId(log)] = seq
+        places: dict[tuple[SpaceId, EntryId], dict[LogId, int]] = {}
+        for space, entry, log, seq in rows:
+            places.setdefault((SpaceId(space), EntryId(entry)), {})[LogId(log)] = seq
         return places
 
     def standing_of(self, space: SpaceId, log: LogId, seq: int) -> Standing | None:
@@ -291,7 +291,11 @@ class SqliteStorage:
 
     def put_entry(self, entry: EntryRecord) -> None:
         """See the contract."""
-        rows = self._rows(f"SELECT {_ENTRY_COLUMNS}, number FROM entry WHERE entry_id = ?", entry.entry_id)  # noqa: S608
+        rows = self._rows(
+            f"SELECT {_ENTRY_COLUMNS}, number FROM entry WHERE space_id = ? AND entry_id = ?",  # noqa: S608 constants only
+            entry.space_id,
+            entry.entry_id,
+        )
         values = (*entry[:7], int(entry.shown), entry.reply_to, int(entry.edited), *entry[10:])
         if rows:
             *before, number = rows[0]
@@ -315,25 +319,32 @@ class SqliteStorage:
         if entry.search_text:
             self._run("INSERT INTO search (rowid, text) VALUES (last_insert_rowid(), ?)", entry.search_text)
 
-    def remove_entry(self, entry: EntryId) -> None:
+    def remove_entry(self, space: SpaceId, entry: EntryId) -> None:
         """See the contract."""
-        self._run("DELETE FROM search WHERE rowid = (SELECT number FROM entry WHERE entry_id = ?)", entry)
-        self._run("DELETE FROM entry WHERE entry_id = ?", entry)
+        rows = self._rows("SELECT number FROM entry WHERE space_id = ? AND entry_id = ?", space, entry)
+        for (number,) in rows:
+            self._run("DELETE FROM search WHERE rowid = ?", number)
+            self._run("DELETE FROM entry WHERE number = ?", number)
 
-    def entry(self, entry: EntryId) -> EntryRecord | None:
+    def entry(self, space: SpaceId, entry: EntryId) -> EntryRecord | None:
         """See the contract."""
-        rows = self._rows(f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE entry_id = ?", entry)  # noqa: S608
-        return _entry(rows[0]) if rows else None
+        return next((record for record in self.entries_with_id(entry) if record.space_id == space), None)
 
-    def find_entries(self, code: str) -> list[EntryId]:
+    def entries_with_id(self, entry: EntryId) -> list[EntryRecord]:
+        """See the contract."""
+        rows = self._rows(f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE entry_id = ? ORDER BY space_id", entry)  # noqa: S608
+        return [_entry(row) for row in rows]
+
+    def find_entries(self, code: str) -> list[EntryRecord]:
         """See the contract."""
         rows = self._rows(
-            "SELECT entry_id FROM entry WHERE code >= ? AND code < ? AND kind <> 'person' ORDER BY code LIMIT ?",
+            f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE code >= ? AND code < ? AND kind <> 'person'"  # noqa: S608
+            " ORDER BY code, space_id LIMIT ?",
             code,
             code + "~",
             _FOUND_MAX,
         )
-        return [EntryId(row[0]) for row in rows]
+        return [_entry(row) for row in rows]
 
     def entries(self, query: EntryQuery) -> list[EntryRecord]:
         """See the contract."""
@@ -358,7 +369,8 @@ class SqliteStorage:
             bindings.extend(value for pair in query.authors for value in pair)
         for word in query.words:
             condition, binding = _contains(word)
-            where.append(f"entry_id IN (SELECT coalesce(reply_to, entry_id) FROM entry WHERE {condition})")  # noqa: S608
+            found = f"SELECT space_id, coalesce(reply_to, entry_id) FROM entry WHERE {condition}"  # noqa: S608 constants only
+            where.append(f"(space_id, entry_id) IN ({found})")
             bindings.append(binding)
         limit = f"LIMIT {int(query.limit)}" if query.limit else ""
         # Every part of this text is a constant above; what a person typed is bound.
@@ -368,7 +380,7 @@ class SqliteStorage:
     def hidden_entries(self, space: SpaceId, kind: str) -> list[EntryRecord]:
         """See the contract."""
         rows = self._rows(
-            # The plus keeps SQLite from walking every entry of the space; there are few of such a kind, and views read them all.
+            # The plus keeps SQLite from walking every entry of the space; there are few of such a kind.
             f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE kind = ? AND +space_id = ? AND shown = 0 ORDER BY entry_id",  # noqa: S608
             kind,
             space,

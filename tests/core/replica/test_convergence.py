@@ -190,7 +190,7 @@ class Couple(RuleBasedStateMachine):
             self.replicas[who].show(entry)
             if private:
                 record = self.replicas[who].reader.find(entry)
-                assert self.replicas[1 - who].storage.entry(record.entry_id) is None
+                assert self.replicas[1 - who].storage.entries_with_id(record.entry_id) == []
 
     @rule()
     def settle_down(self) -> None:

@@ -95,7 +95,7 @@ CREATE INDEX event_standing ON event (space_id, standing) WHERE standing <> 'app
 
 CREATE TABLE entry (
     number       INTEGER PRIMARY KEY,             -- joins the search index
-    entry_id     BLOB    NOT NULL UNIQUE,
+    entry_id     BLOB    NOT NULL,                -- 16 bytes, unique in its space
     code         TEXT    NOT NULL,                -- the short code, 12 characters
     space_id     BLOB    NOT NULL REFERENCES space (space_id) ON DELETE CASCADE,
     kind         TEXT    NOT NULL,
@@ -108,7 +108,8 @@ CREATE TABLE entry (
     edited       INTEGER NOT NULL,
     state        TEXT    NOT NULL,                -- a repair's phase
     body         TEXT    NOT NULL,                -- JSON
-    search_text  TEXT    NOT NULL
+    search_text  TEXT    NOT NULL,
+    UNIQUE (entry_id, space_id)
 ) STRICT;
 CREATE INDEX entry_time ON entry (at_ms, entry_id) WHERE shown = 1;
 CREATE INDEX entry_kind ON entry (kind, at_ms, entry_id);
