@@ -10,6 +10,7 @@ in English, item by item. Importing this package reads nothing: each name below 
 `load_deck_file`        a deck of one's own, checked; an error names the file and the line
 `load_deck_folder`      all of them in a folder: the good ones, and what is wrong with the others
 `feeling`               the feeling that was typed: a slug, a word in any language, or ``core/own word``
+`shown_feeling`         the word for a stored feeling, cheap enough for every line of a timeline
 `vocabulary`            all feelings, in order
 `suggest`               feelings that were perhaps meant
 ======================  ===========================================================================================
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bide.words.deckfiles import load_deck_file, load_deck_folder
     from bide.words.decks import Deck, Item, Part, deck, deck_names, language_for, languages
-    from bide.words.feelings import Feeling, below, cores, feeling, find, suggest, vocabulary
+    from bide.words.feelings import Feeling, below, cores, feeling, find, find_slug, suggest, vocabulary
+    from bide.words.showing import shown_feeling
 
 __all__ = [
     "Deck",
@@ -36,10 +38,12 @@ __all__ = [
     "deck_names",
     "feeling",
     "find",
+    "find_slug",
     "language_for",
     "languages",
     "load_deck_file",
     "load_deck_folder",
+    "shown_feeling",
     "suggest",
     "vocabulary",
 ]
@@ -47,6 +51,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("load_deck_file", "load_deck_folder"), "bide.words.deckfiles"),
     **dict.fromkeys(("Deck", "Item", "Part", "deck", "deck_names", "language_for", "languages"), "bide.words.decks"),
+    "shown_feeling": "bide.words.showing",
 }
 
 

@@ -37,7 +37,6 @@ from typing import Any, NoReturn
 from bide.entries.fields import clean_text
 from bide.errors import InputError
 from bide.words.decks import FEELINGS_FILE, Deck, Item, Part, deck_names
-from bide.words.lines import line_of
 
 FILE_BYTES_MAX = 256 * 1024
 ITEMS_MAX = 500
@@ -173,6 +172,12 @@ class _Reader:
     file: str
     own: bool
 
+    def _line(self, path: tuple[str | int, ...]) -> int:
+        # Only for an error, so it is imported only then.
+        from bide.words.lines import line_of
+
+        return line_of(self.text, path)
+
     def deck(self, table: dict[str, Any], name: str) -> Deck:
         self._keys(table, _DECK_KEYS, ())
         kind = self._string(table, "kind", (), chars_max=TITLE_CHARS_MAX) or KIND_DEFAULT
@@ -225,7 +230,7 @@ class _Reader:
             # A text twice is a slip of the hand; an id twice would make one item hide the other.
             for seen, key, what in ((texts, item.text, "text"), (ids, item.id, "id")):
                 if key in seen:
-                    line = line_of(self.text, ("items", seen[key], what))
+                    line = self._line(("items", seen[key], what))
                     self._refuse(("items", place, what), f"this {what} stands in line {line} already.")
                 seen[key] = place
             items.append(item)
@@ -263,7 +268,7 @@ class _Reader:
             self._refuse((*path, key), error.message)
 
     def _refuse(self, path: tuple[str | int, ...], message: str, hint: str = "") -> NoReturn:
-        raise _at(self.file, line_of(self.text, path), message, hint)
+        raise _at(self.file, self._line(path), message, hint)
 
 
 def _at(file: str, line: int, message: str, hint: str = "") -> InputError:

@@ -20,6 +20,8 @@ OWN_MARK = "/"
 SUGGESTIONS_MAX = 3
 _SIMILARITY_MIN = 0.65
 _PREFIX_CHARS_MIN = 2
+_ALSO = "also"
+"""The table of a file that holds no feelings but words to answer with one."""
 
 _DIGRAPHS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
 
@@ -84,6 +86,11 @@ def feeling(text: str, language: str = LANGUAGE_DEFAULT) -> Feeling:
     raise InputError(f"{text!r} is not among the feelings here.", hint=f"Did you mean: {near}? {own}" if near else own)
 
 
+def find_slug(slug: str, language: str = LANGUAGE_DEFAULT) -> Feeling | None:
+    """The feeling of exactly that slug, with no guessing: for what is stored."""
+    return _table(language_for(language)).get(slug)
+
+
 def find(text: str, language: str = LANGUAGE_DEFAULT) -> Feeling | None:
     """The feeling of that slug, or of that word in `language` or else in any other; also a stored ``core/own word``."""
     language = language_for(language)
@@ -115,12 +122,18 @@ def suggest(text: str, language: str = LANGUAGE_DEFAULT, *, limit: int = SUGGEST
     table = _table(language)
     slugs: dict[str, None] = {}
     keys = {where: _slugs_by_key(where) for where in (language, *(each for each in languages() if each != language))}
+    # Common words that are not among the 153 have an answer of their own; "happy" looks like none of them.
+    also = [_also(where) for where in keys]
+    slugs |= dict.fromkeys(index[key] for index in also if key in index)
     if len(key) >= _PREFIX_CHARS_MIN:
         for index in keys.values():
             # A word inside counts as well: "gut" finds "nicht gut genug".
             slugs |= dict.fromkeys(slug for word, slug in index.items() if word.startswith(key))
             slugs |= dict.fromkeys(slug for word, slug in index.items() if f" {key}" in word)
-    for index in keys.values():
+        for index in also:
+            slugs |= dict.fromkeys(slug for word, slug in index.items() if word.startswith(key))
+    for words, others in zip(keys.values(), also, strict=True):
+        index = others | words
         slugs |= dict.fromkeys(index[word] for word in get_close_matches(key, index, n=limit * 2, cutoff=_SIMILARITY_MIN))
     return tuple(table[slug] for slug in list(slugs)[:limit])
 
@@ -168,11 +181,27 @@ def _slugs_by_key(language: str) -> dict[str, str]:
     return keys
 
 
+@lru_cache(maxsize=16)
+def _also(language: str) -> dict[str, str]:
+    """Words that are no feelings here, folded, to the slug that is suggested for them."""
+    also: dict[str, str] = _load(language).get(_ALSO, {})
+    slugs = _table(language)
+    spelled = {word: slug for word, slug in also.items() if slug in slugs}
+    return {_fold(word.casefold().translate(_DIGRAPHS)): slug for word, slug in spelled.items()} | {
+        _fold(word): slug for word, slug in spelled.items()
+    }
+
+
 def _read(language: str) -> Iterator[Feeling]:
+    table = {slug: value for slug, value in _load(language).items() if slug != _ALSO}
+    return _walk(table, core="", parent="", level=1)
+
+
+@lru_cache(maxsize=16)
+def _load(language: str) -> dict[str, Any]:
     import tomllib
 
-    table = tomllib.loads(file_of(FEELINGS_FILE, language).read_text(encoding="utf-8"))
-    return _walk(table, core="", parent="", level=1)
+    return tomllib.loads(file_of(FEELINGS_FILE, language).read_text(encoding="utf-8"))
 
 
 def _walk(table: dict[str, Any], *, core: str, parent: str, level: int) -> Iterator[Feeling]:
