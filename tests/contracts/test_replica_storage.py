@@ -172,11 +172,19 @@ def test_the_own_space_comes_first_and_pairs_in_order_of_creation(box: Box) -> N
     with box.storage.transaction():
         box.storage.put_space(space_record(first, pending=True, relay_url="wss://r"))
         box.storage.put_space(space_record(third))
-        box.storage.put_space(space_record(PAIR, epoch_id=b"n" * 16, relay_url="ws://x", pending=True))
+        box.storage.put_space(space_record(PAIR, epoch_id=b"n" * 16, relay_url="ws://x"))
     spaces = box.reopen().spaces()
     assert [space.space_id for space in spaces] == [OWN, PAIR, first, third]
-    assert spaces[1] == space_record(PAIR, epoch_id=b"n" * 16, relay_url="ws://x", pending=True)
+    assert spaces[1] == space_record(PAIR, epoch_id=b"n" * 16, relay_url="ws://x")
     assert spaces[2] == space_record(first, pending=True, relay_url="wss://r")
+
+
+def test_an_active_space_never_becomes_pending_again(box: Box) -> None:
+    """Whoever offers a space once more can't take the key or the place away from the one that is in use."""
+    with box.storage.transaction():
+        box.storage.put_space(space_record(PAIR, epoch_id=b"n" * 16))
+        box.storage.put_space(space_record(PAIR, epoch_id=b"", pending=True, relay_url="ws://x"))
+    assert box.reopen().spaces()[1] == space_record(PAIR, epoch_id=b"n" * 16, relay_url="ws://x")
 
 
 def test_the_own_space_is_first_even_if_it_was_made_last(storage: Storage) -> None:

@@ -28,6 +28,7 @@ SIGNED_BYTES = 140
 AUTHENTICATED_BYTES = 104
 """The part of the header that the AEAD of a data body authenticates."""
 HEADER_BYTES = 204
+LOG_ID_AT = slice(8, 24)
 ENVELOPE_BYTES_MAX = 256 * 1024
 BODY_BYTES_MAX = ENVELOPE_BYTES_MAX - HEADER_BYTES
 SEQ_MAX = 2**62

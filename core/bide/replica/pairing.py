@@ -17,7 +17,15 @@ from bide.crypto.keys import DeviceKeys, new_device_keys
 from bide.crypto.pairing import Confirmed, Pairing, PayloadReceived, PeerAccepted
 from bide.crypto.pairing_code import PairingCode
 from bide.entries.fields import LINE_CHARS_MAX, clean_text
-from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, RelayUnreachable, RemoteProtocolError
+from bide.errors import (
+    BideError,
+    CodeMismatch,
+    InputError,
+    NotAllowed,
+    RelayUnreachable,
+    RemoteProtocolError,
+    VerificationFailed,
+)
 from bide.ids import DeviceId, SpaceId, log_id
 from bide.log.control import Bytes32, DeviceRecord
 from bide.log.envelope import ENVELOPE_BYTES_MAX, Envelope, parse_envelope
@@ -142,6 +150,11 @@ class PairingSession:
         """Whether the connection is over."""
         return self._session.closed
 
+    @property
+    def saved(self) -> bool:
+        """Whether the space is stored here: if the connection breaks now, the next sync finishes what is left."""
+        return self._space is not None
+
     def data_to_send(self) -> list[bytes]:
         """The messages to send now."""
         if self._machine is not None and not self._session.closed:
@@ -247,7 +260,10 @@ class PairingSession:
         name = clean_text(read.name, what="name", chars_max=LINE_CHARS_MAX, one_line=True)
         if isinstance(read, _InitiatorOffer):
             # Proves that the id belongs to this beginning, before the person is asked to compare anything.
-            Membership.found(SpaceId(read.space), parse_envelope(read.genesis))
+            membership = Membership.found(SpaceId(read.space), parse_envelope(read.genesis))
+            # Every pairing founds a space of its own. One that is here already, or that is one person's own, is a trick.
+            if membership.kind != "pair" or any(space.space_id == read.space for space in self._storage.spaces()):
+                raise VerificationFailed("The other side offered a space that can't be joined.", hint=_AGAIN)
         return read._replace(name=name or "?")
 
     def _settle(self) -> list[PairingEvent]:
@@ -269,7 +285,8 @@ class PairingSession:
         self._space = SpaceRecord(space_id, "pair", 1, log, seed, sealing, b"", self.relay_url, pending=True)
         with self._storage.transaction():
             for left_over in self._storage.spaces():
-                if left_over.pending:
+                # An attempt that came to nothing: all there is of it is the other side's founding envelope.
+                if left_over.pending and sum(head.seq for head in self._storage.heads(left_over.space_id).values()) == 1:
                     self._storage.remove_space(left_over.space_id)
             self._storage.put_space(self._space)
             self._storage.put_meta(peer_name_key(space_id), offer.name)
@@ -339,8 +356,8 @@ class PairingSession:
 
     def _over(self, reason: str) -> None:
         paired = self._space is not None and not self._space.pending
-        if paired or (self._joining and self._is_admitted()):
-            return
+        if paired or self.saved or (self._joining and self._is_admitted()):
+            return  # what is left to do, a sync does
         if reason == "failed" and self._offer is None:
             # The other side noticed first that the keys differ.
             raise CodeMismatch

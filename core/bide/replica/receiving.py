@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bide.crypto.keys import DeviceKeys, open_grant
+from bide.crypto import sealing
+from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
 from bide.errors import EnvelopeRejected, ForkDetected
 from bide.ids import LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
@@ -13,8 +14,11 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_si
 from bide.log.membership import Membership
 from bide.replica.deriving import derive, stored
 from bide.replica.rebuilding import load_membership
-from bide.storage.base import MemberRecord, SpaceRecord, Storage
+from bide.storage.base import MemberRecord, Quarantined, SpaceRecord, Storage
 
+_HELD_MAX = 1024
+"""More than any relay cuts off from what vouches for it."""
+_WRONG_SIGNATURE = "A log entry carries a wrong signature and was refused."
 _FORK_HINT = "Perhaps a home was copied or restored from a backup. Nothing was taken over; bide doctor tells more."
 
 
@@ -25,12 +29,19 @@ class Receiver:
         self._storage = storage
         self._space = space
         self._membership: Membership | None = None
+        self._held: list[Envelope] = []
+        """The end of the last batch, if no valid signature vouches for it yet."""
 
-    def receive(self, datas: Sequence[bytes]) -> int:
+    def receive(self, datas: Sequence[bytes], *, more_follows: bool = False) -> int:
         """Verify, store and derive a batch, all or nothing, durable on return.
 
         Every envelope's place in its chain is checked, every control envelope's signature, and of each log's run of data
         envelopes the signature of the last: it vouches for the chain beneath it.
+
+        Args:
+            datas: envelopes, each log's in order.
+            more_follows: the batch may have been cut anywhere. What no valid signature vouches for is then held back until
+                the next batch, instead of refused; `finish` tells if nothing came.
 
         Returns:
             How many envelopes were new.
@@ -39,13 +50,27 @@ class Receiver:
             EnvelopeRejected: altered, forged, or not by a member; also as `SequenceGap` and `ForkDetected`.
             MembershipRejected: a control envelope breaks the rules.
         """
-        envelopes = [parse_envelope(data) for data in datas]
+        envelopes = self._held + [parse_envelope(data) for data in datas]
         try:
             with self._storage.transaction():
-                return self._take(envelopes)
+                new = self._take(envelopes)
+                if self._held and (not more_follows or len(self._held) > _HELD_MAX):
+                    raise EnvelopeRejected(_WRONG_SIGNATURE)
+                return new
         except BaseException:
             self._membership = None  # what the batch admitted was undone
+            self._held = []
             raise
+
+    def finish(self) -> None:
+        """Nothing more follows.
+
+        Raises:
+            EnvelopeRejected: something was held back that no valid signature vouches for.
+        """
+        if self._held:
+            self._held = []
+            raise EnvelopeRejected(_WRONG_SIGNATURE)
 
     def _take(self, envelopes: Sequence[Envelope]) -> int:
         space_id = self._space.space_id
@@ -64,12 +89,13 @@ class Receiver:
                 statement = membership.admit(envelope)
                 self._take_grants(envelope, statement)
                 admitted = True
+                # Its signature was checked, and vouches for all beneath it in its log.
+                unsigned.pop(envelope.log_id, None)
             else:
                 unsigned[envelope.log_id] = envelope
             heads[envelope.log_id] = head_of(envelope)
             fresh.append(envelope)
-        for envelope in unsigned.values():
-            verify_signature(envelope, space=space_id, device=membership.devices[envelope.log_id].id)
+        fresh = self._hold_back(fresh, unsigned)
         for envelope in fresh:
             self._storage.append(space_id, stored(envelope))
         if admitted:
@@ -78,6 +104,26 @@ class Receiver:
         slots = {device.log_id: device.slot for device in membership.devices.values()}
         derive(self._storage, space_id, fresh, slots=slots)
         return len(fresh)
+
+    def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:
+        """What a valid signature vouches for; the rest is held."""
+        held: set[bytes] = set()
+        for log in unsigned:
+            for envelope in reversed([envelope for envelope in fresh if envelope.log_id == log]):
+                if envelope.klass is EnvelopeClass.CONTROL or self._is_signed(envelope):
+                    break
+                held.add(envelope.hash)
+        self._held = [envelope for envelope in fresh if envelope.hash in held]
+        return [envelope for envelope in fresh if envelope.hash not in held] if held else fresh
+
+    def _is_signed(self, envelope: Envelope) -> bool:
+        assert self._membership is not None  # it was loaded to judge the batch
+        device = self._membership.devices[envelope.log_id].id
+        try:
+            verify_signature(envelope, space=self._space.space_id, device=device)
+        except EnvelopeRejected:
+            return False
+        return True
 
     def _is_known(self, envelope: Envelope, head: Head, fresh: Sequence[Envelope]) -> bool:
         try:
@@ -115,9 +161,20 @@ class Receiver:
         for grant in statement.grants:
             if grant.recipient != mine:
                 continue
-            secret = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
+            try:
+                secret = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
+            except GrantBroken as error:
+                self._set_aside(envelope, error.message)
+                continue
+            if sealing.epoch_id(secret) != grant.epoch_id:
+                self._set_aside(envelope, "A key that was sent to this device is not the one that it is called.")
+                continue
             self._storage.put_epoch(space.space_id, grant.epoch_id, secret)
             if space.pending:
                 space = space._replace(epoch_id=grant.epoch_id, pending=False)
                 self._storage.put_space(space)
         self._space = space
+
+    def _set_aside(self, envelope: Envelope, reason: str) -> None:
+        """A part of a control envelope makes no sense here. The rest of it counts, and everything after it too."""
+        self._storage.put_quarantine(Quarantined(self._space.space_id, envelope.log_id, envelope.seq, reason))

@@ -282,14 +282,13 @@ class Replica:
         space = next((space for space in self.storage.spaces() if space.space_id == space_id), None)
         if space is None:
             raise NotFound("There is no such space here.")
-        self._introduce(space_id)
         return SpaceSync(
             self.storage,
             space,
             host=host,
             live=live,
             randomness=self.randomness,
-            on_admitted=lambda: self._introduce(space_id),
+            on_caught_up=lambda: self._introduce(space_id),
         )
 
     def _introduce(self, space_id: SpaceId) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from bide.crypto import signing
 from bide.errors import BideError, ForkDetected, NotAllowed, RelayUnreachable, RemoteProtocolError, VerificationFailed
 from bide.ids import LogId, Randomness
-from bide.log.envelope import SIGNED_BYTES, entry_hash
+from bide.log.envelope import LOG_ID_AT
 from bide.log.head import Head
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
@@ -63,7 +63,7 @@ class SpaceSync:
         host: str,
         live: bool,
         randomness: Randomness,
-        on_admitted: Callable[[], None] = lambda: None,
+        on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; the relay speaks first.
 
@@ -73,9 +73,9 @@ class SpaceSync:
             host: host and port as dialled; the proof of identity is bound to it.
             live: stay after catching up.
             randomness: for the nonce.
-            on_admitted: called when a pairing that had broken off turns out to be complete.
+            on_caught_up: called once everything that the relay has is here: what is written then can't fork this device's log.
         """
-        self._on_admitted = on_admitted
+        self._on_caught_up = on_caught_up
         self._storage = storage
         self._space = space
         self._host = host
@@ -83,6 +83,8 @@ class SpaceSync:
         self._randomness = randomness
         self._session = ClientSession()
         self._receiver = Receiver(storage, space)
+        self._announced: dict[LogId, int] = {}
+        """How far each log is at the relay, by its welcome: it has to send that much."""
         self._relay: dict[LogId, int] = {}
         """How far each log is at the relay, as it said or as was sent."""
         self._in_flight: list[tuple[LogId, int]] = []
@@ -93,6 +95,8 @@ class SpaceSync:
         self.received = 0
         self.to_receive = 0
         self.notices: list[str] = []
+        self.progress = 0
+        """Goes up with every new envelope, every acknowledgement of something on its way, and when all has come."""
 
     @property
     def closed(self) -> bool:
@@ -132,7 +136,7 @@ class SpaceSync:
             case Stored(heads):
                 self._acknowledge([Head(LogId(log), seq, digest) for log, seq, digest in heads])
             case CaughtUp():
-                self._caught_up = True
+                self._catch_up()
             case Error() as error:
                 self._refused(error)
             case _:
@@ -178,7 +182,7 @@ class SpaceSync:
                         "The relay holds another past of a log than this device.",
                         hint="Perhaps this home was copied or restored. Nothing was sent. See: bide doctor",
                     )
-            self._relay[log] = head.seq
+            self._relay[log] = self._announced[log] = head.seq
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
         if any(self._relay.get(log, 0) < head.seq for log, head in known.items()):
             self.notices.append("The relay has lost something that it had; it gets it again.")
@@ -187,32 +191,44 @@ class SpaceSync:
                 if log not in theirs:
                     self._storage.put_relay_head(self._space.space_id, Head(log, 0, bytes(32)))
             for log, head in theirs.items():
-                if known.get(log) != head:
+                # Only what is here too can be told from what the relay just says.
+                if log in heads and head.seq <= heads[log].seq and known.get(log) != head:
                     self._storage.put_relay_head(self._space.space_id, head)
         self.to_send = self._unsent()
         self._session.send(Want([LogPosition(log, head.seq) for log, head in sorted(heads.items())]))
         self._send_more()
 
     def _take(self, envelopes: list[bytes]) -> None:
+        space = self._space.space_id
         try:
-            self.received += self._receiver.receive(envelopes)
+            new = self._receiver.receive(envelopes, more_follows=True)
         except ForkDetected as fork:
             self._keep_evidence(fork)
             raise
-        heads = self._storage.heads(self._space.space_id)
+        self.received += new
+        self.progress += new
+        heads = self._storage.heads(space)
         with self._storage.transaction():
-            for log in {LogId(data[8:24]) for data in envelopes}:
-                last = next(data for data in reversed(envelopes) if data[8:24] == log)
-                seq = int.from_bytes(last[24:32], "big")
-                if seq > self._relay.get(log, 0):
-                    self._relay[log] = seq
-                    self._storage.put_relay_head(self._space.space_id, Head(log, seq, entry_hash(last[:SIGNED_BYTES])))
-        if self._space.pending and self._space.log_id in {m.log_id for m in self._storage.members(self._space.space_id)}:
-            self._space = next(s for s in self._storage.spaces() if s.space_id == self._space.space_id)
-            self._on_admitted()
-            heads = self._storage.heads(self._space.space_id)
+            for log in {LogId(data[LOG_ID_AT]) for data in envelopes}:
+                self._relay[log] = max(self._relay.get(log, 0), heads[log].seq if log in heads else 0)
+                if new and log in heads:
+                    self._storage.put_relay_head(space, heads[log])
+        if self._space.pending:
+            self._space = next(s for s in self._storage.spaces() if s.space_id == space)
         self.to_receive = max(self.to_receive, self.received)
-        if any(head.seq > self._relay.get(log, 0) for log, head in heads.items()):
+        self._send_more()
+
+    def _catch_up(self) -> None:
+        """The relay says that this was all: hold it to its word."""
+        self._receiver.finish()
+        heads = self._storage.heads(self._space.space_id)
+        if any(log not in heads or heads[log].seq < seq for log, seq in self._announced.items()):
+            raise VerificationFailed("The relay announced entries that it did not send.")
+        self._announced.clear()
+        if not self._caught_up:
+            self.progress += 1
+            self._caught_up = True
+            self._on_caught_up()
             self._send_more()
 
     def _keep_evidence(self, fork: ForkDetected) -> None:
@@ -222,13 +238,17 @@ class SpaceSync:
                 self._storage.put_evidence(self._space.space_id, fork.evidence)
 
     def _acknowledge(self, heads: list[Head]) -> None:
+        space, on_its_way = self._space.space_id, len(self._in_flight)
+        known = self._storage.relay_heads(space)
         with self._storage.transaction():
             for head in heads:
-                here = self._storage.envelope(self._space.space_id, head.log_id, head.seq)
-                if here is None or here.hash != head.hash:
-                    raise RemoteProtocolError("The relay acknowledged something that was never sent.")
-                self._storage.put_relay_head(self._space.space_id, head)
+                here = self._storage.envelope(space, head.log_id, head.seq)
+                if here is None or here.hash != head.hash or not on_its_way:
+                    raise RemoteProtocolError("The relay acknowledged something that was not sent.")
+                if head.log_id not in known or known[head.log_id].seq < head.seq:
+                    self._storage.put_relay_head(space, head)
                 self._in_flight = [(log, seq) for log, seq in self._in_flight if log != head.log_id or seq > head.seq]
+        self.progress += on_its_way - len(self._in_flight)
         self._send_more()
 
     def _send_more(self) -> None:

@@ -110,7 +110,7 @@ class Storage(Protocol):
         ...
 
     def put_space(self, space: SpaceRecord) -> None:
-        """Add or replace a space."""
+        """Add a space, or change its epoch, relay or pending; an active space never becomes pending again."""
         ...
 
     def remove_space(self, space: SpaceId) -> None:

@@ -81,6 +81,10 @@ class MemoryStorage:
 
     def put_space(self, space: SpaceRecord) -> None:
         """See the contract."""
+        if there := self._t.spaces.get(space.space_id):
+            space = there._replace(
+                epoch_id=space.epoch_id or there.epoch_id, relay_url=space.relay_url, pending=there.pending and space.pending
+            )
         self._t.spaces[space.space_id] = space
 
     def remove_space(self, space: SpaceId) -> None:

@@ -71,6 +71,8 @@ class SqliteStorage:
             raise StorageBusy from error
         except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
             raise StorageError("The database on this device is damaged.") from error
+        except apsw.Error as error:
+            raise StorageError("The database on this device can't be read as it is.") from error
 
     def _run(self, sql: str, *bindings: Any) -> None:
         self._db.execute(sql, bindings)
@@ -99,7 +101,8 @@ class SqliteStorage:
         self._run(
             "INSERT INTO space (space_id, kind, slot, log_id, signing_seed, sealing_secret, epoch_id, relay_url, pending)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (space_id) DO UPDATE SET"
-            " epoch_id = excluded.epoch_id, relay_url = excluded.relay_url, pending = excluded.pending",
+            " epoch_id = CASE excluded.epoch_id WHEN x'' THEN epoch_id ELSE excluded.epoch_id END,"
+            " relay_url = excluded.relay_url, pending = min(pending, excluded.pending)",
             *space[:8],
             int(space.pending),
         )
