@@ -201,18 +201,18 @@ class SpaceSync:
     def _take(self, envelopes: list[bytes]) -> None:
         space = self._space.space_id
         try:
-            new = self._receiver.receive(envelopes, more_follows=True)
+            with self._storage.transaction():
+                new = self._receiver.receive(envelopes, more_follows=True)
+                heads = self._storage.heads(space)
+                for log in {LogId(data[LOG_ID_AT]) for data in envelopes} & heads.keys():
+                    self._relay[log] = max(self._relay.get(log, 0), heads[log].seq)
+                    if new:
+                        self._storage.put_relay_head(space, heads[log])
         except ForkDetected as fork:
             self._keep_evidence(fork)
             raise
         self.received += new
         self.progress += new
-        heads = self._storage.heads(space)
-        with self._storage.transaction():
-            for log in {LogId(data[LOG_ID_AT]) for data in envelopes}:
-                self._relay[log] = max(self._relay.get(log, 0), heads[log].seq if log in heads else 0)
-                if new and log in heads:
-                    self._storage.put_relay_head(space, heads[log])
         if self._space.pending:
             self._space = next(s for s in self._storage.spaces() if s.space_id == space)
         self.to_receive = max(self.to_receive, self.received)
