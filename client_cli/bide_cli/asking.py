@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bide.errors import InputError
-from bide_cli.shell import Shell, clean
+from bide_cli.shell import Shell, clean_line
 
 LINE_CHARS_MAX = 100_000
 """More than any field takes: what is longer is refused, not cut."""
@@ -24,7 +24,7 @@ def ask(shell: Shell, prompt: str) -> str:
         InputError: it is not text.
     """
     del shell
-    question = f"{clean(prompt)} "
+    question = f"{clean_line(prompt)} "
     try:
         if sys.stdin.isatty() and sys.stdout.isatty():
             # With it a line can be edited, and be longer than the 4,095 bytes that a terminal hands over by itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bide_cli.shell import clean
+from bide_cli.shell import clean_line
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -39,9 +39,11 @@ def heading(day: str) -> str:
     """A day such as ``2026-11-22`` as ``Sunday, 22 November 2026``."""
     try:
         year, month, number = (int(part) for part in day.split("-"))
+        if month < 1:
+            raise ValueError
         name = MONTHS[month - 1]
     except (ValueError, IndexError):  # another device's word for it
-        return clean(day)
+        return clean_line(day)
     weekday = WEEKDAYS[(days_since_1970(year, month, number) + _THURSDAY) % 7]
     return f"{weekday}, {number} {name} {year}"
 
@@ -56,15 +58,22 @@ def clock(at: str, tz: str, here: str) -> str:
     """The time of day of `at`, where it was written; with the zone if that is another than the one `here`."""
     seconds = epoch_seconds(at)
     if tz == here or not tz:
-        return time.strftime("%H:%M", time.localtime(seconds))
+        return _here(seconds)
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
     try:
         there = datetime.fromtimestamp(seconds, ZoneInfo(tz))
-    except (OSError, ValueError, KeyError):  # a zone that this machine doesn't know
+    except Exception:  # a zone that this machine doesn't know, or no zone at all: a device may write anything there
+        return _here(seconds)
+    return f"{there:%H:%M} ({clean_line(tz.rpartition('/')[2].replace('_', ' '))})"
+
+
+def _here(seconds: int) -> str:
+    try:
         return time.strftime("%H:%M", time.localtime(seconds))
-    return f"{there:%H:%M} ({tz.rpartition('/')[2].replace('_', ' ')})"
+    except (OSError, ValueError, OverflowError):  # further away than this machine counts
+        return time.strftime("%H:%M", time.gmtime(seconds % _DAY_SECONDS))
 
 
 def local_minute(at: str) -> str:

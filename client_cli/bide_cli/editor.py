@@ -39,7 +39,7 @@ def edit_fields(
     for field in fields:
         value = before.get(field.name, "")
         between = ", " if field.kind is FieldKind.FEELINGS else "\n"
-        text = between.join(value) if isinstance(value, list) else str(value)
+        text = between.join(map(str, value)) if isinstance(value, list) else str(value)
         sheet += f"\n{_HEAD}{prepare(field.prompt)} [{field.name}]\n{text}\n"
     return _read_sheet(_edit(shell, sheet), fields)
 

@@ -15,7 +15,7 @@ from bide.errors import (
     RelayUnreachable,
     VerificationFailed,
 )
-from bide_cli.shell import clean
+from bide_cli.shell import clean, write_talk
 
 OK = 0
 ERROR = 1
@@ -56,7 +56,7 @@ def report(error: BideError, *, as_json: bool) -> int:
     """
     tell(error.code, error.message, error.hint, as_json=as_json)
     if debugging():
-        _traceback()
+        show_traceback()
     return exit_code(error)
 
 
@@ -64,7 +64,7 @@ def report_unexpected(*, as_json: bool) -> int:
     """Tell of an exception that nobody foresaw, in one sentence: its text could hold what somebody wrote."""
     tell("unexpected", UNEXPECTED, UNEXPECTED_HINT, as_json=as_json)
     if debugging():
-        _traceback()
+        show_traceback()
     return ERROR
 
 
@@ -78,9 +78,8 @@ def tell(code: str, message: str, hint: str, *, as_json: bool) -> None:
         text = json.dumps({"schema": "bide.error/1", "code": code, "message": message, "hint": hint})
     else:
         text = clean(message) + (f"\n{clean(hint)}" if hint else "")
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+    try:  # noqa: SIM105 contextlib costs more than it saves here
+        write_talk(text, plain=as_json or "--plain" in sys.argv)
     except (OSError, ValueError):
         pass  # nobody is left to read it
 
@@ -90,7 +89,8 @@ def debugging() -> bool:
     return os.environ.get("BIDE_DEBUG", "") not in ("", "0")
 
 
-def _traceback() -> None:
+def show_traceback() -> None:
+    """Show a developer where an exception came from."""
     import traceback
 
     traceback.print_exc()

@@ -22,18 +22,21 @@ def _character_columns(character: str) -> int:
     return 2 if east_asian_width(character) in "WF" else 1
 
 
-def wrap(text: str, columns: int) -> list[str]:
-    """The lines of `text`, at most `columns` wide, broken between words; as they are if `columns` is 0."""
+def wrap(text: str, columns: int, *, cut: bool = True) -> list[str]:
+    """The lines of `text`, at most `columns` wide, broken between words; as they are if `columns` is 0.
+
+    With `cut` a word that is wider than a line is broken as well; addresses and paths had better stay whole.
+    """
     lines: list[str] = []
     for line in text.split("\n"):
         if not columns or text_columns(line) <= columns:
             lines.append(line)
         else:
-            lines.extend(_wrap_line(line, columns))
+            lines.extend(_wrap_line(line, columns, cut=cut))
     return lines
 
 
-def _wrap_line(line: str, columns: int) -> list[str]:
+def _wrap_line(line: str, columns: int, *, cut: bool) -> list[str]:
     lines: list[str] = []
     current, used = "", 0
     for word in line.split(" "):
@@ -41,7 +44,7 @@ def _wrap_line(line: str, columns: int) -> list[str]:
         if current and used + 1 + width > columns:
             lines.append(current)
             current, used = "", 0
-        if width > columns:
+        if cut and width > columns:
             *whole, word = _cut(word, columns)
             lines.extend(whole)
             width = text_columns(word)

@@ -9,7 +9,7 @@ from bide.entries.hearing import Verdict
 from bide_cli.asking import ask, ask_yes, choose
 from bide_cli.giving import Given
 from bide_cli.render import STATES, draw_timeline
-from bide_cli.shell import Shell, clean
+from bide_cli.shell import Shell, clean_line
 
 if TYPE_CHECKING:
     from bide.replica import Replica
@@ -39,8 +39,8 @@ AFTER = {
     "withdraw": "It is over. What was said stays readable.",
 }
 WHAT_IS_THIS = """\
-A conversation in small steps, each in your own time. One of you invites. Each tells their own part and what they felt;
-there is no place for the other's part. Each says back what they heard, before anything else. Then you look for a small
+A conversation in small steps, each in your own time. One of you invites. Each tells their own part and what they felt; \
+there is no place for the other's part. Each says back what they heard, before anything else. Then you look for a small \
 gesture and an agreement that both can edit. Later and rest are always fine, and nobody is told a reason."""
 _NEW, _LEAVE, _HELP = "new", "leave", "?"
 
@@ -120,14 +120,14 @@ class Leader:
 
 def describe(entry: dict[str, Any]) -> str:
     """One line for a conversation: its topic and where it stands."""
-    topic = clean(entry["fields"]["topic"]) or "(no topic)"
+    topic = clean_line(entry["fields"]["topic"]) or "(no topic)"
     state = entry["state"]
     if state == "invited":
-        asks = "you asked to talk about it" if entry["by"]["me"] else f"{clean(entry['by']['name'])} asks to talk about it"
+        asks = "you asked to talk about it" if entry["by"]["me"] else f"{clean_line(entry['by']['name'])} asks to talk about it"
         return f"{topic} · {asks}"
     if state in ("told", "heard"):
-        told = ["you have" if t["by"]["me"] else f"{clean(t['by']['name'])} has" for t in entry["fields"]["tells"]]
+        told = ["you have" if t["by"]["me"] else f"{clean_line(t['by']['name'])} has" for t in entry["fields"]["tells"]]
         return (
             f"{topic} · {' and '.join(told)} told their part" if told != ["you have"] else f"{topic} · you have told your part"
         )
-    return f"{topic} · {STATES.get(state, clean(state))}"
+    return f"{topic} · {STATES.get(state, clean_line(state))}"

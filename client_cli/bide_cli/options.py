@@ -89,7 +89,7 @@ def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
     return decorate
 
 
-private_option = click.option("--private", is_flag=True, help="Only for you; it is never sent to anyone else.")
+private_option = click.option("--private", is_flag=True, help="Only for you: nothing but your own devices can open it.")
 with_option = click.option("--with", "with_", metavar="NAME", default="", help="With whom, if you share with several people.")
 now_option = click.option(
     "--now", is_flag=True, expose_value=False, help="Don't hold it back. (Nothing is held back yet, so this changes nothing.)"

@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable, VerificationFailed
+from bide.ids import SpaceId
 from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
 from bide_cli.asking import ask
-from bide_cli.shell import Shell, clean
+from bide_cli.shell import Shell, clean_line, write_talk
 from bide_cli.transport import as_frame, check_url, dialled_blocking
 
 if TYPE_CHECKING:
@@ -23,14 +24,21 @@ LAST_WORD_S = 10
 TRIES = 2
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 _HIDDEN = "·····"
+UNFINISHED = "The connection ended before the other device had let this one in."
+UNFINISHED_HINT = (
+    "Almost done: bide sync finishes it, if the other confirmed the words. If not, one runs bide pair and the other bide join."
+)
 EXPIRED = "The code has expired after ten minutes. Nothing was shared."
 
 
 class Result(NamedTuple):
-    """A pairing that worked."""
+    """A pairing that worked, or broke off so late that a sync may finish it."""
 
     name: str
     safety_words: tuple[str, ...]
+    complete: bool
+    known: frozenset[SpaceId]
+    """The spaces that were here before."""
 
 
 def require_way_to_compare(shell: Shell, *, words_verified: bool) -> None:
@@ -49,11 +57,14 @@ def require_way_to_compare(shell: Shell, *, words_verified: bool) -> None:
 class PairingTalk:
     """One pairing, from dialling to the end."""
 
-    def __init__(self, shell: Shell, session: PairingSession, *, initiator: bool, words_verified: bool) -> None:
+    def __init__(
+        self, shell: Shell, replica: Replica, session: PairingSession, *, initiator: bool, words_verified: bool
+    ) -> None:
         """Prepare.
 
         Args:
             shell: where to talk.
+            replica: who pairs.
             session: the pairing.
             initiator: made the code.
             words_verified: a script has compared, or will compare, the words.
@@ -62,11 +73,16 @@ class PairingTalk:
         self._session = session
         self._initiator = initiator
         self._words_verified = words_verified
+        self._known = frozenset(space.space_id for space in replica.spaces())
+        self._name = ""
         self._words: tuple[str, ...] = ()
         self._paired: Paired | None = None
 
     def run(self) -> Result:
         """Pair.
+
+        Returns:
+            How far it came: a connection that breaks after the space was saved here is no failure.
 
         Raises:
             CodeMismatch: the code was wrong.
@@ -75,18 +91,22 @@ class PairingTalk:
             RelayUnreachable: the connection can't be had or broke off too early.
         """
         check_url(self._session.relay_url)
-        with dialled_blocking(self._session.relay_url) as connection:
-            try:
-                self._talk(connection)
-            except BideError:
-                self._flush(connection)
+        try:
+            with dialled_blocking(self._session.relay_url) as connection:
+                try:
+                    self._talk(connection)
+                except BideError:
+                    self._flush(connection)
+                    raise
+                except KeyboardInterrupt:
+                    self._session.refuse()
+                    self._flush(connection)
+                    raise
+        except (RelayUnreachable, NotAllowed):
+            if not self._session.saved:
                 raise
-            except KeyboardInterrupt:
-                self._session.refuse()
-                self._flush(connection)
-                raise
-        assert self._paired is not None  # _talk ends with it or raises
-        return Result(self._paired.name, self._words)
+        name = self._paired.name if self._paired is not None else self._name
+        return Result(name, self._words, self._paired is not None, self._known)
 
     def _talk(self, connection: ClientConnection) -> None:
         deadline = time.monotonic() + CODE_LASTS_S
@@ -135,7 +155,7 @@ class PairingTalk:
             case CodeReady(code):
                 self._show_code(code)
             case WordsReady(name, words):
-                self._words = words
+                self._name, self._words = name, words
                 self._compare(name, words)
                 for further in self._session.confirm_words():
                     self._handle(further)
@@ -162,8 +182,8 @@ class PairingTalk:
         # The initiator asks for the first, third or fifth, the other for the second, fourth or sixth.
         position = 2 * secrets.randbelow(3) + (0 if self._initiator else 1)
         shown = " ".join(_HIDDEN if index == position else word for index, word in enumerate(words))
-        name = clean(name)
-        _print_talk(f"Both screens now show six words, each with one left out. Here:  {shown}")
+        name = clean_line(name)
+        _print_talk(f"Both screens now show six words, each with one left out.\nHere:  {shown}")
         _print_talk(f"All the others must be the same on {name}'s screen. If not, press Ctrl-C.")
         for left in range(TRIES - 1, -1, -1):
             typed = ask(self._shell, f"Which word is the {ORDINALS[position]} one on {name}'s screen?").strip().casefold()
@@ -179,14 +199,15 @@ class PairingTalk:
 
 def _print_talk(text: str) -> None:
     """Talk that is needed to go on, with ``--json`` too."""
-    import sys
-
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    write_talk(text)
 
 
 def finish(shell: Shell, replica: Replica, command: str, result: Result, relay_url: str) -> None:
-    """After a pairing: keep the relay, sync once, and tell both what they can and can't see."""
+    """After a pairing: keep the relay, sync once, and tell both what they can and can't see.
+
+    Raises:
+        RelayUnreachable: the other side has not admitted this device yet.
+    """
     from bide_cli.syncing import sync_once, worst_error
 
     if not replica.relay():
@@ -195,20 +216,28 @@ def finish(shell: Shell, replica: Replica, command: str, result: Result, relay_u
         error = worst_error(sync_once(replica, shell.home))
     except BideError as busy:
         error = busy
+    paired = result.complete or _is_paired(replica, result.known)
     if shell.as_json:
         shell.emit(
             command,
-            paired=True,
+            paired=paired,
             **{"with": result.name},
             safety_words=list(result.safety_words),
             synced=error is None,
         )
-        return
-    shell.out(
-        f"Paired. From here on you and {result.name} both see what either of you shares; nothing written earlier is shared."
-    )
-    shell.out(f"{result.name} can't see when you read, or whether you are online.")
-    if error is not None:
+    if not paired:
+        raise RelayUnreachable(UNFINISHED, hint=UNFINISHED_HINT)
+    name = clean_line(result.name)
+    shell.out(f"Paired. From here on you and {name} both see what either of you shares; nothing written earlier is shared.")
+    shell.out(f"{name} can't see when you read, or whether you are online.")
+    if error is not None and not result.complete:
+        shell.say("Almost done: bide sync finishes it.")
+    elif error is not None:
         away = isinstance(error, RelayUnreachable)
         shell.say("The relay can't be reached just now; syncing goes on by itself." if away else f"Syncing: {error.message}")
     shell.say("Next: bide thank, bide checkin. To exchange things as they happen: bide sync --watch")
+
+
+def _is_paired(replica: Replica, known: frozenset[SpaceId]) -> bool:
+    """Whether a space came into being here that both are in."""
+    return any(space.kind == "pair" and not space.pending and space.space_id not in known for space in replica.spaces())

@@ -1,13 +1,13 @@
 """Drawing entries for a person: days as headings, each entry under its line, everything labelled.
 
-Text of an entry is passed through `clean` here, before it is set.
+Text of an entry is passed through `clean` here, before it is set; names and other short things through `clean_line`.
 """
 
 from __future__ import annotations
 
 from bide_cli.dates import clock, heading
 from bide_cli.layout import LABEL_COLUMNS_MAX, labelled, text_columns
-from bide_cli.shell import Shell, clean
+from bide_cli.shell import Shell, clean, clean_line, name_list
 from bide_cli.zone import local_zone
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ def draw_entry(shell: Shell, entry: dict[str, Any], *, here: str, indent: str = 
     pairs = repair_pairs(entry) if entry["kind"] == "repair" else entry_pairs(entry)
     lines += _draw_pairs(shell, pairs, inner)
     for name, texts in entry["alternatives"].items():
-        lines += _draw_pairs(shell, [(f"{_label(entry['kind'], name)}, also", text) for text in texts], inner)
+        lines += _draw_pairs(shell, [(f"{_label(entry['kind'], name)}, also", as_text(text)) for text in texts], inner)
     for reply in entry["replies"]:
         lines += draw_entry(shell, reply, here=here, indent=inner)
     return lines
@@ -66,17 +66,17 @@ def draw_history(shell: Shell, entry: dict[str, Any], *, here: str) -> list[str]
     """The lines of an entry's earlier texts."""
     lines: list[str] = []
     for item in entry["history"]:
-        lines.append(f"{INDENT}Before {item['at'][:10]} {clock(item['at'], '', here)}:")
+        lines.append(f"{INDENT}Before {clean_line(item['at'][:10])} {clock(item['at'], '', here)}:")
         pairs = [(_label(entry["kind"], name), as_text(value)) for name, value in item["fields"].items()]
         lines += _draw_pairs(shell, pairs, INDENT * 2)
     return lines
 
 
 def _headline(shell: Shell, entry: dict[str, Any], here: str) -> str:
-    who = "You" if entry["by"]["me"] else clean(entry["by"]["name"])
+    who = "You" if entry["by"]["me"] else clean_line(entry["by"]["name"])
     parts = [title(entry["kind"]), entry["code"], seen_by(entry)]
     if entry["kind"] == "repair":
-        parts.append(STATES.get(entry["state"], clean(entry["state"])))
+        parts.append(STATES.get(entry["state"], clean_line(entry["state"])))
     if entry.get("edited"):
         parts.append("edited")
     if entry.get("delivery") == "here":
@@ -91,14 +91,14 @@ def seen_by(entry: dict[str, Any]) -> str:
         return "only you"
     if not entry["by"]["me"]:
         return "shared with you"
-    return f"shared with {clean(' and '.join(entry['shared_with']))}" if entry["shared_with"] else "shared"
+    return f"shared with {name_list(entry['shared_with'])}" if entry["shared_with"] else "shared"
 
 
 def title(kind: str) -> str:
     """What a kind of entry is called."""
     from bide.entries.kinds import KINDS
 
-    return KINDS[kind].title if kind in KINDS else kind
+    return KINDS[kind].title if kind in KINDS else clean_line(kind)
 
 
 def _label(kind: str, name: str) -> str:
@@ -109,7 +109,7 @@ def _label(kind: str, name: str) -> str:
     if kind == "repair":
         fields = (*fields, *TELL_FIELDS, GESTURE_FIELD, AGREEMENT_FIELD)
     tail = name.rpartition(".")[2]
-    return next((field.label for field in fields if field.name == tail), clean(tail.replace("_", " ")))
+    return next((field.label for field in fields if field.name == tail), clean_line(tail.replace("_", " ")))
 
 
 def entry_pairs(entry: dict[str, Any]) -> list[tuple[str, str]]:
@@ -159,15 +159,15 @@ def _said_by(item: dict[str, Any], parts: Sequence[Field]) -> list[tuple[str, st
 
 
 def _who(item: dict[str, Any]) -> str:
-    return "You" if item["by"]["me"] else clean(item["by"]["name"])
+    return "You" if item["by"]["me"] else clean_line(item["by"]["name"])
 
 
 def as_text(value: Any) -> str:
     """A field's value for a person: lists on one line, or one below the other if they are long."""
     if isinstance(value, list):
-        items = [clean(str(item)) for item in value]
+        items = [clean(item) for item in value]
         return ", ".join(items) if sum(map(len, items)) <= 60 else "\n".join(items)
-    return clean(str(value))
+    return clean(value)
 
 
 def _draw_pairs(shell: Shell, pairs: Sequence[tuple[str, str]], indent: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 WIDTH_DEFAULT = 80
 WIDTH_MIN = 30
@@ -29,13 +29,34 @@ _HARMFUL: dict[int, str | None] = {
     0x2029: "\n",
     0x09: "    ",
     **dict.fromkeys(_BIDI),
+    # Bytes of a path or an argument that are no text.
+    **dict.fromkeys(range(0xDC80, 0xDD00), _REPLACED),
 }
+_STYLE_END = 0xDB00
+"""Styles travel inside of texts as lone surrogates, which can't be in UTF-8 and so in nothing that another device sent."""
+_STYLES = {_STYLE_END + code: f"\x1b[{code}m" for code in range(8)}
+_SHOWN: dict[int, str | None] = {**_HARMFUL, **_STYLES}
+_UNSTYLED: dict[int, str | None] = {**_HARMFUL, **dict.fromkeys(_STYLES)}
+_HARMFUL.update(dict.fromkeys(_STYLES, _REPLACED))
+_JSON_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, *_BIDI, *range(0xDC80, 0xDD00))}
 _PAGER_DEFAULT = "less"
 
 
-def clean(text: str) -> str:
-    """`text` without what could take over a terminal or turn the order of words around."""
+def clean(value: object) -> str:
+    """`value` as text without what could take over a terminal, pass for a style, or turn the order of words around."""
+    text = value if isinstance(value, str) else str(value)
     return text if text.isascii() and text.isprintable() else text.translate(_HARMFUL)
+
+
+def clean_line(value: object) -> str:
+    """`clean`, on one line: a name must not be able to begin a line of its own."""
+    text = clean(value)
+    return text.replace("\n", " ") if "\n" in text else text
+
+
+def name_list(names: Iterable[object]) -> str:
+    """Names of people, for the middle of a line."""
+    return " and ".join(map(clean_line, names))
 
 
 class Shell:
@@ -93,18 +114,17 @@ class Shell:
 
     def style(self, text: str, code: str) -> str:
         """`text` in an ANSI style such as ``1`` (bold) or ``2`` (faint), where colours are welcome."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.coloured and text else text
+        return f"{chr(_STYLE_END + int(code))}{clean(text)}{chr(_STYLE_END)}" if self.coloured and text else clean(text)
 
     def out(self, text: str = "") -> None:
         """Print data for a person. With ``--json`` nothing but the object may be on stdout, so this is silent."""
         if not self.as_json:
-            sys.stdout.write(clean_styled(text) + "\n")
+            sys.stdout.write(shown(text) + "\n")
 
     def say(self, text: str = "") -> None:
         """Tell a person something that is not the data."""
         if not self.as_json and sys.stderr is not None:
-            sys.stderr.write(clean_styled(text) + "\n")
-            sys.stderr.flush()
+            write_talk(text, plain=self.plain)
 
     def emit(self, command: str, **values: Any) -> None:
         """Print the one object of ``--json``, flushed."""
@@ -112,20 +132,46 @@ class Shell:
 
     def page(self, text: str, *, newest_last: bool = False) -> None:
         """Print a text, through a pager if it doesn't fit on the screen; opened at its end where the newest stands there."""
+        text = shown(text)
         if self.plain or self.accessible or self.as_json or not self.on_terminal or not _is_long(text):
             sys.stdout.write(text)
             return
         _run_pager(text, newest_last=newest_last)
 
 
-def clean_styled(text: str) -> str:
-    """`clean`, but keeping the styles that `Shell.style` made."""
-    if "\x1b" not in text:
-        return clean(text)
-    import re
+def shown(text: str, *, styled: bool = True) -> str:
+    """`text` as it goes out: cleaned, with the styles that `Shell.style` made and no others."""
+    return text.translate(_SHOWN if styled else _UNSTYLED)
 
-    parts = re.split(r"(\x1b\[[0-9;]*m)", text)
-    return "".join(part if part.startswith("\x1b[") else clean(part) for part in parts)
+
+def write_talk(text: str, *, plain: bool = False) -> None:
+    """Tell a person something on stderr: set to its width where it is a screen, as it is elsewhere."""
+    if sys.stderr is None:
+        return
+    on_screen = sys.stderr.isatty()
+    if on_screen and not plain:
+        try:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        except OSError:
+            columns = 0
+        text = _set_talk(text, min(max(columns or WIDTH_DEFAULT, WIDTH_MIN), WIDTH_MAX))
+    sys.stderr.write(shown(text, styled=on_screen) + "\n")
+    sys.stderr.flush()
+
+
+def _set_talk(text: str, columns: int) -> str:
+    from bide_cli.layout import text_columns, wrap
+
+    lines: list[str] = []
+    for line in text.split("\n"):
+        # What is drawn in styles or in columns has been set already.
+        if text_columns(line) <= columns or any(ord(character) in _STYLES for character in line):
+            lines.append(line)
+        else:
+            words = line.lstrip(" ")
+            indent = " " * min(len(line) - len(words), columns // 2)
+            lines += [indent + part for part in wrap(words, columns - len(indent), cut=False)]
+    return "\n".join(lines)
 
 
 def emit_json(value: Mapping[str, Any]) -> None:
@@ -134,7 +180,9 @@ def emit_json(value: Mapping[str, Any]) -> None:
 
     # A terminal or file that isn't UTF-8 still gets every character, escaped.
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    sys.stdout.write(json.dumps(value, ensure_ascii=plain) + "\n")
+    text = json.dumps(value, ensure_ascii=plain)
+    # What JSON lets through could still take over the terminal that it may be printed on.
+    sys.stdout.write((text if text.isascii() and text.isprintable() else text.translate(_JSON_ESCAPED)) + "\n")
     sys.stdout.flush()
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 SYNC_LOCK = "sync.lock"
 LOCK_WAIT_S = 30
-SILENCE_MAX_S = 60
-"""How long a relay may say nothing before a one-shot sync gives up."""
+STALL_MAX_S = 60
+"""How long a relay may bring nothing forward, however much it says, before a sync gives up."""
 _FLUSH_S = 5
 
 
@@ -58,6 +58,8 @@ class Carrier:
         self._connection = connection
         self.sync = sync
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._broken_by: Exception | None = None
 
     def flush(self) -> None:
         """Hand on what the session wants to send."""
@@ -69,23 +71,33 @@ class Carrier:
         self.sync.wake()
         self.flush()
 
-    async def run(self, on_frame: Callable[[], None], *, silence_max_s: float | None) -> None:
+    def break_off(self, error: Exception) -> None:
+        """End `run` with an error that came up elsewhere."""
+        self._broken_by = error
+        if self._task is not None:
+            self._task.cancel()
+
+    async def run(self, on_frame: Callable[[], None], *, stall_max_s: float = STALL_MAX_S) -> None:
         """Carry until the session is over, or finished if it is not to stay.
 
         Args:
             on_frame: called after each frame.
-            silence_max_s: how long to wait for a frame; None: for ever.
+            stall_max_s: how long to go on without progress while something is left to do.
 
         Raises:
-            BideError: as `SpaceSync.receive_data`; and `RelayUnreachable` if it falls silent.
+            BideError: as `SpaceSync.receive_data`; and `RelayUnreachable` if nothing comes forward.
         """
+        self._task = asyncio.current_task()
         sender = asyncio.create_task(self._send())
         try:
-            while not self.sync.closed and (self.sync.live or not self.sync.finished):
-                self.sync.receive_data(as_frame(await self._receive(silence_max_s)))
-                self.flush()
-                on_frame()
+            await self._take_frames(on_frame, stall_max_s)
+        except asyncio.CancelledError:
+            if self._broken_by is None or self._task is None:
+                raise
+            self._task.uncancel()
+            raise self._broken_by from None
         finally:
+            self._task = None
             # An error frame, or the last words of a pairing, still go out.
             self.flush()
             drained = asyncio.create_task(self._outbox.join())
@@ -94,12 +106,32 @@ class Carrier:
                 task.cancel()
             await asyncio.gather(drained, sender, return_exceptions=True)
 
-    async def _receive(self, silence_max_s: float | None) -> str | bytes:
+    async def _take_frames(self, on_frame: Callable[[], None], stall_max_s: float) -> None:
+        """Frames that bring nothing forward (old acknowledgements, known entries) don't win time."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + stall_max_s
+        while not self.sync.closed and (self.sync.live or not self.sync.finished):
+            before = self.sync.progress, self.sync.finished
+            self.sync.receive_data(as_frame(await self._receive(None if self.sync.finished else deadline)))
+            self.flush()
+            on_frame()
+            # Something left to do again, such as after a write while all was exchanged, begins anew as well.
+            if (self.sync.progress, self.sync.finished) != before:
+                deadline = now() + stall_max_s
+
+    async def _receive(self, deadline: float | None) -> str | bytes:
+        """The next frame.
+
+        Args:
+            deadline: on the loop's clock; None: there is none, since nothing is left to do.
+        """
         try:
-            async with asyncio.timeout(silence_max_s):
+            async with asyncio.timeout_at(deadline):
+                # A relay that always has a frame ready would never let the clock be looked at.
+                await asyncio.sleep(0)
                 return await self._connection.recv()
         except TimeoutError:
-            raise RelayUnreachable("The relay fell silent.") from None
+            raise RelayUnreachable("The relay brought nothing forward for a minute.") from None
 
     async def _send(self) -> None:
         while True:
@@ -136,7 +168,7 @@ async def _sync_spaces(replica: Replica, outcomes: list[Outcome], on_frame: Call
         try:
             outcome.sync = replica.sync_session(outcome.space.space_id, host=host_of(outcome.space.relay_url))
             async with dialled(outcome.space.relay_url) as connection:
-                await Carrier(connection, outcome.sync).run(lambda: on_frame(outcomes), silence_max_s=SILENCE_MAX_S)
+                await Carrier(connection, outcome.sync).run(lambda: on_frame(outcomes))
         except BideError as error:
             outcome.error = error
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from bide_cli import background
 from bide_cli.home import Config
-from bide_cli.shell import Shell
+from bide_cli.shell import Shell, name_list
 
 if TYPE_CHECKING:
     from bide.replica import Replica
     from bide.replica.writing import Written
 
-NEXT_PRIVATE = "stays with you"
+NEXT_PRIVATE = "only your own devices can open it"
 NEXT_NO_RELAY = "stays here until a relay is set: bide relay set URL"
 NEXT_RELAY = "goes when the relay is reachable"
 NEXT_BY_HAND = "goes with the next bide sync"
@@ -45,7 +45,7 @@ def tell_written(
     if shell.as_json:
         shell.emit(command, **written._asdict(), then=then, **(extra or {}))
     else:
-        seen = f"Shared with {' and '.join(written.shared_with)}" if shared else "Only you can see it"
+        seen = f"Shared with {name_list(written.shared_with)}" if shared else "Only you can see it"
         shell.out(f"{seen} · {written.code} · {then}")
         if words:
             shell.say(words)

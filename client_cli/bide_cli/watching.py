@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bide.errors import BideError, NotAllowed, StorageError, VerificationFailed
 from bide.ids import SpaceId
 from bide.storage.base import SpaceRecord
+from bide_cli import failures
 from bide_cli.background import SOCKET, SOCKET_PATH_BYTES_MAX
 from bide_cli.contact import note_contact
 from bide_cli.syncing import Carrier
@@ -52,13 +53,13 @@ class Watcher:
         self._carriers: dict[SpaceId, Carrier] = {}
         self._tasks: dict[SpaceId, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
-        self._failure: BideError | None = None
+        self._nobody_listens: OSError | None = None
 
     async def run(self) -> None:
-        """Watch until SIGINT or SIGTERM.
+        """Watch until SIGINT or SIGTERM, whatever becomes of single spaces.
 
         Raises:
-            BideError: something that trying again won't mend, such as a fork.
+            OSError: nobody reads any more what is told.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -72,19 +73,27 @@ class Watcher:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        if self._failure is not None:
-            raise self._failure
+        if self._nobody_listens is not None:
+            raise self._nobody_listens
 
     def _look_for_spaces(self) -> None:
-        for space in self._replica.spaces():
+        try:
+            spaces = self._replica.spaces()
+        except BideError:
+            return  # busy: the next look finds them
+        for space in spaces:
             task = self._tasks.get(space.space_id)
             if space.relay_url and (task is None or task.done()):
                 self._tasks[space.space_id] = asyncio.create_task(self._keep(space.space_id))
 
     def _wake(self) -> None:
-        for carrier in self._carriers.values():
-            with contextlib.suppress(StorageError):  # busy: the next look finds it
+        for carrier in list(self._carriers.values()):
+            try:
                 carrier.wake()
+            except StorageError:
+                pass  # busy: the next look finds it
+            except Exception as error:
+                carrier.break_off(error)
 
     @contextlib.contextmanager
     def _listening(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
@@ -112,27 +121,38 @@ class Watcher:
                 path.unlink(missing_ok=True)
 
     async def _keep(self, space_id: SpaceId) -> None:
-        """Stay connected for one space."""
-        failures = 0
-        while True:
-            space = next((s for s in self._replica.spaces() if s.space_id == space_id), None)
-            if space is None or not space.relay_url:
-                return
+        """Stay connected for one space, whatever goes wrong with it: the others have nothing to do with that."""
+        tries = 0
+        told = ""
+        while not self._stop.is_set():
             connection = _Connection()
+            words, lasting = "", False
             try:
+                space = next((s for s in self._replica.spaces() if s.space_id == space_id), None)
+                if space is None or not space.relay_url:
+                    return
+                connection.space = space
                 await self._connect(space, connection)
-                words = ""
-            except (VerificationFailed, NotAllowed) as error:
-                self._failure = error
-                self._stop.set()
-                return
             except BideError as error:
-                words = error.message
+                words, lasting = error.message, isinstance(error, (VerificationFailed, NotAllowed))
                 self._note(error)
-            if connection.caught_up or not failures:
-                self._tell("lost", space, 0, words)
-            failures = 0 if connection.caught_up else failures + 1
-            await asyncio.sleep(self.pause_s(failures))
+            except Exception:
+                words, lasting = _unforeseen(), True
+            if connection.caught_up or not tries or (lasting and words != told):
+                self._report("lost", connection.space, 0, words)
+                told = words
+            # What doesn't mend by trying again is tried less and less often, even if it comes up after catching up.
+            tries = 0 if connection.caught_up and not lasting else tries + 1
+            await asyncio.sleep(self.pause_s(tries))
+
+    def _report(self, what: str, space: SpaceRecord | None, count: int, words: str) -> None:
+        if space is None:
+            return
+        try:
+            self._tell(what, space, count, words)
+        except OSError as error:
+            self._nobody_listens = error
+            self._stop.set()
 
     def pause_s(self, failures: int) -> float:
         """How long to wait before the next try: anything up to twice as long as before, so that not all come back at once."""
@@ -145,21 +165,21 @@ class Watcher:
 
             def on_frame() -> None:
                 if sync.received > state.received:
-                    self._tell("received", space, sync.received - state.received, "")
+                    self._report("received", space, sync.received - state.received, "")
                     state.received = sync.received
                 if sync.finished and not state.caught_up:
                     state.caught_up = True
-                    self._tell("reached", space, 0, "")
+                    self._report("reached", space, 0, "")
                     self._note(None)
 
             self._carriers[space.space_id] = carrier
             try:
-                await carrier.run(on_frame, silence_max_s=None)
+                await carrier.run(on_frame)
             finally:
                 self._carriers.pop(space.space_id, None)
 
     def _note(self, error: BideError | None) -> None:
-        with contextlib.suppress(StorageError):
+        with contextlib.suppress(Exception):  # only `bide status` shows it
             note_contact(self._replica.storage, code=error.code if error else "", words=error.message if error else "")
 
 
@@ -167,5 +187,13 @@ class _Connection:
     """What one connection has come to."""
 
     def __init__(self) -> None:
+        self.space: SpaceRecord | None = None
         self.received = 0
         self.caught_up = False
+
+
+def _unforeseen() -> str:
+    """One sentence for an exception that nobody foresaw; its own text could hold what somebody wrote."""
+    if failures.debugging():
+        failures.show_traceback()
+    return failures.UNEXPECTED

@@ -10,7 +10,7 @@ from bide.errors import NotPaired
 from bide_cli.giving import Given, gather
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
-from bide_cli.shell import Shell
+from bide_cli.shell import Shell, clean_line
 from bide_cli.telling import tell_written
 
 PRIVATE_HINT = "One of you runs: bide pair    The other: bide join    (or keep it to yourself: --private)"
@@ -51,7 +51,9 @@ def write_entry(
         except NotPaired as error:
             raise NotPaired(error.message, hint=PRIVATE_HINT) from None
         name = replica.reader.view().others(space.space_id)[0]
-    values = gather(shell, fields, given, prepare=lambda prompt: prompt.replace(" them?", f" {name}?") if name else prompt)
+    values = gather(
+        shell, fields, given, prepare=lambda prompt: prompt.replace(" them?", f" {clean_line(name)}?") if name else prompt
+    )
     written = replica.write(kind, values, private=private, with_=with_)
     words = remark(values) if remark and not private else ""
     tell_written(shell, command or kind, replica, config, written, words=words)

@@ -126,3 +126,22 @@ def test_the_config_may_be_any_toml(sam: Any) -> None:
     key = next(line for line in config.read_text().splitlines() if line.startswith("key_file"))
     config.write_text(f"# mine\nunlock = 'key-file' # so\n{key}\nday_starts = \"05:30\"\n\n[theirs]\nx = [1]\n")
     sam.ok("timeline")
+
+
+def test_the_words_about_the_relay_are_true(sam: Any) -> None:
+    assert "only your own devices can open it" in sam.ok("checkin", "--private", "--hard", "x").out
+    sam.ok("relay", "set", "ws://127.0.0.1:1")
+    written = sam.ok("checkin", "--private", "--hard", "y").out
+    assert "only your own devices can open it" in written
+    assert "stays with you" not in written
+    assert "never sent" not in sam.ok("checkin", "--help").out
+    assert "nothing is sent and nothing comes" in sam.ok("relay", "unset").out
+    assert not any(space["relay"] for space in sam.json("status")["spaces"])
+
+
+def test_talk_keeps_to_a_narrow_screen(nobody: Any, tmp_path: Path) -> None:
+    child = nobody.terminal("init", "--name", "Sam", "--key-file", str(tmp_path / "key"), "--no-input")
+    child.expect("nobody can bring the journal back[^\r]*\r\n")
+    assert all(len(line) <= 90 for line in child.before.splitlines()[1:])
+    piped = type(nobody)(tmp_path / "piped").ok("init", "--name", "Sam", "--key-file", str(tmp_path / "key"), "--no-input")
+    assert "bring the journal back: not whoever runs the relay, and not us.\nNext:" in piped.err

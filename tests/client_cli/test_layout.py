@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +15,8 @@ from hypothesis import strategies as st
 
 from bide_cli.dates import clock, days_since_1970, epoch_seconds, heading
 from bide_cli.layout import labelled, text_columns, wrap
-from bide_cli.shell import clean, clean_styled
+from bide_cli.render import as_text, draw_timeline
+from bide_cli.shell import Shell, clean, clean_line, name_list, shown, write_talk
 
 
 @given(st.text(max_size=300), st.integers(20, 80))
@@ -54,5 +60,132 @@ def test_what_could_take_over_a_terminal_is_taken_out(text: str) -> None:
     assert clean(text).isprintable()
 
 
-def test_our_own_styles_stay() -> None:
-    assert clean_styled("\x1b[1mYou\x1b[0m \x1b]0;title\x07") == "\x1b[1mYou\x1b[0m \ufffd]0;title\ufffd"
+class Styled(Shell):
+    """A shell on a terminal with colours."""
+
+    @property
+    def coloured(self) -> bool:
+        return True
+
+
+EVIL = "\x1b[8m\x1b]0;x\x07\u202eSam\nYou\n\U0000db01"
+
+
+def test_only_our_own_styles_reach_the_terminal() -> None:
+    shell = Styled(Path())
+    assert shown(shell.style("You", "1")) == "\x1b[1mYou\x1b[0m"
+    assert shown(shell.style(EVIL, "1")).count("\x1b") == 2
+    assert "\x1b" not in shown("\x1b[1mYou\x1b[0m \x1b]0;title\x07")
+    # What passes for a style inside is none once it was cleaned.
+    assert "\x1b" not in shown(clean(shell.style("x", "1")))
+    assert shown(shell.style("You", "1"), styled=False) == "You"
+
+
+def test_a_name_stays_on_its_line() -> None:
+    assert "\n" not in clean_line(EVIL)
+    assert name_list(["Ann", 7, "a\nb"]) == "Ann and 7 and a b"
+
+
+@pytest.mark.parametrize("value", [5, True, None, 1.5, b"\x1b"])
+def test_what_is_no_text_is_shown_all_the_same(value: object) -> None:
+    assert clean(value) == str(value)
+    assert as_text([value]) == str(value)
+
+
+def evil_entry(**changes: Any) -> dict[str, Any]:
+    """An entry as another device may make it."""
+    return {
+        "kind": "appreciation",
+        "code": "th-7KQ2MX",
+        "at": "2026-11-22T20:14:48.123Z",
+        "tz": "Europe/Berlin",
+        "day": "2026-11-22",
+        "by": {"me": False, "name": EVIL},
+        "visibility": "shared",
+        "shared_with": [EVIL],
+        "fields": {"noticed": EVIL, "felt": 5},
+        "alternatives": {"noticed": [EVIL, 6, ["\x1b[2J"]], "felt\x1b[1m\n": [True]},
+        "replies": [],
+        "history": [],
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("kind", ["appreciation", "no such \x1b[2J\nkind"])
+def test_nothing_of_an_entry_takes_over_the_terminal(kind: str) -> None:
+    lines = draw_timeline(Styled(Path()), [evil_entry(kind=kind)])
+    codes = {part.partition("m")[0] for part in shown("\n".join(lines)).split("\x1b[")[1:]}
+    assert codes <= {"0", "1", "2"}
+    assert all("\n" not in line for line in lines)
+    for plain in draw_timeline(Shell(Path()), [evil_entry(kind=kind)]):
+        assert not any(character in plain for character in "\x1b\x07\u202e\U0000db01")
+
+
+def test_a_topic_that_is_no_text_is_shown() -> None:
+    said = {"topics": [{"topic": 5, "by": {"me": False, "name": 7}}], "agreement": None}
+    entry = evil_entry(
+        kind="repair", state="in\x1b[2Jvited", fields={**said, "tells": [], "hearings": [], "answers": [], "gestures": []}
+    )
+    assert any(line.endswith("5") for line in draw_timeline(Shell(Path()), [entry]))
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "Pacific/Kiritimati",
+        "Europe",
+        "Etc",
+        "/",
+        "//etc/passwd",
+        "../../etc",
+        "posixrules",
+        "-" * 64,
+        "",
+        "\0",
+        "\ud800",
+        "zone.tab",
+    ],
+)
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59.000Z", "0001-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z"])
+def test_no_time_or_zone_is_too_odd_to_be_shown(at: str, zone: str) -> None:
+    assert clock(at, zone, "Europe/Berlin")[2] == ":"
+
+
+@pytest.mark.parametrize("day", ["2026-00-10", "2026-13-01", "x\x1b[2J\ny", "9" * 5000 + "-01-01", ""])
+def test_no_day_is_too_odd_to_be_shown(day: str) -> None:
+    assert clean_line(day) == heading(day)
+
+
+def test_json_escapes_what_could_take_over_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    Shell(Path(), as_json=True).emit("x", text="é\x9b2J\u202e\x1b\udc80")
+    written = out.buffer.getvalue().decode()
+    assert written.isprintable() is False  # only for its newline
+    assert written.rstrip("\n").isprintable()
+    assert "é" in written
+    assert json.loads(written)["text"] == "é\x9b2J\u202e\x1b\udc80"
+
+
+class Screen(io.StringIO):
+    """A terminal of 80 columns, as far as anybody can tell."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_talk_is_set_to_the_screen_and_left_alone_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "wss://" + "a" * 100
+    text = "  " + "a few words " * 20 + address
+    for stream, lines in ((Screen(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        write_talk(text)
+        written = stream.getvalue()
+        assert address in written
+        assert (written.count("\n") > 1) is lines
+        if lines:
+            assert all(len(line) <= 80 and line.startswith("  ") for line in written.splitlines() if address not in line)
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    write_talk(text, plain=True)
+    assert screen.getvalue().count("\n") == 1

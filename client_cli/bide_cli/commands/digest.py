@@ -6,7 +6,7 @@ import click
 
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.shell import Shell, name_list
 
 
 @click.command(epilog="\b\nExamples:\n  bide digest\n  bide digest --json | jq -r '.spaces[].digest'")
@@ -21,5 +21,5 @@ def command(shell: Shell) -> None:
         shell.emit("digest", spaces=digests)
         return
     for item in digests:
-        label = f"With {' and '.join(item['with'])}" if item["with"] else "Only yours"
+        label = f"With {name_list(item['with'])}" if item["with"] else "Only yours"
         shell.out(f"{item['digest']}  {label}, {item['entries']:,} {'entry' if item['entries'] == 1 else 'entries'}")

@@ -17,7 +17,7 @@ from bide_cli.unlocking import allowed_keyring, ask_passphrase, passphrase_from_
 
 NAME_CHARS_MAX = 60
 NO_WAY_BACK = (
-    "Only your devices hold the keys. If both of you lose every device, or you forget a passphrase, nobody can bring the\n"
+    "Only your devices hold the keys. If both of you lose every device, or you forget a passphrase, nobody can bring the "
     "journal back: not whoever runs the relay, and not us."
 )
 

@@ -49,5 +49,5 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
                 raise
             # Nothing has been sent yet, so a slip of the keyboard costs nothing.
             shell.say(f"  {error.message} {error.hint}".rstrip())
-    result = PairingTalk(shell, session, initiator=False, words_verified=words_verified).run()
+    result = PairingTalk(shell, replica, session, initiator=False, words_verified=words_verified).run()
     finish(shell, replica, "join", result, session.relay_url)

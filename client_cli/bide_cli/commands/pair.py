@@ -31,5 +31,5 @@ def command(shell: Shell, words_verified: bool) -> None:
 
     require_way_to_compare(shell, words_verified=words_verified)
     session = PairingSession.initiate(replica, url)
-    result = PairingTalk(shell, session, initiator=True, words_verified=words_verified).run()
+    result = PairingTalk(shell, replica, session, initiator=True, words_verified=words_verified).run()
     finish(shell, replica, "pair", result, url)

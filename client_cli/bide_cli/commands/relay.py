@@ -18,7 +18,8 @@ from bide_cli.shell import Shell
 def command(shell: Shell) -> None:
     """Choose the relay.
 
-    The relay carries what you share to the other's devices. It can't read it. Without one everything stays here.
+    The relay carries what you share to the other's devices, and what is private to your own. It can't read any of it. Without
+    one everything stays here.
     """
     context = click.get_current_context()
     context.obj = {**(context.obj or {}), "home": str(shell.home)}
@@ -50,7 +51,8 @@ def show(shell: Shell) -> None:
 def set_relay(shell: Shell, url: str, invite: str) -> None:
     """Sync through this relay from now on.
 
-    Nothing is sent yet; bide sync or the next entry does.
+    Nothing is sent yet; bide sync or the next entry does. Private entries go too, sealed for your own other devices. A
+    journal that you joined through another relay stays with that one, where the other person's device is.
     """
     from bide_cli.giving import STDIN, read_stdin
     from bide_cli.transport import check_url
@@ -68,9 +70,11 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
 @command.command("unset", epilog="\b\nExample:\n  bide relay unset")
 @shell_options
 def unset(shell: Shell) -> None:
-    """Use no relay. Everything here stays as it is, and nothing is sent any more."""
+    """Use no relay. Everything here stays as it is; nothing is sent any more, and nothing comes, from anyone."""
     open_replica(shell).set_relay("")
     if shell.as_json:
         shell.emit("relay", relay="")
     else:
-        shell.out("No relay any more. What you write stays on this device.")
+        shell.out(
+            "No relay any more: nothing is sent and nothing comes. What you write stays on this device until you set one again."
+        )

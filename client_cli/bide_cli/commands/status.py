@@ -10,7 +10,7 @@ from bide_cli.contact import last_contact
 from bide_cli.dates import local_minute
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.shell import Shell, clean_line, name_list
 
 
 @click.command(epilog="\b\nExamples:\n  bide status\n  bide status --json | jq '.spaces[].pending'")
@@ -26,7 +26,7 @@ def command(shell: Shell) -> None:
     if shell.as_json:
         shell.emit("status", **status, home=str(shell.home), last_contact=contact)
         return
-    shell.out(f"You are {status['name']}, in {shell.home}")
+    shell.out(f"You are {clean_line(status['name'])}, in {shell.home}")
     for space in status["spaces"]:
         for line in _space_lines(space):
             shell.out(line)
@@ -38,7 +38,7 @@ def command(shell: Shell) -> None:
 def _space_lines(space: dict[str, Any]) -> list[str]:
     if space["state"] == "pending":
         return ["A pairing is not finished on the other side yet; syncing may complete it."]
-    label = f"With {' and '.join(space['with'])}" if space["with"] else "Private"
+    label = f"With {name_list(space['with'])}" if space["with"] else "Private"
     parts = [_count(space["entries"], "entry", "entries") + " here"]
     if space["relay"] and space["pending"]:
         parts.append(f"{space['pending']} of your changes wait for the relay")

@@ -11,7 +11,7 @@ import click
 from bide.errors import BideError, InputError, NotAllowed
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean
+from bide_cli.shell import Shell, clean_line, name_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,19 +156,22 @@ def _watch(shell: Shell) -> None:
 
 async def _run_watcher(watcher: type, replica: Replica, home: Path, shell: Shell) -> None:
     def tell(what: str, space: SpaceRecord, count: int, words: str) -> None:
-        others = replica.reader.view().others(space.space_id)
+        try:
+            others = replica.reader.view().others(space.space_id)
+        except Exception:  # what can't be read now must not keep the watch from going on
+            others = []
         if shell.as_json:
             shell.emit("sync", event=what, kind=space.kind, **{"with": others}, received=count, words=words)
             return
         line = _watch_line(what, others, count, words)
-        sys.stdout.write(f"{time.strftime('%H:%M')}  {clean(line)}\n")
+        sys.stdout.write(f"{time.strftime('%H:%M')}  {clean_line(line)}\n")
         sys.stdout.flush()
 
     await watcher(replica, home, tell).run()
 
 
 def _watch_line(what: str, others: list[str], count: int, words: str) -> str:
-    label = f"With {' and '.join(others)}" if others else "Your own devices"
+    label = f"With {name_list(others)}" if others else "Your own devices"
     if what == "received":
         return f"{label}: {'something new' if count == 1 else f'{count} new things'} arrived"
     if what == "reached":

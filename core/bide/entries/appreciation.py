@@ -10,9 +10,16 @@ FIELDS = (
     Field("shows", FieldKind.TEXT, "What does it show about them?", "It shows"),
 )
 
-GENERIC_CHARS_MAX = 8
+GENERIC_WORDS = frozenset(
+    (
+        *("amazing", "awesome", "best", "cool", "everything", "fantastic", "good", "great"),
+        *("kind", "lovely", "nice", "perfect", "sweet", "thanks", "wonderful"),
+    )
+)
+GENERIC_WORDS_MAX = 6
 
 
 def is_generic(noticed: str) -> bool:
     """Whether an appreciation names nothing in particular: a gentle word may follow, never a refusal."""
-    return len(noticed.strip()) <= GENERIC_CHARS_MAX
+    words = [word.strip(".,!").lower() for word in noticed.split()]
+    return len(words) <= GENERIC_WORDS_MAX and not GENERIC_WORDS.isdisjoint(words)

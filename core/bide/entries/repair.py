@@ -167,7 +167,8 @@ class RepairState(NamedTuple):
                 heard = state.heard - {other} if not_quite else state.heard
                 return state._replace(heard=heard, answered=state.answered | {slot})
             case Step.RECONNECT | Step.AGREE:
-                return state._replace(reconnecting=True)
+                # Both settle for what is there: a new gesture or another agreement is looked at again.
+                return state._replace(reconnecting=True, settled=frozenset())
             case Step.SETTLE:
                 return state._replace(settled=state.settled | {slot})
             case Step.LATER:

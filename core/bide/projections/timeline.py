@@ -120,4 +120,5 @@ def _repair_fields(record: EntryRecord, body: Mapping[str, Any], view: View) -> 
         {"by": view.by(space, slot), "gesture": stored[f"gesture.{slot}"]} for slot in (0, 1) if f"gesture.{slot}" in stored
     ]
     fields["agreement"] = stored.get("agreement", "")
+    fields["settled"] = [{"by": view.by(space, slot)} for slot in body["state"]["settled"]]
     return fields

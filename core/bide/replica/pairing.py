@@ -208,6 +208,10 @@ class PairingSession:
 
     # The steps
 
+    @property
+    def _new_code_hint(self) -> str:
+        return "Ask the other person to run: bide pair" if self._joining else "For a new one: bide pair"
+
     def _running(self) -> Pairing:
         if self._machine is None:
             raise NotAllowed("The other device has not answered yet.")
@@ -231,7 +235,9 @@ class PairingSession:
         """Whatever goes wrong ends the pairing on both sides and spends the code."""
         try:
             return step()
-        except BideError:
+        except BideError as error:
+            if isinstance(error, CodeMismatch):
+                error.hint = self._new_code_hint
             if not self._session.closed:
                 self._session.data_to_send()
                 self._session.send(MailboxClosed("failed"))
@@ -360,7 +366,7 @@ class PairingSession:
             return  # what is left to do, a sync does
         if reason == "failed" and self._offer is None:
             # The other side noticed first that the keys differ.
-            raise CodeMismatch
+            raise CodeMismatch(hint=self._new_code_hint)
         raise NotAllowed(_OVER.get(reason, "The pairing was broken off; nothing was shared."), hint=_AGAIN)
 
     def _is_admitted(self) -> bool:

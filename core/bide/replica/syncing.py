@@ -52,6 +52,13 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
 _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 
 
+_FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
+_NO_INVITE = (
+    "This relay takes your private entries only with an invite of your own; they stay on this device. "
+    "With one: bide relay set URL --invite TOKEN"
+)
+
+
 class SpaceSync:
     """One connection's worth of syncing one space."""
 
@@ -95,6 +102,8 @@ class SpaceSync:
         self.received = 0
         self.to_receive = 0
         self.notices: list[str] = []
+        self.declined = ""
+        """The relay's error code, if it doesn't take this space and that is no error for the person."""
         self.progress = 0
         """Goes up with every new envelope, every acknowledgement of something on its way, and when all has come."""
 
@@ -289,13 +298,14 @@ class SpaceSync:
             assert genesis is not None  # every space begins with it
             self._session.send(Register(self._storage.meta("relay_invite"), genesis.data))
             return
-        if error.code.startswith("invite") and self._space.kind == "own":
+        if error.code == "invite_required" and self._space.kind == "own" and len(self._storage.spaces()) > 1:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.
-            self.notices.append(
-                "This relay takes your private entries only with an invite of your own; they stay on this device."
-            )
+            self.notices.append(_NO_INVITE)
+            self.declined = error.code
             self._session.fail("no_invite", "There is no invite for this space.")
             return
+        if error.code.startswith("invite") and self._space.slot == 1:
+            raise NotAllowed("This relay asks for an invite of the one who founded the space.", hint=_FOUNDER_INVITE_HINT)
         kind, words = _RELAY_ERRORS.get(error.code, (RemoteProtocolError, "The relay refused: " + plain_words(error.words)))
         raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
 

@@ -6,6 +6,7 @@ derivation. A key that was forgotten would silently make a plain file: that is c
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import apsw
@@ -16,6 +17,7 @@ KEY_BYTES = 32
 FORMAT = 1
 """Number of the last schema file."""
 BUSY_TIMEOUT_MS = 15_000
+_COPY_HINT = "Copy the whole folder to where it can be written, and open it there: bide --home FOLDER timeline"
 _PLAIN_MAGIC = b"SQLite format 3\0"
 
 
@@ -34,13 +36,13 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
     """
     if len(key) != KEY_BYTES:
         raise Locked
-    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    read_only = path is not None and not create and _is_read_only(path)
     try:
-        connection = apsw.Connection(str(path) if path else ":memory:", flags=flags)
+        connection = _connect(path, create=create, read_only=read_only)
     except apsw.CantOpenError as error:
         raise StorageError("There is no database here.", hint="bide init makes one.") from error
     try:
-        _set_up(connection, key, in_memory=path is None)
+        _set_up(connection, key, in_memory=path is None, read_only=read_only)
         _migrate(connection)
     except BaseException:
         connection.close()
@@ -50,7 +52,33 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
     return connection
 
 
-def _set_up(connection: apsw.Connection, key: bytes, *, in_memory: bool) -> None:
+def _connect(path: Path | None, *, create: bool, read_only: bool) -> apsw.Connection:
+    if path is None:
+        return apsw.Connection(":memory:")
+    if read_only:
+        from urllib.parse import quote
+
+        # Immutable: without it SQLite wants to make its -shm file, and can't.
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        return apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)
+    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0))
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether the file is there and can only be read, on a read-only disk for example.
+
+    Raises:
+        StorageError: the last writes still wait in the -wal file, which can't be read in without writing.
+    """
+    if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return False
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise StorageError("This home can't be written, and its last writes still wait to be put in place.", hint=_COPY_HINT)
+    return True
+
+
+def _set_up(connection: apsw.Connection, key: bytes, *, in_memory: bool, read_only: bool) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     if not in_memory:
         connection.execute("PRAGMA cipher = 'chacha20'")
@@ -59,8 +87,10 @@ def _set_up(connection: apsw.Connection, key: bytes, *, in_memory: bool) -> None
         # The order matters: nothing is read before the key is set, and sorting never spills to a plain temporary file.
         connection.execute(
             "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000"
+            "PRAGMA cache_size = -8000; PRAGMA user_version"
         )
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
     except apsw.NotADBError as error:
         raise Locked("That key doesn't open this home.") from error
     except apsw.BusyError as error:
