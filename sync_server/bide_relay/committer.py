@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bide.errors import BideError, EnvelopeRejected, ForkDetected, SequenceGap
+from bide.errors import BideError, EnvelopeRejected, ForkDetected, SequenceGap, StorageError
 from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide_relay.errors import DiskLow, SpaceUnknown
 from bide_relay.service import Admission, Roster, SpaceState, admit, batch_of, found_space, load_state
 from bide_relay.settings import Settings
-from bide_relay.storage.base import Appended, Conflict, Storage, StorageFailed
+from bide_relay.storage.base import Appended, Conflict, Storage
 
 _DISK_LOOK_INTERVAL_S = 1.0
 _ENVELOPE_COST_BYTES = 256
@@ -191,7 +191,7 @@ class Committer:
             if self._out_of_disk():
                 raise DiskLow
             found_space(self._storage, self._settings, space=job.space, genesis=job.genesis, invite=job.invite)
-        except StorageFailed:
+        except StorageError:
             raise
         except BideError as error:
             refusal = error

@@ -114,6 +114,9 @@ class DeviceConnection:
             room.listeners[self] = None
             self.wake()
             await self._read_on(room)
+            if self._ending is not None and self._sender is None:
+                # What came next was read before the goodbye was begun; it must go out all the same.
+                self._start_sender()
             if self._sender is not None:
                 await asyncio.wait({self._sender}, timeout=settings.close_timeout_s)
         finally:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bide_relay.errors import RateLimited, TooManyConnections
 from bide_relay.settings import Settings
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
+EVICTION_AGE_S = 1.0
+"""How long a connection has to say who it is before it may have to make room for another."""
 _WINDOWS_MAX = 10_000
 """Addresses remembered at most; beyond it the quiet ones are forgotten."""
 
@@ -77,6 +80,15 @@ class Windows:
             del self._times[address]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Visitor:
+    """A connection, as the gate knows it."""
+
+    address: str
+    evict: Callable[[], None]
+    """Ends the connection at once, to make room. Must not raise."""
+
+
 class Gate:
     """Counts connections, in all and by address, and says when there are too many.
 
@@ -89,43 +101,59 @@ class Gate:
         self._settings = settings
         self._now_s = now_s
         self.connections = 0
-        self.unauthenticated = 0
         self.mailboxes = 0
+        self._unknown: dict[Visitor, float] = {}
+        """Those that have not said who they are, and since when they are here; the oldest first."""
         self._by_address: Counter[str] = Counter()
         self._connects = Windows((MINUTE_S, settings.connects_per_ip_minute_max))
         self._claims = Windows(
             (MINUTE_S, settings.mailbox_claims_per_ip_minute_max), (HOUR_S, settings.mailbox_claims_per_ip_hour_max)
         )
 
-    def enter(self, address: str) -> None:
+    @property
+    def unauthenticated(self) -> int:
+        """How many have not said who they are."""
+        return len(self._unknown)
+
+    def enter(self, visitor: Visitor) -> None:
         """Count a connection in, as one that has not said who it is. `leave` must follow, also after an error.
+
+        Where too many have not said who they are, the one that has been silent longest goes, if it had its time to speak:
+        otherwise a handful of silent connections would keep everybody out.
 
         Raises:
             TooManyConnections: in all, of this address, or that have not said who they are.
             RateLimited: this address connects too often.
         """
-        settings = self._settings
+        settings, now_s = self._settings, self._now_s()
         self.connections += 1
-        self.unauthenticated += 1
-        self._by_address[address] += 1
-        if self.connections > settings.connections_max or self.unauthenticated > settings.connections_unauthenticated_max:
+        self._by_address[visitor.address] += 1
+        if self.connections > settings.connections_max:
             raise TooManyConnections
-        if self._limited(address):
-            if self._by_address[address] > settings.connections_per_ip_max:
+        if self._limited(visitor.address):
+            if self._by_address[visitor.address] > settings.connections_per_ip_max:
                 raise TooManyConnections
-            if not self._connects.allow(address, self._now_s()):
+            if not self._connects.allow(visitor.address, now_s):
                 raise RateLimited
+        if len(self._unknown) >= settings.connections_unauthenticated_max:
+            oldest, since_s = next(iter(self._unknown.items()))
+            if now_s - since_s < EVICTION_AGE_S:
+                raise TooManyConnections
+            self.known(oldest)
+            oldest.evict()
+        self._unknown[visitor] = now_s
 
-    def leave(self, address: str) -> None:
-        """Count a connection out. Whoever had said who it is has called `known` before."""
+    def leave(self, visitor: Visitor) -> None:
+        """Count a connection out."""
+        self.known(visitor)
         self.connections -= 1
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        self._by_address[visitor.address] -= 1
+        if not self._by_address[visitor.address]:
+            del self._by_address[visitor.address]
 
-    def known(self) -> None:
-        """One that had not said who it is did, or leaves."""
-        self.unauthenticated -= 1
+    def known(self, visitor: Visitor) -> None:
+        """Note that one said who it is. Does nothing if that was noted."""
+        self._unknown.pop(visitor, None)
 
     def claim(self, address: str) -> None:
         """Count a try at a nameplate.

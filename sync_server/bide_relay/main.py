@@ -147,7 +147,7 @@ def status(data: Path) -> None:
 @main.command()
 @data_option
 def check(data: Path) -> None:
-    """Verify the database: its pages, and every chain and signature in every space."""
+    """Verify the database: its pages, and in every space each chain and the signatures that vouch for it."""
     with plain_errors(), _opened(data) as storage:
         storage.quick_check()
         checked = admin.check_spaces(storage)

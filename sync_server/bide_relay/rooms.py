@@ -102,7 +102,10 @@ class Room:
         for log, seq in milestones[passed:]:
             after = planned.get(log) or seqs.get(log, 0)
             if after < seq:
-                spans.append(Span(log, after, seq))
+                if spans and spans[-1].log_id == log:
+                    spans[-1] = spans[-1]._replace(upto=seq)
+                else:
+                    spans.append(Span(log, after, seq))
                 planned[log] = seq
         for log in self.roster.order:
             upto = self.heads.get(log, (0, b""))[0]

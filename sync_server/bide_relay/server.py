@@ -20,22 +20,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from bide.crypto import signing
-from bide.errors import BideError, RemoteProtocolError
+from bide.errors import BideError, RemoteProtocolError, StorageError
 from bide.ids import SpaceId
+from bide.protocol.codec import encode_frame
 from bide.protocol.frames import VERSION, Auth, Error, Frame, Hello, MailboxClaim, MailboxOpen
 from bide.protocol.session import RelaySession
 from bide_relay.committer import Committer
 from bide_relay.connection import DeviceConnection, error_frame
-from bide_relay.errors import ShuttingDown
-from bide_relay.limits import Gate
+from bide_relay.errors import ShuttingDown, TooManyConnections
+from bide_relay.limits import Gate, Visitor
 from bide_relay.mailboxes import Mailboxes
 from bide_relay.rooms import Room
-from bide_relay.service import SpaceState, load_state
+from bide_relay.service import load_state
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Entry, Span, Storage
 
@@ -56,6 +57,26 @@ def end_process(error: BaseException) -> None:
     os._exit(_EXIT_FAILED)
 
 
+class _Opening:
+    """A room that is open, or about to be."""
+
+    __slots__ = ("room", "waiting")
+
+    def __init__(self, room: asyncio.Future[Room | None]) -> None:
+        self.room = room
+        self.waiting = 0
+        """Connections that wait for it."""
+
+    def unused(self) -> bool:
+        """Whether it is of no use to anybody: nobody waits for it or holds it, or there is no such space."""
+        if not self.room.done():
+            return False
+        if self.room.cancelled() or self.room.exception() is not None:
+            return True
+        room = self.room.result()
+        return room is None or (room.holders == 0 and self.waiting == 0)
+
+
 class RelayServer:
     """One relay: storage, committer, rooms, and the listening socket."""
 
@@ -74,7 +95,7 @@ class RelayServer:
         self._relay_key = signing.public_key(self._identity.signing_seed)
         self._gate = Gate(settings, time.monotonic)
         self._mailboxes = Mailboxes(settings, self._gate)
-        self._rooms: dict[SpaceId, asyncio.Future[Room | None]] = {}
+        self._rooms: dict[SpaceId, _Opening] = {}
         self._devices: set[DeviceConnection] = set()
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="reader")
         self._marked: dict[DeviceConnection, None] = {}
@@ -205,42 +226,35 @@ class RelayServer:
         """One connection, from its opening to its end."""
         address = self._address(ws)
         session = self._greet(ws)
-        unknown = True
-
-        def known() -> None:
-            nonlocal unknown
-            if unknown:
-                unknown = False
-                self._gate.known()
-
+        visitor = Visitor(address, lambda: _evict(ws))
         try:
-            self._gate.enter(address)
+            self._gate.enter(visitor)
             if self._stopping:
                 raise ShuttingDown
-            await self._serve(ws, session, address, known)
+            await self._serve(ws, session, visitor)
         except ConnectionClosed:
             pass
         except TimeoutError:
             await self._goodbye(ws, session, RemoteProtocolError("The other side took too long."))
-        except BideError as error:
-            await self._goodbye(ws, session, error)
-        except Exception as error:  # a bug here must cost one connection, and must be heard of
-            self.report(error)
-            await self._goodbye(ws, session, BideError("The relay made a mistake."))
+        except Exception as error:
+            if isinstance(error, BideError) and not isinstance(error, StorageError):
+                await self._goodbye(ws, session, error)
+            else:  # a bug here, or a damaged database, must cost one connection, and must be heard of
+                self.report(error)
+                await self._goodbye(ws, session, BideError("The relay made a mistake."))
         finally:
-            known()
-            self._gate.leave(address)
+            self._gate.leave(visitor)
 
-    async def _serve(self, ws: ServerConnection, session: RelaySession, address: str, known: Callable[[], None]) -> None:
+    async def _serve(self, ws: ServerConnection, session: RelaySession, visitor: Visitor) -> None:
         async with asyncio.timeout(self.settings.auth_timeout_s):
             for message in session.data_to_send():
                 await ws.send(message)
             frame = await self.receive_off_loop(session, await ws.recv(decode=False))
         if isinstance(frame, MailboxOpen | MailboxClaim):
-            known()
-            await self._mailboxes.serve(ws, session, frame, address)
+            self._gate.known(visitor)
+            await self._mailboxes.serve(ws, session, frame, visitor.address)
         elif isinstance(frame, Auth):
-            known()
+            self._gate.known(visitor)
             ws.protocol.max_message_size = self.settings.frame_bytes_max
             device = DeviceConnection(self, ws, session, frame)
             self._devices.add(device)
@@ -274,26 +288,32 @@ class RelayServer:
         """The room of a space, held open until `leave`; None if there is no such space."""
         opening = self._rooms.get(space)
         if opening is None:
-            opening = self._rooms[space] = asyncio.ensure_future(self._open(space))
-        room = await asyncio.shield(opening)
-        if room is not None:
-            room.holders += 1
+            opening = self._rooms[space] = _Opening(asyncio.ensure_future(self._open(space)))
+            # Before those who wait go on: who asks next for a space that is not there, or couldn't be read, asks anew.
+            opening.room.add_done_callback(lambda _: self._close_unused(space))
+        opening.waiting += 1
+        try:
+            room = await asyncio.shield(opening.room)
+            if room is not None:
+                room.holders += 1
+        finally:
+            opening.waiting -= 1
+            self._close_unused(space)
         return room
 
     async def _open(self, space: SpaceId) -> Room | None:
-        state: SpaceState | None = None
-        try:
-            state = await asyncio.get_running_loop().run_in_executor(self._pool, load_state, self._storage, space)
-        finally:
-            if state is None:
-                del self._rooms[space]
+        state = await asyncio.get_running_loop().run_in_executor(self._pool, load_state, self._storage, space)
         return None if state is None else Room(state, self.settings)
+
+    def _close_unused(self, space: SpaceId) -> None:
+        opening = self._rooms.get(space)
+        if opening is not None and opening.unused():
+            del self._rooms[space]
 
     def leave(self, room: Room) -> None:
         """Let go of a room; the last one closes it."""
         room.holders -= 1
-        if room.holders == 0:
-            self._rooms.pop(room.space, None)
+        self._close_unused(room.space)
 
     def mark(self, connection: DeviceConnection) -> None:
         """Let a connection send, once, after everything that is being delivered now."""
@@ -334,6 +354,13 @@ class RelayServer:
             if counts != before:
                 log.info("connections %d, spaces in use %d, stored since the start %d in %d commits", *counts)
                 before = counts
+
+
+def _evict(ws: ServerConnection) -> None:
+    """End a connection at once, with a last word if its socket takes it."""
+    frame = encode_frame(error_frame(TooManyConnections("Others are waiting, and you said nothing.")))
+    broadcast((ws,), frame)
+    ws.transport.abort()
 
 
 def _where(error: BaseException) -> str:

@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bide.errors import BideError, EnvelopeRejected, ForkDetected, MembershipRejected
+from bide.errors import BideError, EnvelopeRejected, ForkDetected, StorageError
 from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.envelope import SIGNED_BYTES, Envelope, EnvelopeClass, entry_hash, parse_envelope, verify_signature
-from bide.log.membership import Membership
+from bide.log.membership import Membership, fold
 from bide_relay.errors import InviteRequired, NotAMember, QuotaReached
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Batch, Storage
@@ -45,7 +45,8 @@ class SpaceState:
 
     membership: Membership
     heads: dict[LogId, Head]
-    milestones: tuple[Milestone, ...]
+    milestones: list[Milestone]
+    """Of every control envelope, in the order of admission."""
     entries: int
     bytes: int
     pending: dict[tuple[LogId, int], Envelope] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class SpaceState:
         """Who is in the space now."""
         devices = self.membership.devices.values()
         order = tuple(device.log_id for device in devices)
-        return Roster(order, frozenset(device.id for device in devices), self.milestones)
+        return Roster(order, frozenset(device.id for device in devices), tuple(self.milestones))
 
 
 class Roster(NamedTuple):
@@ -100,38 +101,15 @@ def load_state(storage: Storage, space: SpaceId) -> SpaceState | None:
     return SpaceState(membership, heads, milestones, usage.entries, usage.bytes)
 
 
-def replay(controls: Sequence[Envelope], space: SpaceId) -> tuple[Membership, tuple[Milestone, ...]]:
+def replay(controls: Sequence[Envelope], space: SpaceId) -> tuple[Membership, list[Milestone]]:
     """Fold control envelopes given in any order, and say in which order they were folded.
 
     Raises:
         MembershipRejected: they form no membership.
         EnvelopeRejected: a signature is wrong.
     """
-    first = [envelope for envelope in controls if envelope.seq == 1]
-    membership: Membership | None = None
-    milestones: list[Milestone] = []
-    for envelope in first:
-        try:
-            membership = Membership.found(space, envelope)
-        except (MembershipRejected, EnvelopeRejected):
-            continue
-        milestones.append(Milestone(envelope.log_id, envelope.seq))
-        break
-    if membership is None:
-        raise MembershipRejected("The beginning of a space is missing.")
-    waiting = sorted((e for e in controls if e.hash not in membership.seen), key=lambda e: (e.seq, e.log_id))
-    while waiting:
-        later = []
-        for envelope in waiting:
-            if membership.can_judge(envelope):
-                membership.admit(envelope)
-                milestones.append(Milestone(envelope.log_id, envelope.seq))
-            else:
-                later.append(envelope)
-        if len(later) == len(waiting):
-            raise MembershipRejected("A part of a space's membership is missing.")
-        waiting = later
-    return membership, tuple(milestones)
+    membership, order = fold(space, controls)
+    return membership, [Milestone(envelope.log_id, envelope.seq) for envelope in order]
 
 
 def invite_digest(token: str) -> bytes:
@@ -170,12 +148,17 @@ def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, head
         batch: envelopes as they came, each log's in order.
         settings: for the quota.
         header: looks up what is stored of this space, for entries that came again.
+
+    Raises:
+        StorageError: `header` failed: that is nobody's fault but the relay's.
     """
     judge = _Judge(state, settings, header)
     refusal: BideError | None = None
     for data in batch:
         try:
             judge.take(parse_envelope(data))
+        except StorageError:
+            raise
         except BideError as error:
             refusal = error
             break
@@ -271,7 +254,7 @@ class _Judge:
         # Its signature was checked, and vouches for all beneath it in its log.
         self.unvouched.pop(envelope.log_id, None)
         self.stored[envelope.log_id] = head_of(envelope)
-        state.milestones = (*state.milestones, Milestone(envelope.log_id, envelope.seq))
+        state.milestones.append(Milestone(envelope.log_id, envelope.seq))
         self.changed = True
 
     def _drop_unvouched(self, log: LogId) -> None:

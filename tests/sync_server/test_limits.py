@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bide.errors import InputError
-from bide_relay.errors import RateLimited, TooManyConnections
-from bide_relay.limits import Bucket, Gate, Throttle, Windows, is_loopback
+from bide_relay.errors import RateLimited, RelayRefusal, TooManyConnections
+from bide_relay.limits import EVICTION_AGE_S, Bucket, Gate, Throttle, Visitor, Windows, is_loopback
 from bide_relay.settings import Settings, load_settings
 
 
@@ -50,42 +50,81 @@ def test_windows_count_each_address() -> None:
     assert windows.allow("a", 3601)
 
 
+class Door:
+    """Visitors of a gate, and who had to go."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.now = Now()
+        self.gate = Gate(settings, self.now)
+        self.evicted: list[str] = []
+
+    def enter(self, address: str) -> Visitor:
+        visitor = Visitor(address, lambda: self.evicted.append(address))
+        try:
+            self.gate.enter(visitor)
+        except RelayRefusal:
+            self.gate.leave(visitor)
+            raise
+        return visitor
+
+
 def test_the_gate_counts_connections() -> None:
-    """In all, of those not known, of an address, and how often; leaving frees."""
-    now = Now()
-    settings = Settings(
-        connections_max=6, connections_per_ip_max=2, connections_unauthenticated_max=4, connects_per_ip_minute_max=3
-    )
-    gate = Gate(settings, now)
-    for _ in range(2):
-        gate.enter("192.0.2.1")
-        gate.known()
+    """In all, of an address, and how often; leaving frees."""
+    door = Door(Settings(connections_max=3, connections_per_ip_max=2, connects_per_ip_minute_max=3))
+    one, two = [door.enter("192.0.2.1") for _ in range(2)]
     with pytest.raises(TooManyConnections):
-        gate.enter("192.0.2.1")
-    for _ in range(2):
-        gate.leave("192.0.2.1")
-    gate.known()
-    gate.leave("192.0.2.1")
-    gate.enter("192.0.2.1")
+        door.enter("192.0.2.1")
+    door.gate.leave(one)
+    three = door.enter("192.0.2.1")
+    door.gate.leave(three)
     with pytest.raises(RateLimited):
-        gate.enter("192.0.2.1")
-    now.s += 61
-    for _ in range(2):
-        gate.known()
-        gate.leave("192.0.2.1")
-    assert (gate.connections, gate.unauthenticated) == (0, 0)
-    for number in range(4):
-        gate.enter(f"192.0.2.{number}")
+        door.enter("192.0.2.1")
+    door.now.s += 61
+    others = [two, door.enter("192.0.2.1"), door.enter("192.0.2.2")]
     with pytest.raises(TooManyConnections):
-        gate.enter("192.0.2.9")
+        door.enter("192.0.2.3")
+    for visitor in others:
+        door.gate.leave(visitor)
+    assert (door.gate.connections, door.gate.unauthenticated) == (0, 0)
+
+
+def test_who_says_nothing_makes_room() -> None:
+    """The oldest first, once it had its time to speak; never one that said who it is."""
+    door = Door(Settings(connections_unauthenticated_max=2))
+    known = door.enter("a")
+    door.gate.known(known)
+    door.gate.known(known)
+    silent = [door.enter(address) for address in "bc"]
+    with pytest.raises(TooManyConnections):
+        door.enter("d")
+    assert (door.evicted, door.gate.unauthenticated) == ([], 2)
+    door.now.s += EVICTION_AGE_S
+    door.enter("e")
+    assert (door.evicted, door.gate.unauthenticated, door.gate.connections) == (["b"], 2, 4)
+    door.gate.leave(silent[0])
+    door.enter("f")
+    assert (door.evicted, door.gate.unauthenticated, door.gate.connections) == (["b", "c"], 2, 4)
+    with pytest.raises(TooManyConnections):
+        door.enter("g")
+
+
+def test_whom_the_limits_by_address_refuse_drives_nobody_out() -> None:
+    """One address can't use up the places of others."""
+    door = Door(Settings(connections_unauthenticated_max=2, connections_per_ip_max=1))
+    door.enter("192.0.2.1")
+    door.enter("192.0.2.2")
+    door.now.s += 5
+    with pytest.raises(TooManyConnections):
+        door.enter("192.0.2.2")
+    assert (door.evicted, door.gate.unauthenticated) == ([], 2)
 
 
 def test_loopback_is_not_limited_by_address() -> None:
     """Unless asked for."""
-    gate = Gate(Settings(connections_per_ip_max=1), Now())
-    gate.enter("127.0.0.1")
-    gate.enter("127.0.0.1")
-    strict = Gate(Settings(connections_per_ip_max=1, limit_loopback=True), Now())
+    door = Door(Settings(connections_per_ip_max=1))
+    door.enter("127.0.0.1")
+    door.enter("127.0.0.1")
+    strict = Door(Settings(connections_per_ip_max=1, limit_loopback=True))
     strict.enter("::1")
     with pytest.raises(TooManyConnections):
         strict.enter("::1")

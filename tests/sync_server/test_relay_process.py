@@ -20,8 +20,9 @@ import pytest
 from websockets.asyncio.client import connect as ws_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from bide.errors import BideError
-from bide.ids import SystemRandomness
+from bide.errors import BideError, StorageError
+from bide.ids import LogId, SpaceId, SystemRandomness
+from bide.log.envelope import parse_envelope
 from bide.protocol.codec import decode_frame
 from bide.protocol.frames import CaughtUp, Error, Register, Stored, Welcome
 from bide.testing import Member, SpaceBuilder
@@ -128,6 +129,36 @@ async def test_connections_are_limited_with_a_reason(tmp_path: Path) -> None:
             await four.receive(0.2)
         await two.close()
         await four.close()
+
+
+async def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
+    """Where they take every place, the oldest has to go, and hears why; those that said who they are stay."""
+    flags = ("--registration", "open", "--connections-unauthenticated-max", "3")
+    async with RelayProcess(tmp_path / "data", *flags) as relay:
+        space = own_space()
+        known, _ = await join(relay, space, space.founder)
+        await known.want({space.founder.log_id: 1})
+        await known.expect(CaughtUp)
+        silent = [await WireClient.connect(relay.url) for _ in range(3)]
+        early = await WireClient.connect(relay.url)
+        await early.expect_error("too_many_connections")  # each of them has a second to speak
+        await asyncio.sleep(1.1)
+        other = own_space()
+        for _ in range(2):
+            late, _ = await join(relay, other, other.founder)
+            await late.want({other.founder.log_id: 1})
+            await late.expect(CaughtUp)
+        error = await silent[0].expect_error("too_many_connections")
+        assert error.fatal
+        with pytest.raises(ConnectionClosed):
+            await silent[0].ws.recv()
+        with pytest.raises(TimeoutError):
+            await silent[1].receive(0.2)
+        await known.upload([space.write(space.founder).data])
+        await known.expect(Stored)
+        assert relay.alive()
+        for client in (known, *silent):
+            await client.close()
 
 
 async def test_connecting_too_often(tmp_path: Path) -> None:
@@ -487,7 +518,7 @@ async def test_status_and_check_while_the_relay_runs(tmp_path: Path) -> None:
     "damage",
     [
         "UPDATE envelopes SET data = CAST(substr(data, 1, length(data) - 1) || x'00' AS BLOB) WHERE seq = 3",
-        "UPDATE envelopes SET data = CAST(substr(data, 1, 150) || x'0000' || substr(data, 153) AS BLOB) WHERE seq = 4",
+        "UPDATE envelopes SET data = CAST(substr(data, 1, 150) || x'0000' || substr(data, 153) AS BLOB) WHERE seq = 5",
         "DELETE FROM envelopes WHERE seq = 3",
         "DELETE FROM envelopes WHERE seq = 5",
         "DELETE FROM envelopes WHERE seq = 1",
@@ -512,6 +543,56 @@ def test_check_finds_damage(tmp_path: Path, damage: str) -> None:
     connection.close()
     done = command("check", "--data", tmp_path)
     assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (1, "", 1)
+
+
+def test_check_asks_for_the_signatures_that_vouch(tmp_path: Path) -> None:
+    """An entry amid a log was vouched for by a later one when it came, and still is: nothing is damaged."""
+    space = own_space()
+    for _ in range(4):
+        space.write(space.founder)
+    storage = SqliteStorage(tmp_path)
+    storage.found(space.id, space.envelopes[0], invite=None)
+    data = bytearray(space.envelopes[2].data)
+    data[150] ^= 1
+    storage.append([Batch(space.id, [space.envelopes[1], parse_envelope(bytes(data)), *space.envelopes[3:]])])
+    storage.close()
+    done = command("check", "--data", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "All is well: 1 spaces, 5 entries.\n")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "CREATE TABLE notes (text TEXT)",
+        "CREATE TABLE relay (one)",
+        "CREATE TABLE relay (one); PRAGMA user_version = 1",
+        "PRAGMA user_version = 1",
+        "PRAGMA user_version = -1",
+    ],
+)
+def test_another_programs_database_is_refused(tmp_path: Path, script: str) -> None:
+    """Untouched, with one sentence, whatever its version says."""
+    connection = apsw.Connection(str(tmp_path / "relay.db"))
+    connection.execute(script)
+    connection.close()
+    before = (tmp_path / "relay.db").read_bytes()
+    for args in (["serve", "--listen", "127.0.0.1:0"], ["check"], ["status"], ["invite"]):
+        done = command(*args, "--data", tmp_path)
+        assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (1, "", 1), done.stderr
+        assert "was not made by bide-relay" in done.stderr
+    assert (tmp_path / "relay.db").read_bytes() == before
+
+
+def test_a_database_that_fails_while_it_is_read_is_one_sentence(tmp_path: Path) -> None:
+    """A part of it went missing after it was opened."""
+    storage = SqliteStorage(tmp_path)
+    connection = apsw.Connection(str(tmp_path / "relay.db"))
+    connection.execute("DROP TABLE envelopes; DROP TABLE logs; DROP TABLE spaces")
+    connection.close()
+    for read in (storage.totals, storage.spaces, lambda: storage.header(SpaceId(bytes(16)), LogId(bytes(16)), 1)):
+        with pytest.raises(StorageError, match="can't be read"):
+            read()
+    storage.close()
 
 
 def test_admin_commands_make_no_database(tmp_path: Path) -> None:

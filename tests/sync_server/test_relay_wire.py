@@ -394,3 +394,20 @@ async def test_heads_are_for_members(space: SpaceBuilder, connect: Connect, rela
     assert not welcome.provisional
     assert {(h.log_id, h.seq, h.hash) for h in welcome.heads} == set(space.heads())
     await other.close()
+
+
+async def test_who_goes_on_sending_hears_why_it_is_refused(space: SpaceBuilder, connect: Connect) -> None:
+    """The acknowledgement of what was stored and the reason for the rest come, however much is on its way already."""
+    sam = space.founder
+    for _ in range(20):
+        space.write(sam)
+    client = await connect(space, sam, have={sam.log_id: sam.head.seq})
+    await client.expect(CaughtUp)
+    client.session.send(Envelopes([*data(space)[1:5], data(space)[6]]))
+    for envelope in data(space)[7:] * 20:
+        client.session.send(Envelopes([envelope]))
+    sending = asyncio.create_task(client.flush())
+    await acknowledged(client, sam, 5)
+    await client.expect_error("gap")
+    await gone(client)
+    await asyncio.gather(sending, return_exceptions=True)

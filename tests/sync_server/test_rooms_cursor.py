@@ -49,8 +49,7 @@ def test_a_new_reader_is_led_from_admission_to_admission(space: SpaceBuilder) ->
         space.write(member)
     room = room_of(space)
     assert room.spans(Cursor({})) == [
-        Span(sam.log_id, 0, 1),
-        Span(sam.log_id, 1, 2),
+        Span(sam.log_id, 0, 2),
         Span(robin.log_id, 0, 1),
         Span(sam.log_id, 2, 4),
         Span(sam.log_id, 4, 5),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 import pytest
 
-from bide.errors import EnvelopeRejected, ForkDetected, MembershipRejected
-from bide.ids import SystemRandomness
+from bide.errors import EnvelopeRejected, ForkDetected, MembershipRejected, StorageError
+from bide.ids import LogId, SystemRandomness
+from bide.log.chain import head_of
 from bide.log.envelope import HEADER_BYTES, Envelope, body_hash
-from bide.testing import SpaceBuilder
+from bide.log.membership import CONTROLS_PER_LOG_MAX
+from bide.log.packing import pack
+from bide.testing import SpaceBuilder, control_envelope
+from bide_relay.connection import error_frame
 from bide_relay.errors import InviteRequired, InviteSpent
+from bide_relay.rooms import Cursor, Room
 from bide_relay.service import Admission, SpaceState, admit, batch_of, found_space, invite_digest, load_state, replay
 from bide_relay.settings import Settings
+from bide_relay.storage.base import Span
 from bide_relay.storage.memory import MemoryStorage
 
 OPEN = Settings(registration="open")
@@ -265,3 +272,63 @@ def test_replay_does_not_depend_on_the_order(space: SpaceBuilder) -> None:
         replay(space.controls[1:], space.id)
     with pytest.raises(MembershipRejected):
         replay([space.controls[0], *space.controls[2:]], space.id)
+
+
+def test_a_log_that_changes_the_membership_without_end_is_refused(desk: Desk) -> None:
+    """Beyond the limit; what is stored can be loaded as fast as ever, and each change is sent after the one before."""
+    space = desk.space
+    desk.store([space.envelopes[1]])
+    robin = space.members[1]
+    changes: list[Envelope] = []
+    for _ in range(CONTROLS_PER_LOG_MAX + 1):
+        parents = [changes[-1].hash] if changes else space.parents()
+        changes.append(control_envelope(space.id, robin, pack(["future.thing", 1, parents])))
+        robin.head = head_of(changes[-1])
+    for start in range(0, len(changes), 400):
+        admission = desk.admit(changes[start : start + 400])
+        desk.storage.append([batch_of(desk.state, admission)])
+        desk.state.pending.clear()
+    assert code(admission) == "membership_rejected"
+    assert len(admission.envelopes) == CONTROLS_PER_LOG_MAX - 800
+    desk.agrees()
+    loaded = load_state(desk.storage, space.id)
+    assert loaded is not None
+    assert loaded.milestones == desk.state.milestones
+    assert Room(loaded, OPEN).spans(Cursor({})) == [
+        Span(space.founder.log_id, 0, 2),
+        Span(robin.log_id, 0, CONTROLS_PER_LOG_MAX),
+    ]
+
+
+def test_storage_that_fails_is_not_the_clients_fault(desk: Desk) -> None:
+    """The error goes up, instead of out as a refusal."""
+    desk.store([desk.space.envelopes[1]])
+
+    def header(log: LogId, seq: int) -> bytes | None:
+        raise StorageError
+
+    with pytest.raises(StorageError):
+        admit(desk.state, [desk.space.envelopes[1].data], settings=OPEN, header=header)
+
+
+def test_refusals_name_nobody(desk: Desk) -> None:
+    """What goes out in words holds no id, in any spelling: it may end up in somebody's log."""
+    space = desk.space
+    robin = space.members[1]
+    desk.store([space.envelopes[1]])
+    other, mine = space.seal(space.founder, b"other"), space.write(space.founder)
+    stranger = SpaceBuilder.found("pair", randomness=SystemRandomness())
+    begun_again = control_envelope(space.id, robin, space.controls[0].body)
+    gap = (space.write(space.founder), space.write(space.founder))[1]
+    ids = [space.id, robin.log_id, robin.device_id, space.founder.log_id, space.founder.device_id, stranger.id, mine.hash]
+    seen = set()
+    for batch in ([mine, other], [gap], [stranger.write(stranger.founder)], [begun_again], [altered(space.write(robin), 150)]):
+        refusal = desk.admit(batch).refusal
+        assert refusal is not None
+        frame = error_frame(refusal)
+        seen.add(frame.code)
+        for name in ids:
+            assert name.hex() not in frame.words.lower()
+            assert repr(bytes(name))[2:-1] not in frame.words
+            assert base64.b64encode(name).decode().rstrip("=") not in frame.words
+    assert seen == {"fork", "gap", "not_a_member", "membership_rejected", "envelope_rejected"}

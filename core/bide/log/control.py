@@ -12,8 +12,10 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bide.errors import MembershipRejected
-from bide.log.envelope import BODY_BYTES_MAX
 from bide.log.packing import MalformedPacking, pack, unpack
+
+CONTROL_BYTES_MAX = 64 * 1024
+"""Of one payload: room for 256 grants, and little to hoard. All control entries of a space are read on every fold."""
 
 Bytes16 = Annotated[bytes, Field(min_length=16, max_length=16, strict=True)]
 Bytes32 = Annotated[bytes, Field(min_length=32, max_length=32, strict=True)]
@@ -108,7 +110,7 @@ def read_control(body: bytes) -> Control:
         MembershipRejected: it makes none that could ever be valid.
     """
     try:
-        value = unpack(body, bytes_max=BODY_BYTES_MAX)
+        value = unpack(body, bytes_max=CONTROL_BYTES_MAX)
     except MalformedPacking as error:
         raise MembershipRejected from error
     if not isinstance(value, list) or len(value) < 3:

@@ -56,6 +56,24 @@ def _schemas() -> list[tuple[int, str]]:
     return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in numbered if match)
 
 
+def _layout(connection: apsw.Connection) -> set[tuple[str, str, str]]:
+    """Type, name and definition of everything in a database."""
+    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    return set(connection.execute(query))
+
+
+def _layout_of(version: int) -> set[tuple[str, str, str]]:
+    """What a database of a version holds at least."""
+    connection = apsw.Connection(":memory:")
+    try:
+        for number, script in _schemas():
+            if number <= version:
+                connection.execute(script)
+        return _layout(connection)
+    finally:
+        connection.close()
+
+
 class SqliteStorage:
     """A relay's storage in one SQLite file."""
 
@@ -79,7 +97,7 @@ class SqliteStorage:
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             elif not self._path.exists():
                 raise StorageError("There is no relay database in that folder.", hint="bide-relay serve makes one.")
-            self._refuse_newer()
+            self._refuse_strange()
             self._writer = self._connect(apsw.SQLITE_OPEN_READWRITE)
             self._upgrade()
         except OSError as error:
@@ -115,19 +133,25 @@ class SqliteStorage:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
 
-    def _refuse_newer(self) -> None:
-        """Look at the version without a connection that could write."""
+    def _refuse_strange(self) -> None:
+        """Look at version and tables without a connection that could write."""
         if self._path.stat().st_size == 0:
             return
         connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             version = int(connection.execute("PRAGMA user_version").get)
+            here = _layout(connection)
         finally:
             connection.close()
         if version > _schemas()[-1][0]:
             raise NewerFormat(
                 "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
+            )
+        # What an operator adds does no harm; but at version 0 there is nothing yet.
+        if version < 0 or not _layout_of(version) <= here or (version == 0 and here):
+            raise StorageError(
+                f"The file {FILE_NAME} in that folder was not made by bide-relay; it was left untouched.", hint=""
             )
 
     def _upgrade(self) -> None:
@@ -149,11 +173,8 @@ class SqliteStorage:
             StorageDamaged: it is not.
         """
         with self._reader() as connection:
-            try:
-                if connection.execute("PRAGMA quick_check(1)").get != "ok":
-                    raise StorageDamaged
-            except apsw.CorruptError as error:
-                raise StorageDamaged from error
+            if connection.execute("PRAGMA quick_check(1)").get != "ok":
+                raise StorageDamaged
 
     # Writing: one thread at a time
 
@@ -298,6 +319,10 @@ class SqliteStorage:
             connection = self._connect(apsw.SQLITE_OPEN_READONLY)
         try:
             yield connection
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise StorageDamaged from error
+        except apsw.Error as error:
+            raise StorageError(f"The relay's database can't be read: {error}", hint="") from error
         finally:
             if self._readers.qsize() < READERS_MAX:
                 self._readers.put(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from bide.crypto.keys import DeviceKeys, new_device_keys
 from bide.errors import EnvelopeRejected, MembershipRejected
+from bide.log import membership as membership_module
+from bide.log.chain import head_of
 from bide.log.control import DeviceAdded, PersonJoined, SpaceCreated, UnknownControl, read_control, write_control
 from bide.log.envelope import Envelope, EnvelopeClass, authenticated_prefix, write_envelope
-from bide.log.membership import DEVICES_PER_PERSON_MAX, Membership
+from bide.log.membership import CONTROLS_PER_LOG_MAX, DEVICES_PER_PERSON_MAX, Membership, fold
 from bide.log.packing import pack
 from bide.testing import Member, SeededRandomness, SpaceBuilder, control_envelope, device_record, make_grant
 
@@ -232,8 +235,9 @@ def test_a_change_on_a_missing_parent_waits() -> None:
     space = SpaceBuilder.found()
     robin = space.join()
     orphan = added(space, robin, parents=[b"\x09" * 32])
-    assert not space.membership.can_judge(orphan)
     refused(space, orphan)
+    with pytest.raises(MembershipRejected, match="part of a space's membership is missing"):
+        Membership.replay(space.id, [*space.controls, orphan])
 
 
 def test_a_change_by_an_unknown_device_waits() -> None:
@@ -241,8 +245,11 @@ def test_a_change_by_an_unknown_device_waits() -> None:
     genesis_only = Membership.found(space.id, space.controls[0])
     robin = space.join()
     envelope = added(space, robin, parents=[])
-    assert space.membership.can_judge(envelope)
-    assert not genesis_only.can_judge(envelope)
+    with pytest.raises(MembershipRejected):
+        genesis_only.admit(envelope)
+    assert fold(space.id, [envelope, *space.controls])[1] == [*space.controls, envelope]
+    with pytest.raises(MembershipRejected, match="part of a space's membership is missing"):
+        Membership.replay(space.id, [envelope, space.controls[0]])
 
 
 def test_a_repeated_change_changes_nothing() -> None:
@@ -299,6 +306,81 @@ def test_replay_needs_every_part() -> None:
     space.add_device(space.join())
     with pytest.raises(MembershipRejected, match="part of a space's membership is missing"):
         Membership.replay(space.id, [space.controls[0], space.controls[2]])
+
+
+def statements(space: SpaceBuilder, by: Member, count: int) -> list[Envelope]:
+    """Control entries of a newer version by `by`, each naming the one before, neither admitted nor kept."""
+    made: list[Envelope] = []
+    for _ in range(count):
+        parents = [made[-1].hash] if made else space.parents()
+        made.append(control_envelope(space.id, by, pack(["future.thing", 1, parents])))
+        by.head = head_of(made[-1])
+    return made
+
+
+def test_a_log_holds_so_many_changes_and_no_more() -> None:
+    """Nobody can make everybody else fold without end; the same entries are refused everywhere."""
+    space = SpaceBuilder.found()
+    robin = space.join()
+    *allowed, one_more = statements(space, robin, CONTROLS_PER_LOG_MAX + 1)
+    for envelope in allowed:
+        space.membership.admit(envelope)
+    refused(space, one_more)
+    space.membership.admit(allowed[-1])  # what is known stays known
+    controls = [*space.controls, *allowed]
+    assert Membership.replay(space.id, controls) == space.membership
+    with pytest.raises(MembershipRejected, match="too often"):
+        Membership.replay(space.id, [*controls, one_more])
+    space.add_device(space.founder)  # each log for itself
+
+
+def test_replay_parses_and_verifies_each_change_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the chain of parents is, and from whichever end it is given."""
+    space = SpaceBuilder.found()
+    controls = [*space.controls, *statements(space, space.founder, 300)]
+    calls: Counter[str] = Counter()
+
+    def counted(name: str) -> None:
+        original = getattr(membership_module, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            calls[name] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(membership_module, name, call)
+
+    counted("read_control")
+    counted("verify_signature")
+    assert len(Membership.replay(space.id, controls[::-1]).seen) == 301
+    assert calls["verify_signature"] == 301
+    assert calls["read_control"] <= 301 + 1  # the first one once more, to find it
+
+
+def test_each_change_is_folded_after_what_comes_before_it_in_its_log() -> None:
+    """Even where it doesn't name it: what is sent in the order of folding must follow on in each log."""
+    space = SpaceBuilder.found()
+    robin = space.join()
+    tablet = space.add_device(space.founder)
+    (first,) = statements(space, tablet, 1)
+    space.membership.admit(first)
+    (second,) = statements(space, robin, 1)
+    third = control_envelope(space.id, robin, pack(["future.thing", 1, []]))
+    controls = [*space.controls, first, second, third]
+    for given_so in (controls, controls[::-1]):
+        _, order = fold(space.id, given_so)
+        assert [e.seq for e in order if e.log_id == robin.log_id] == [1, 2]
+        assert order.index(second) > order.index(first)
+
+
+def test_a_copy_of_the_beginning_in_another_log_is_no_beginning() -> None:
+    space = SpaceBuilder.found()
+    robin = space.join()
+    copy = control_envelope(space.id, robin, space.controls[0].body)
+    refused(space, copy)
+    for controls in ([copy, *space.controls], [*space.controls, copy]):
+        with pytest.raises(MembershipRejected, match="can't begin twice"):
+            Membership.replay(space.id, controls)
+    assert Membership.replay(space.id, [*space.controls, *space.controls]) == space.membership
 
 
 @settings(max_examples=60)
