@@ -307,6 +307,17 @@ def test_events_come_back_as_they_were_put(box: Box) -> None:
     assert again.standing_counts(PAIR) == {Standing.APPLIED: 2, Standing.IGNORED: 1}
 
 
+def test_the_events_of_a_log_come_in_order_up_to_a_number(storage: Storage) -> None:
+    """With what each cites; of this log and this space only."""
+    storage.put_space(space_record())
+    for seq in (3, 1, 2, 9):
+        storage.put_event(event(entry_id(seq), seq))
+    storage.put_event(event(entry_id(4), 2, log=THEIRS))
+    frontier = event(entry_id(1), 1).frontier
+    assert list(storage.log_events(PAIR, MINE, 3)) == [(seq, entry_id(seq), frontier) for seq in (1, 2, 3)]
+    assert list(storage.log_events(OWN, MINE, 3)) == []
+
+
 def test_places_tell_the_last_event_of_an_entry_in_each_log(storage: Storage) -> None:
     """The highest number in each log, for the entries asked for."""
     put(storage, entry(1), entry(2), entry(3))

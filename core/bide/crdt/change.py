@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from enum import Enum
+from itertools import zip_longest
 from typing import NamedTuple
 
 from bide.errors import ChangeRejected
@@ -40,12 +42,25 @@ _KNOWN_COLUMNS = frozenset({0x01, 0x02, 0x11, 0x13, 0x15, 0x34, 0x42, 0x56, 0x57
 _RUN_LENGTH_TYPES = frozenset({0, 1, 2, 3, 5, 6})
 _BOOLEAN_TYPE = 4
 _RAW_TYPE = 7
-_ACTIONS_ALLOWED = frozenset({1, 3, 4})
-"""Set, delete, make text."""
+_SET, _DELETE, _MAKE_TEXT = 1, 3, 4
+_ACTIONS_ALLOWED = frozenset({_SET, _DELETE, _MAKE_TEXT})
 _VALUE_META = 0x56
 _VALUE_TYPE_BITS = 0x0F
 _VALUES_ALLOWED = frozenset({0, 1, 2, 3, 4, 6})
 """Null, false, true, unsigned, signed, text. Bide writes no others, and reading a counter makes Automerge panic."""
+_VALUE_NULL, _VALUE_NUMBERS, _VALUE_TEXT = 0, (3, 4), 6
+
+
+class Written(Enum):
+    """What a change puts under a root key."""
+
+    STRING = "string"
+    FLAG = "flag"
+    NUMBER = "number"
+    TEXT = "text"
+    """A text that both people may edit."""
+    NOTHING = "nothing"
+    """A null, or the key is deleted. Bide never does either."""
 
 
 class Change(NamedTuple):
@@ -62,6 +77,10 @@ class Change(NamedTuple):
     edits_text: bool
     """Whether it inserts or deletes inside a text."""
     makes_text: bool
+    writes: frozenset[tuple[str, Written]]
+    """What kind of value it writes under each root key."""
+    root_ops: int
+    """How many of its operations write a root key; the others edit a text."""
 
     @property
     def last_op(self) -> int:
@@ -172,21 +191,25 @@ def _read_body(digest: bytes, body: _Reader) -> Change:
     preds = _run_length_values(columns.get(_PRED_GROUP, b""), OPS_MAX)
     if sum(value for value in preds if value) > OPS_MAX:
         raise ChangeRejected
-    actions = set(_run_length_values(columns.get(_ACTION, b""), OPS_MAX))
-    if not actions <= _ACTIONS_ALLOWED:
+    actions = _run_length_values(columns.get(_ACTION, b""), OPS_MAX)
+    if not _ACTIONS_ALLOWED.issuperset(actions):
         raise ChangeRejected("A change does something that this version doesn't know.")
-    values = {(meta or 0) & _VALUE_TYPE_BITS for meta in _run_length_values(columns.get(_VALUE_META, b""), OPS_MAX)}
-    if not values <= _VALUES_ALLOWED:
+    values = [(meta or 0) & _VALUE_TYPE_BITS for meta in _run_length_values(columns.get(_VALUE_META, b""), OPS_MAX)]
+    if not _VALUES_ALLOWED.issuperset(values):
         raise ChangeRejected("A change does something that this version doesn't know.")
+    keys = _keys(columns.get(_KEY_STRING, b""))
+    under_keys = [(key, _written(act, value)) for key, act, value in zip_longest(keys, actions, values) if key is not None]
     return Change(
         hash=digest,
         deps=deps,
         actor=actor,
         start_op=start_op,
         ops=ops,
-        keys=_keys(columns.get(_KEY_STRING, b"")),
+        keys=frozenset(key for key in keys if key is not None),
         edits_text=any(value is not None for value in _run_length_values(columns.get(_OBJECT_COUNTER, b""), OPS_MAX)),
-        makes_text=4 in actions,
+        makes_text=_MAKE_TEXT in actions,
+        writes=frozenset(under_keys),
+        root_ops=len(under_keys),
     )
 
 
@@ -280,17 +303,30 @@ def _run_length_values(column: bytes, rows_max: int) -> list[int | None]:
     return values
 
 
-def _keys(column: bytes) -> frozenset[str]:
+def _keys(column: bytes) -> list[str | None]:
+    """The key of every operation, None for one inside a text. `_rows` has seen that there are not too many."""
     reader = _Reader(column)
-    keys: set[str] = set()
+    keys: list[str | None] = []
     while not reader.done:
         run = reader.signed()
         if run == 0:
-            reader.unsigned()
+            keys.extend([None] * min(reader.unsigned(), OPS_MAX))
             continue
+        found: list[str | None] = []
         for _ in range(1 if run > 0 else min(-run, OPS_MAX)):
             try:
-                keys.add(reader.take(reader.unsigned()).decode())
+                found.append(reader.take(reader.unsigned()).decode())
             except UnicodeDecodeError as error:
                 raise ChangeRejected from error
-    return frozenset(keys)
+        keys.extend(found * min(run, OPS_MAX) if run > 0 else found)
+    return keys
+
+
+def _written(action: int | None, value: int | None) -> Written:
+    if action == _MAKE_TEXT:
+        return Written.TEXT
+    if action != _SET or value in (None, _VALUE_NULL):
+        return Written.NOTHING
+    if value == _VALUE_TEXT:
+        return Written.STRING
+    return Written.NUMBER if value in _VALUE_NUMBERS else Written.FLAG

@@ -125,6 +125,11 @@ class EntryDocument:
         with _border():
             return _read(self._document, list(changes))
 
+    def value_at(self, key: str, *changes: bytes) -> Scalar | None:
+        """As `fields_at`, of one key; None: it was not there."""
+        with _border():
+            return _read_one(self._document, key, list(changes))
+
     def alternatives(self, changes: Sequence[Change]) -> dict[str, list[Scalar]]:
         """Values that lost against a concurrent edit, by key: for showing both, never dropping one silently.
 
@@ -133,26 +138,37 @@ class EntryDocument:
         """
         if len(changes) < 3:  # a first change and two that don't know each other
             return {}
+        writers: dict[str, list[int]] = {}
+        for number, change in enumerate(changes):
+            for key in change.keys:
+                writers.setdefault(key, []).append(number)
         ancestors = _ancestors(changes)
         lost: dict[str, list[Scalar]] = {}
         with _border():
-            winners = _read(self._document, None)
-            for key in sorted({key for change in changes for key in change.keys}):
-                writers = [change.hash for change in changes if key in change.keys]
-                last = [h for h in writers if not any(h in ancestors[other] for other in writers if other != h)]
+            for key in sorted(key for key, numbers in writers.items() if len(numbers) > 1):
+                known = 0
+                for number in writers[key]:
+                    known |= ancestors[number]
+                last = [changes[number].hash for number in writers[key] if not known >> number & 1]
                 if len(last) > 1:
+                    winner = _read_one(self._document, key, None)
                     values = {_read_one(self._document, key, [writer]) for writer in last}
-                    others = [value for value in values if value is not None and value != winners.get(key)]
+                    others = [value for value in values if value is not None and value != winner]
                     if others:
                         lost[key] = sorted(others, key=str)
         return lost
 
 
-def _ancestors(changes: Sequence[Change]) -> dict[bytes, set[bytes]]:
-    """Every change's ancestors by hash; `changes` come each after those it depends on."""
-    ancestors: dict[bytes, set[bytes]] = {}
+def _ancestors(changes: Sequence[Change]) -> list[int]:
+    """Every change's ancestors as a set of bits, one for each place; `changes` come each after those it depends on."""
+    places = {change.hash: number for number, change in enumerate(changes)}
+    ancestors: list[int] = []
     for change in changes:
-        ancestors[change.hash] = set(change.deps).union(*(ancestors.get(dep, set()) for dep in change.deps))
+        bits = 0
+        for dep in change.deps:
+            if (number := places.get(dep)) is not None and number < len(ancestors):
+                bits |= ancestors[number] | 1 << number
+        ancestors.append(bits)
     return ancestors
 
 

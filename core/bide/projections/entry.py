@@ -7,49 +7,33 @@ from typing import Any
 
 from bide.crdt.document import EntryDocument
 from bide.entries.kinds import HEARING, PERSON, REPAIR
-from bide.entries.records import DocumentFields, EntryRecord, Standing
+from bide.entries.records import DocumentFields, EntryRecord
 from bide.entries.upcasting import upcast
-from bide.errors import ChangeRejected
 from bide.ids import ENTRY_ID_BYTES, EntryId
 from bide.projections.order import Applied, Judged
 from bide.projections.search import fold
 
-
-def load_document(judged: Judged) -> EntryDocument:
-    """The document that an entry's counting events make."""
-    return EntryDocument([item.event.change for item in judged.applied])
-
-
-def without_unloadable(judged: Judged) -> Judged:
-    """As `judged`, without the changes that Automerge refuses, and what builds on them.
-
-    A change can be well formed and still make no sense to Automerge. One that does must not take the entry with it. The
-    order is that of `judge`, so every device leaves out the same ones.
-    """
-    standings = dict(judged.standings)
-    kept: list[Applied] = []
-    for item in judged.applied:
-        place = (item.event.log_id, item.event.seq)
-        if not set(item.change.deps) <= {other.change.hash for other in kept}:
-            standings[place] = Standing.WAITING
-            continue
-        try:
-            EntryDocument([other.event.change for other in (*kept, item)]).fields()
-        except ChangeRejected:
-            standings[place] = Standing.IGNORED
-        else:
-            kept.append(item)
-    return Judged(judged.kind if kept else None, kept, standings)
+HISTORY_MAX = 50
 
 
 def history(applied: list[Applied], document: EntryDocument) -> list[dict[str, Any]]:
-    """Earlier text, oldest first: for each change that replaced something, who did it, when, and what stood there before."""
+    """Earlier text, oldest first: for each change that replaced something, who did it, when, and what stood there before.
+
+    Of the last `HISTORY_MAX` changes that wrote something anew: each is two looks into the past of the document.
+    """
+    written: set[str] = set()
+    rewriting: list[Applied] = []
+    for item in applied:
+        if not written.isdisjoint(item.change.keys):
+            rewriting.append(item)
+        written |= item.change.keys
     replaced: list[dict[str, Any]] = []
-    for event, change in applied:
-        if not change.deps or not change.keys:
-            continue
-        before, after = document.fields_at(*change.deps), document.fields_at(change.hash)
-        old = {key: before[key] for key in sorted(change.keys) if before.get(key) not in (None, "", after.get(key))}
+    for event, change in rewriting[-HISTORY_MAX:]:
+        old: dict[str, Any] = {}
+        for key in sorted(change.keys):
+            before = document.value_at(key, *change.deps) if change.deps else None
+            if before not in (None, "") and before != document.value_at(key, change.hash):
+                old[key] = before
         if old:
             replaced.append({"slot": event.slot, "at_ms": event.time_ms, "fields": old})
     return replaced
@@ -57,9 +41,9 @@ def history(applied: list[Applied], document: EntryDocument) -> list[dict[str, A
 
 def project_entry(judged: Judged) -> EntryRecord | None:
     """The record of one entry, or None while nothing of it counts. A repair's needs `bide.projections.repair` instead."""
-    if judged.kind is None or judged.kind is REPAIR:
+    if judged.kind is None or judged.kind is REPAIR or judged.document is None:
         return None
-    document = load_document(judged)
+    document = judged.document
     first = judged.applied[0].event
     fields = upcast(first.type, first.version, document.fields())
     reply_to = _reply_to(fields) if judged.kind is HEARING else None

@@ -6,11 +6,25 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from bide.crdt.change import Change, read_change
+from bide.crdt.change import Change, Written, read_change
+from bide.crdt.document import EntryDocument
 from bide.entries.kinds import EVENT_TYPES, PERSON, By, Kind, may_write
 from bide.entries.records import EventRecord, Standing
+from bide.entries.repair import AGREEMENT_FIELD
 from bide.errors import ChangeRejected
 from bide.ids import entry_slot, person_entry_id
+
+CHANGES_MAX = 1000
+OPS_MAX = 100_000
+TEXT_OPS_MAX = 50_000
+"""How much counts of one entry. Each log may take half, by its own order, so that nobody can fill it up for the other."""
+ROOT_OPS_MAX = 64
+"""How many keys one change may write; Bide writes a handful."""
+
+_VALUE_BY_NAME = {AGREEMENT_FIELD.name: Written.TEXT} | dict.fromkeys(
+    ("calm", "accept", "agree", "settle", "withdraw"), Written.FLAG
+)
+"""What stands under a key, by the first part of its name. Everything else is words."""
 
 
 class Applied(NamedTuple):
@@ -29,6 +43,23 @@ class Judged(NamedTuple):
     """In an order in which each comes after those that it builds on; ties by hash."""
     standings: dict[tuple[bytes, int], Standing]
     """(log, seq) to what became of the event."""
+    document: EntryDocument | None = None
+    """What the counting events make; None: nothing counts."""
+
+
+class _Measure:
+    """How much has been taken in."""
+
+    def __init__(self, share: int) -> None:
+        self._left = [CHANGES_MAX // share, OPS_MAX // share, TEXT_OPS_MAX // share]
+
+    def take(self, change: Change) -> bool:
+        """Count a change in, if there is room for it."""
+        left = [room - size for room, size in zip(self._left, (1, change.ops, change.ops - change.root_ops), strict=True)]
+        if min(left) < 0:
+            return False
+        self._left = left
+        return True
 
 
 def is_newer(event: EventRecord) -> bool:
@@ -41,11 +72,14 @@ def judge(events: Sequence[EventRecord]) -> Judged:
     """Decide which events of one entry count.
 
     An event counts if its type is known, its change is well formed and writes only what its type may, its author may cause
-    it, and everything that it builds on counts. The first event of an entry creates it, by the person whom its id names.
+    it, everything that it builds on counts, there is room for it, and Automerge takes it. The first event of an entry creates
+    it, by the person whom its id names. All of this follows from the events alone, whatever arrived first.
     """
     standings: dict[tuple[bytes, int], Standing] = {}
     candidates: dict[bytes, list[Applied]] = {}
-    for event in events:
+    refused: set[bytes] = set()
+    rooms: dict[bytes, _Measure] = {}
+    for event in sorted(events, key=lambda event: (event.log_id, event.seq)):
         place = (event.log_id, event.seq)
         if is_newer(event):
             standings[place] = Standing.NEWER
@@ -55,14 +89,19 @@ def judge(events: Sequence[EventRecord]) -> Judged:
         except ChangeRejected:
             standings[place] = Standing.IGNORED
             continue
+        # A log comes without gaps and in order, so what has room now has room whatever else may arrive.
+        if not rooms.setdefault(event.log_id, _Measure(2)).take(change):
+            standings[place] = Standing.IGNORED
+            refused.add(change.hash)
+            continue
         # The same change can stand in two logs: after a restored home has moved on, or because somebody copied it. Whoever
         # copies what is not theirs to write must not silence the one who wrote it, so each is judged by itself.
         candidates.setdefault(change.hash, []).append(Applied(event, change))
-    for twins in candidates.values():
-        twins.sort(key=lambda item: (item.event.log_id, item.event.seq))
+    refused -= candidates.keys()
     applied: list[Applied] = []
     last_ops: dict[bytes, int] = {}
     kind = root_slot = None
+    room = _Measure(1)
     for found in in_causal_order([items[0] for items in candidates.values()], lambda item: item.change.deps):
         twins = candidates[found.change.hash]
         fitting: list[Applied] = []
@@ -71,21 +110,68 @@ def judge(events: Sequence[EventRecord]) -> Judged:
         if whole and found.change.start_op == 1 + max((last_ops[dep] for dep in found.change.deps), default=0):
             first = not applied
             fitting = [twin for twin in twins if _may_happen(twin, kind, root_slot, first=first)]
+        if fitting and not room.take(found.change):
+            fitting = []
+        never = whole or not refused.isdisjoint(found.change.deps)
         for twin in twins:
             standing = Standing.APPLIED if twin in fitting else Standing.IGNORED
-            standings[twin.event.log_id, twin.event.seq] = standing if whole else Standing.WAITING
+            standings[twin.event.log_id, twin.event.seq] = standing if never else Standing.WAITING
+        if never and not fitting:
+            refused.add(found.change.hash)
         if fitting:
             applied.append(fitting[0])
             last_ops[found.change.hash] = found.change.last_op
             if kind is None:
                 kind, root_slot = EVENT_TYPES[fitting[0].event.type][0], fitting[0].event.slot
-    return Judged(kind, applied, standings)
+    sound, document = _loadable(applied)
+    if len(sound) < len(applied):
+        kept = {item.change.hash for item in sound}
+        lost = [twin for item in applied if item.change.hash not in kept for twin in candidates[item.change.hash]]
+        standings.update({(event.log_id, event.seq): Standing.IGNORED for event, _ in lost})
+    return Judged(kind if sound else None, sound, standings, document)
+
+
+def _loadable(applied: list[Applied]) -> tuple[list[Applied], EntryDocument | None]:
+    """What of `applied` Automerge takes, and the document that it makes.
+
+    A change can be well formed and still make no sense to Automerge. Such a one goes, with what builds on it, and not the whole
+    entry. Looked for by halves, in the order of `judge`, so that every device finds the same ones.
+    """
+    kept: list[Applied] = []
+    hashes: set[bytes] = set()
+    document: EntryDocument | None = None
+    stack = [applied]
+    while stack:
+        part: list[Applied] = []
+        reached = set(hashes)
+        for item in stack.pop():
+            if reached.issuperset(item.change.deps):
+                part.append(item)
+                reached.add(item.change.hash)
+        if not part:
+            continue
+        try:
+            found = EntryDocument([item.event.change for item in (*kept, *part)])
+            found.fields()
+        except ChangeRejected:
+            if len(part) > 1:
+                half = len(part) // 2
+                stack += [part[half:], part[:half]]
+            continue
+        kept, hashes, document = [*kept, *part], reached, found
+    return kept, document
 
 
 def _may_happen(found: Applied, kind: Kind | None, root_slot: int | None, *, first: bool) -> bool:
     event, change = found
     event_kind, event_type = EVENT_TYPES[event.type]
     if not may_write(event_type, change.keys, slot=event.slot):
+        return False
+    if change.root_ops > ROOT_OPS_MAX or any(
+        value is not _VALUE_BY_NAME.get(key.partition(".")[0], Written.STRING) for key, value in change.writes
+    ):
+        return False
+    if change.ops > change.root_ops and not event_type.edits_text:
         return False
     if (change.edits_text or change.makes_text) and not event_type.edits_text:
         return False

@@ -1,22 +1,24 @@
 """Repair conversations: folding invitations that crossed, and the state that follows from all steps.
 
 Two people who invite each other without knowing of the other's invitation mean one conversation. Such invitations fold into the
-one with the lower id; both topics and everything said under either stay. Whether they crossed is told by the events' frontiers,
-so every device folds alike.
+one with the lower id; both topics and everything said under either stay. Whether they crossed is told by the frontiers
+of all events that their authors had written by then, so every device folds alike and nobody can claim to have forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bide.crdt.document import EntryDocument
 from bide.entries.kinds import REPAIR
 from bide.entries.records import DocumentFields, EntryRecord, EventRecord
 from bide.entries.repair import STEP_BY_EVENT, RepairState, Step, fold_steps
-from bide.ids import EntryId
-from bide.projections.entry import encode_body, history, load_document, search_text
+from bide.ids import EntryId, LogId
+from bide.log.head import Head
+from bide.projections.entry import encode_body, history, search_text
 from bide.projections.order import Applied, Judged, in_causal_order
 
 
@@ -31,7 +33,49 @@ class _Conversation:
         return self.applied[0].event
 
 
-def affected_groups(touched: Iterable[EntryId], invitations: Sequence[EventRecord]) -> list[list[EntryId]]:
+class Seen(NamedTuple):
+    """What an event shows of its author's knowledge."""
+
+    seq: int
+    entry_id: EntryId
+    frontier: tuple[Head, ...]
+
+
+KnownBy = Mapping[tuple[LogId, int], Mapping[LogId, int]]
+"""An invitation's (log, seq) to how far its author knew each other log."""
+
+
+def knowledge(invitations: Sequence[EventRecord], log_events: Callable[[LogId, int], Iterable[Seen]]) -> KnownBy:
+    """What the authors of invitations knew when they wrote them.
+
+    Nobody forgets: what any earlier event of the same log cites was known, and so was a conversation that somebody took a step
+    in. A log comes without gaps, so all of this is there whenever the invitation is.
+
+    Args:
+        invitations: the counting invitation of every conversation of the space.
+        log_events: the events of a log up to a number, in order.
+    """
+    by_entry = {invitation.entry_id: invitation for invitation in invitations}
+    wanted: dict[LogId, set[int]] = {}
+    for invitation in invitations:
+        wanted.setdefault(invitation.log_id, set()).add(invitation.seq)
+    known_by: dict[tuple[LogId, int], Mapping[LogId, int]] = {}
+    for log, seqs in wanted.items():
+        known: dict[LogId, int] = {}
+        for seen in log_events(log, max(seqs)):
+            for head in seen.frontier:
+                known[head.log_id] = max(head.seq, known.get(head.log_id, 0))
+            other = by_entry.get(seen.entry_id)
+            if other is not None and other.log_id != log:
+                known[other.log_id] = max(other.seq, known.get(other.log_id, 0))
+            if seen.seq in seqs:
+                known_by[log, seen.seq] = dict(known)
+    return known_by
+
+
+def affected_groups(
+    touched: Iterable[EntryId], invitations: Sequence[EventRecord], known_by: KnownBy | None = None
+) -> list[list[EntryId]]:
     """The groups of conversations that have to be projected again after something happened to some.
 
     A group is one conversation, or two whose invitations crossed, the one with the lower id first. Conversations that could be
@@ -40,56 +84,66 @@ def affected_groups(touched: Iterable[EntryId], invitations: Sequence[EventRecor
     Args:
         touched: conversations with new events.
         invitations: the counting invitation of every conversation of the space.
+        known_by: see `knowledge`; by default what each invitation itself cites.
     """
+    if known_by is None:
+        known_by = {(i.log_id, i.seq): {head.log_id: head.seq for head in i.frontier} for i in invitations}
+
+    def crossed(one: EventRecord, two: EventRecord) -> bool:
+        if one.slot == two.slot:
+            return False
+        knows = known_by[one.log_id, one.seq].get(two.log_id, 0) >= two.seq
+        return not knows and known_by[two.log_id, two.seq].get(one.log_id, 0) < one.seq
+
     by_entry = {invitation.entry_id: invitation for invitation in invitations}
     reached: set[EntryId] = set()
-    frontier = [entry for entry in touched if entry in by_entry]
+    unreached = dict(by_entry)
+    frontier = sorted(entry for entry in set(touched) if entry in by_entry)
     while frontier:
         entry = frontier.pop()
-        if entry in reached:
-            continue
+        unreached.pop(entry, None)
         reached.add(entry)
-        crossing = (other for other in invitations if _crossed(by_entry[entry], other))
-        frontier.extend(other.entry_id for other in crossing if other.entry_id not in reached)
+        crossing = [other for other, invitation in unreached.items() if crossed(by_entry[entry], invitation)]
+        for other in crossing:
+            del unreached[other]
+        frontier += crossing
     groups: list[list[EntryId]] = []
-    taken: set[EntryId] = set()
-    ordered = sorted(reached)
-    for index, entry in enumerate(ordered):
-        if entry in taken:
-            continue
-        later = (o for o in ordered[index + 1 :] if o not in taken and _crossed(by_entry[entry], by_entry[o]))
-        partner = next(later, None)
+    open_: dict[int, dict[EntryId, None]] = {}
+    for entry in sorted(reached):
+        open_.setdefault(by_entry[entry].slot, {})[entry] = None
+    for entry in sorted(reached):
+        slot = by_entry[entry].slot
+        if entry not in open_[slot]:
+            continue  # it is the second of a group
+        del open_[slot][entry]
+        others = (o for other, found in open_.items() if other != slot for o in found)
+        partner = next((o for o in others if crossed(by_entry[entry], by_entry[o])), None)
         if partner is not None:
-            taken.add(partner)
+            del open_[by_entry[partner].slot][partner]
         groups.append([entry] if partner is None else [entry, partner])
     return groups
 
 
 def project_group(judged: Sequence[Judged]) -> list[EntryRecord]:
-    """The records of one group of conversations, the main one first."""
-    return _project_group([_Conversation(item.applied[0].event.entry_id, item.applied, load_document(item)) for item in judged])
-
-
-def _knows(event: EventRecord, other: EventRecord) -> bool:
-    """Whether the author of `event` had `other` when writing it."""
-    if event.log_id == other.log_id:
-        return event.seq > other.seq
-    return any(head.log_id == other.log_id and head.seq >= other.seq for head in event.frontier)
-
-
-def _crossed(one: EventRecord, two: EventRecord) -> bool:
-    return one.slot != two.slot and not _knows(one, two) and not _knows(two, one)
+    """The records of one group of conversations, the main one first; none of those of which nothing counts."""
+    group = [_Conversation(i.applied[0].event.entry_id, i.applied, i.document) for i in judged if i.document is not None]
+    return _project_group(group) if group else []
 
 
 def _steps_in_order(group: Sequence[_Conversation]) -> list[Applied]:
-    items = [item for conversation in group for item in conversation.applied]
+    logs: dict[LogId, list[Applied]] = {}
+    for item in sorted((i for c in group for i in c.applied), key=lambda i: i.event.seq):
+        logs.setdefault(item.event.log_id, []).append(item)
+    seqs = {log: [item.event.seq for item in items] for log, items in logs.items()}
 
     def before(item: Applied) -> list[bytes]:
-        return [
-            o.change.hash for o in items if o is not item and (o.change.hash in item.change.deps or _knows(item.event, o.event))
-        ]
+        # Of each log the last step that the author knew; that one comes after the earlier ones by itself.
+        event = item.event
+        known = [(event.log_id, event.seq - 1), *((head.log_id, head.seq) for head in event.frontier)]
+        lasts = [(log, bisect_right(seqs[log], seq)) for log, seq in known if log in seqs]
+        return [*item.change.deps, *(logs[log][count - 1].change.hash for log, count in lasts if count)]
 
-    return in_causal_order(items, before)
+    return in_causal_order((item for items in logs.values() for item in items), before)
 
 
 def _project_group(group: Sequence[_Conversation]) -> list[EntryRecord]:
@@ -146,7 +200,7 @@ def _record(conversation: _Conversation, body: dict[str, Any], state: str, *, sh
 
 def _not_quite(group: Sequence[_Conversation], item: Applied) -> bool:
     document = next(c.document for c in group if c.entry_id == item.event.entry_id)
-    return document.fields_at(item.change.hash).get(f"answer.{item.event.slot}.verdict") == "not_quite"
+    return document.value_at(f"answer.{item.event.slot}.verdict", item.change.hash) == "not_quite"
 
 
 def _merge_fields(group: Sequence[_Conversation]) -> DocumentFields:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bide.crypto import sealing
 from bide.entries.kinds import REPAIR
 from bide.entries.records import EventRecord, Standing
-from bide.errors import BideError, ChangeRejected, EnvelopeRejected
+from bide.errors import EnvelopeRejected
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass
 from bide.log.event import Event, read_event
-from bide.projections.entry import project_entry, without_unloadable
-from bide.projections.order import Judged, judge
-from bide.projections.repair import affected_groups, project_group
+from bide.projections.entry import project_entry
+from bide.projections.order import Applied, Judged, judge
+from bide.projections.repair import Seen, affected_groups, knowledge, project_group
 from bide.storage.base import Quarantined, Storage, StoredEnvelope
+
+_NOT_UNDERSTOOD = "This entry could not be made sense of, and is not shown."
+_UNEXPECTED = Exception
+"""Caught around pure folds over somebody else's events only: whatever they raise must not stop what comes after. No storage is
+called there, so nothing of it is swallowed."""
 
 
 def stored(envelope: Envelope) -> StoredEnvelope:
@@ -123,13 +129,10 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
 
 def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judged) -> None:
     try:
-        try:
-            record = project_entry(judged)
-        except ChangeRejected:
-            record = project_entry(_leave_out_unloadable(storage, judged))
-    except ChangeRejected as error:
-        _quarantine(storage, judged, error)
-        return
+        record = project_entry(judged)
+    except _UNEXPECTED:
+        _quarantine(storage, space, judged.applied)
+        record = None
     if record is not None:
         storage.put_entry(record)
     else:
@@ -138,20 +141,34 @@ def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judge
 
 def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Judged]) -> None:
     counting = [e for e in storage.events_of_type(space, REPAIR.created_by.name) if e.standing is Standing.APPLIED]
-    for group in affected_groups(repairs, counting):
+    groups = affected_groups(repairs, counting)
+    if any(len(group) > 1 for group in groups):
+        # By what they cite themselves some crossed; now as their authors' whole logs tell it.
+        known_by = knowledge(counting, lambda log, seq: itertools.starmap(Seen, storage.log_events(space, log, seq)))
+        groups = affected_groups(repairs, counting, known_by)
+    for group in groups:
+        if repairs.keys().isdisjoint(group) and _stands(storage, space, group):
+            continue
         members = [repairs.get(entry) or _judge_stored(storage, space, entry) for entry in group]
         try:
-            try:
-                records = project_group(members)
-            except ChangeRejected:
-                members = [_leave_out_unloadable(storage, member) for member in members]
-                records = project_group([member for member in members if member.applied])
-        except ChangeRejected as error:
+            records = project_group(members)
+        except _UNEXPECTED:
             for member in members:
-                _quarantine(storage, member, error)
-            continue
+                _quarantine(storage, space, member.applied)
+            records = []
+        for entry in set(group) - {record.entry_id for record in records}:
+            storage.remove_entry(space, entry)
         for record in records:
             storage.put_entry(record)
+
+
+def _stands(storage: Storage, space: SpaceId, group: Sequence[EntryId]) -> bool:
+    """Whether these conversations are stored as this group already."""
+    return all(
+        storage.entry(space, entry) is not None
+        and _folded_with(storage, space, entry) == [other for other in group if other != entry]
+        for entry in group
+    )
 
 
 def _folded_with(storage: Storage, space: SpaceId, entry: EntryId) -> list[EntryId]:
@@ -165,27 +182,20 @@ def _folded_with(storage: Storage, space: SpaceId, entry: EntryId) -> list[Entry
 
 def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId) -> Judged:
     events = storage.events(space, entry)
-    judged = judge(events)
-    _note_standings(storage, events, judged)
-    return judged
-
-
-def _leave_out_unloadable(storage: Storage, judged: Judged) -> Judged:
-    """Go on with what Automerge takes, and note what it doesn't."""
-    sound = without_unloadable(judged)
-    # As they stand in storage now: whatever counted was noted as such a moment ago.
-    noted = [item.event._replace(standing=Standing.APPLIED) for item in judged.applied]
-    _note_standings(storage, noted, sound)
-    return sound
-
-
-def _note_standings(storage: Storage, events: Iterable[EventRecord], judged: Judged) -> None:
+    try:
+        judged = judge(events)
+    except _UNEXPECTED:
+        for event in events:
+            storage.put_quarantine(Quarantined(space, event.log_id, event.seq, _NOT_UNDERSTOOD))
+        # None of them counts, so that what is written here now surfaces as not written.
+        judged = Judged(None, [], {(event.log_id, event.seq): Standing.WAITING for event in events})
     for event in events:
         standing = judged.standings[event.log_id, event.seq]
         if standing is not event.standing:
             storage.put_event(event._replace(standing=standing))
+    return judged
 
 
-def _quarantine(storage: Storage, judged: Judged, error: BideError) -> None:
-    for event, _ in judged.applied:
-        storage.put_quarantine(Quarantined(event.space_id, event.log_id, event.seq, error.message))
+def _quarantine(storage: Storage, space: SpaceId, applied: Iterable[Applied]) -> None:
+    for event, _ in applied:
+        storage.put_quarantine(Quarantined(space, event.log_id, event.seq, _NOT_UNDERSTOOD))

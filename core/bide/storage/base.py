@@ -191,6 +191,10 @@ class Storage(Protocol):
         """All events of a type, by (entry, log, seq)."""
         ...
 
+    def log_events(self, space: SpaceId, log: LogId, seq: int) -> Iterator[tuple[int, EntryId, tuple[Head, ...]]]:
+        """(seq, entry, frontier) of the events of a log up to `seq`, in order."""
+        ...
+
     def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
         """For each entry with one of these ids the highest seq of an event of it in each log."""
         ...

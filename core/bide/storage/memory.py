@@ -188,6 +188,11 @@ class MemoryStorage:
         found = [event for event in self._t.events.values() if event.space_id == space and event.type == name]
         return sorted(found, key=lambda event: (event.entry_id, event.log_id, event.seq))
 
+    def log_events(self, space: SpaceId, log: LogId, seq: int) -> Iterator[tuple[int, EntryId, tuple[Head, ...]]]:
+        """See the contract."""
+        found = [e for e in self._t.events.values() if e.space_id == space and e.log_id == log and e.seq <= seq]
+        yield from ((e.seq, e.entry_id, e.frontier) for e in sorted(found, key=lambda event: event.seq))
+
     def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
         """See the contract."""
         places: dict[tuple[SpaceId, EntryId], dict[LogId, int]] = {}

@@ -245,6 +245,16 @@ class SqliteStorage:
         )
         return [_event(row) for row in rows]
 
+    def log_events(self, space: SpaceId, log: LogId, seq: int) -> Iterator[tuple[int, EntryId, tuple[Head, ...]]]:
+        """See the contract."""
+        for row in self._rows(
+            "SELECT seq, entry_id, frontier FROM event WHERE space_id = ? AND log_id = ? AND seq <= ? ORDER BY seq",
+            space,
+            log,
+            seq,
+        ):
+            yield row[0], EntryId(row[1]), _frontier(row[2])
+
     def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
         """See the contract."""
         marks = ", ".join("?" * len(entries))
@@ -437,12 +447,14 @@ def _envelope(row: tuple[Any, ...]) -> StoredEnvelope:
 
 
 def _event(row: tuple[Any, ...]) -> EventRecord:
-    packed: bytes = row[13]
-    frontier = tuple(
+    return EventRecord._make((*row[:13], _frontier(row[13]), Standing(row[14])))
+
+
+def _frontier(packed: bytes) -> tuple[Head, ...]:
+    return tuple(
         Head(LogId(packed[at : at + 16]), int.from_bytes(packed[at + 16 : at + 24], "big"), packed[at + 24 : at + 56])
         for at in range(0, len(packed), _HEAD_BYTES)
     )
-    return EventRecord._make((*row[:13], frontier, Standing(row[14])))
 
 
 def _entry(row: tuple[Any, ...]) -> EntryRecord:
