@@ -45,16 +45,19 @@ def _border() -> Iterator[None]:
         raise ChangeRejected from error
 
 
-def create_change(fields: Mapping[str, Scalar], *, texts: Mapping[str, str] | None = None, randomness: Randomness) -> bytes:
+def create_change(
+    fields: Mapping[str, Scalar], *, texts: Mapping[str, str] | None = None, slot: int, randomness: Randomness
+) -> bytes:
     """The first change of a new document.
 
     Args:
         fields: root keys and their values.
         texts: root keys that hold text which both people may edit, and what they say at first.
+        slot: of the person who writes.
         randomness: for the change's actor.
     """
     with _border():
-        document = Document(randomness.token(_ACTOR_BYTES))
+        document = Document(_new_actor(slot, randomness))
         with document.transaction() as transaction:
             for key, value in fields.items():
                 transaction.put(ROOT, key, _type_of(value), value)
@@ -70,6 +73,7 @@ def amend_change(
     fields: Mapping[str, Scalar],
     *,
     texts: Mapping[str, str] | None = None,
+    slot: int,
     randomness: Randomness,
 ) -> bytes:
     """A further change of the document that `changes` make.
@@ -82,7 +86,7 @@ def amend_change(
     """
     with _border():
         document = Document.load(b"".join(changes))
-        document.set_actor(randomness.token(_ACTOR_BYTES))
+        document.set_actor(_new_actor(slot, randomness))
         before = document.get_heads()
         now = _read(document, None)
         differing = {key: value for key, value in fields.items() if now.get(key) != value}
@@ -95,6 +99,12 @@ def amend_change(
             for key, text in edits.items():
                 _edit_text(document, transaction, key, str(now.get(key, "")), text)
         return bytes(document.get_changes(before)[0].bytes)
+
+
+def _new_actor(slot: int, randomness: Randomness) -> bytes:
+    """A fresh actor. Its last bit names the person, so nobody can take the actor of a change that is not theirs."""
+    actor = randomness.token(_ACTOR_BYTES)
+    return actor[:-1] + bytes([(actor[-1] & 0xFE) | slot])
 
 
 class EntryDocument:

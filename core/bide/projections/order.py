@@ -78,6 +78,7 @@ def judge(events: Sequence[EventRecord]) -> Judged:
     standings: dict[tuple[bytes, int], Standing] = {}
     candidates: dict[bytes, list[Applied]] = {}
     refused: set[bytes] = set()
+    actors: dict[bytes, bytes] = {}
     rooms: dict[bytes, _Measure] = {}
     for event in sorted(events, key=lambda event: (event.log_id, event.seq)):
         place = (event.log_id, event.seq)
@@ -88,6 +89,11 @@ def judge(events: Sequence[EventRecord]) -> Judged:
             change = read_change(event.change)
         except ChangeRejected:
             standings[place] = Standing.IGNORED
+            continue
+        # Its last bit names the writer, and nobody uses an actor twice: Automerge would take only one of the two.
+        if change.actor[-1] & 1 != event.slot or actors.setdefault(change.actor, change.hash) != change.hash:
+            standings[place] = Standing.IGNORED
+            refused.add(change.hash)
             continue
         # A log comes without gaps and in order, so what has room now has room whatever else may arrive.
         if not rooms.setdefault(event.log_id, _Measure(2)).take(change):

@@ -89,7 +89,7 @@ class Writer:
         if kind is None or not kind.shown or kind is REPAIR:
             raise InputError(f"There is no kind of entry called {kind_name[:40]!r}.")
         fields: Mapping[str, Scalar] = clean_entry(kind, values)
-        return self._begin(kind, lambda: create_change(fields, randomness=self._randomness), space=space)
+        return self._begin(kind, lambda: create_change(fields, slot=space.slot, randomness=self._randomness), space=space)
 
     def invite_to_repair(self, values: Mapping[str, Any], *, calm: bool, space: SpaceRecord) -> Written:
         """Begin a repair conversation; see `bide.replica.Replica.invite_to_repair`."""
@@ -98,7 +98,9 @@ class Writer:
         fields: dict[str, Scalar] = {**clean_entry(REPAIR, values), "calm": True}
         # The agreement is made with the first change, since two people making the same text would make one of them vanish.
         texts = {AGREEMENT_FIELD.name: ""}
-        return self._begin(REPAIR, lambda: create_change(fields, texts=texts, randomness=self._randomness), space=space)
+        return self._begin(
+            REPAIR, lambda: create_change(fields, texts=texts, slot=space.slot, randomness=self._randomness), space=space
+        )
 
     def hear(self, about: EntryRecord, values: Mapping[str, Any]) -> Written:
         """Reply to an entry by saying it back; see `bide.replica.Replica.hear`."""
@@ -110,7 +112,7 @@ class Writer:
         if about.kind == HEARING.name:
             raise NotAllowed("That is a hearing already.", hint="Answer it: bide hear ID --heard, or --not-quite")
         fields: dict[str, Scalar] = {**clean_entry(HEARING, values), "about": about.entry_id.hex()}
-        return self._begin(HEARING, lambda: create_change(fields, randomness=self._randomness), space=space)
+        return self._begin(HEARING, lambda: create_change(fields, slot=space.slot, randomness=self._randomness), space=space)
 
     def answer_hearing(self, hearing: EntryRecord, *, verdict: str, clarification: str) -> Written:
         """Say whether a hearing fits; see `bide.replica.Replica.answer_hearing`."""
@@ -158,9 +160,9 @@ class Writer:
         changes = self._changes(space, entry)
         fields: Mapping[str, Scalar] = {"name": name}
         if changes:
-            change = amend_change(changes, fields, randomness=self._randomness)
+            change = amend_change(changes, fields, slot=space.slot, randomness=self._randomness)
         else:
-            change = create_change(fields, randomness=self._randomness)
+            change = create_change(fields, slot=space.slot, randomness=self._randomness)
         self._append_event(PERSON.created_by, entry, change, space=space)
 
     # The way into the log
@@ -182,7 +184,7 @@ class Writer:
     ) -> Written:
         with self._storage.transaction():
             changes = self._changes(space, entry.entry_id)
-            change = amend_change(changes, fields, texts=texts, randomness=self._randomness)
+            change = amend_change(changes, fields, texts=texts, slot=space.slot, randomness=self._randomness)
             self._append_event(event_type, entry.entry_id, change, space=space)
             return self._told(space, entry.entry_id)
 

@@ -76,7 +76,7 @@ def refused(data: bytes) -> None:
 @given(st.dictionaries(KEY, SCALAR, min_size=1, max_size=8), st.dictionaries(KEY, SCALAR, min_size=1, max_size=4))
 def test_a_header_says_what_automerge_says(first: dict[str, Any], then: dict[str, Any]) -> None:
     """Hash, dependencies, actor and number of operations are the same; the keys are those that were written."""
-    one = create_change(first, randomness=RANDOM)
+    one = create_change(first, slot=0, randomness=RANDOM)
     document = Document.load(one)
     theirs = document.get_changes([])[0]
     ours = read_change(one)
@@ -87,7 +87,7 @@ def test_a_header_says_what_automerge_says(first: dict[str, Any], then: dict[str
     differing = {key for key, value in then.items() if key not in first or first[key] != value}
     if not differing:
         return
-    two = amend_change([one], then, randomness=RANDOM)
+    two = amend_change([one], then, slot=0, randomness=RANDOM)
     change = read_change(two)
     both = Document.load(one + two)
     assert [bytes(head) for head in both.get_heads()] == [change.hash]
@@ -99,19 +99,19 @@ def test_a_header_says_what_automerge_says(first: dict[str, Any], then: dict[str
 @given(TEXT, TEXT)
 def test_texts_are_told_from_keys(old: str, new: str) -> None:
     """Making a text writes its key; editing it writes none, and says that it edits."""
-    one = create_change({"topic": "x"}, texts={"agreement": old}, randomness=RANDOM)
+    one = create_change({"topic": "x"}, texts={"agreement": old}, slot=0, randomness=RANDOM)
     change = read_change(one)
     assert (change.keys, change.makes_text, change.edits_text) == (frozenset({"topic", "agreement"}), True, old != "")
     if old != new:
         before = change.last_op
-        change = read_change(amend_change([one], {}, texts={"agreement": new}, randomness=RANDOM))
+        change = read_change(amend_change([one], {}, texts={"agreement": new}, slot=0, randomness=RANDOM))
         assert change.start_op == before + 1
         assert (change.keys, change.makes_text, change.edits_text) == (frozenset(), False, True)
 
 
 def test_a_change_long_enough_to_be_deflated_reads_the_same() -> None:
     """Squeezed or not, the hash is that of the plain body."""
-    one = create_change({"hard": "rain " * 1000}, randomness=RANDOM)
+    one = create_change({"hard": "rain " * 1000}, slot=0, randomness=RANDOM)
     assert one[8] == 2
     assert read_change(one).hash == bytes(Document.load(one).get_heads()[0])
 
@@ -151,7 +151,7 @@ def test_other_values_are_refused(value: int) -> None:
 
 def test_a_counter_in_a_real_change_is_refused() -> None:
     """The same number, told to be a counter."""
-    change = create_change({"k": 5}, randomness=RANDOM)
+    change = create_change({"k": 5}, slot=0, randomness=RANDOM)
     read_change(change)
     refused(altered(change, b"\x14\x05", b"\x18\x05") if b"\x14\x05" in body_of(change) else altered(change, b"\x14", b"\x18"))
 
@@ -219,8 +219,8 @@ def test_any_bytes_are_a_change_or_refused(data: bytes) -> None:
 def test_every_cut_and_every_flipped_bit_is_refused() -> None:
     """The checksum covers it all; of what is squeezed, a flip can at most spell the same body otherwise."""
     for change in (
-        create_change({"hard": "rain", "later": "x"}, randomness=RANDOM),
-        create_change({"hard": "rain " * 100}, randomness=RANDOM),
+        create_change({"hard": "rain", "later": "x"}, slot=0, randomness=RANDOM),
+        create_change({"hard": "rain " * 100}, slot=0, randomness=RANDOM),
     ):
         original = read_change(change)
         for size in range(len(change)):
@@ -238,7 +238,7 @@ def test_every_cut_and_every_flipped_bit_is_refused() -> None:
 def test_altered_bodies_with_right_checksums_read_or_are_refused() -> None:
     """Whatever stands in a body, reading it raises nothing but ChangeRejected, and takes no time."""
     chance = random.Random(7)
-    body = body_of(create_change({"hard": "rain", "k": 5, "x": True}, randomness=RANDOM))
+    body = body_of(create_change({"hard": "rain", "k": 5, "x": True}, slot=0, randomness=RANDOM))
     for _ in range(3000):
         mutant = bytearray(body)
         for _ in range(chance.randint(1, 4)):
@@ -262,8 +262,8 @@ FUZZ = """
     from bide.errors import ChangeRejected
     from bide.ids import SystemRandomness
     chance, source = random.Random({seed}), SystemRandomness()
-    first = create_change({{"topic": "dishes", "calm": True}}, texts={{"agreement": "we"}}, randomness=source)
-    second = amend_change([first], {{"tell.1.felt": "tired"}}, texts={{"agreement": "we wash"}}, randomness=source)
+    first = create_change({{"topic": "dishes", "calm": True}}, texts={{"agreement": "we"}}, slot=0, randomness=source)
+    second = amend_change([first], {{"tell.1.felt": "tired"}}, texts={{"agreement": "we wash"}}, slot=0, randomness=source)
     read = loaded = 0
     for _ in range({rounds}):
         body = bytearray(body_of(second))
@@ -278,7 +278,7 @@ FUZZ = """
             document.fields_at(header.hash)
             document.alternatives([read_change(first), header])
             loaded += 1
-            amend_change([first, mutant], {{"settle.0": True}}, texts={{"agreement": "both"}}, randomness=source)
+            amend_change([first, mutant], {{"settle.0": True}}, texts={{"agreement": "both"}}, slot=0, randomness=source)
         except ChangeRejected:
             pass
     print(read, loaded)

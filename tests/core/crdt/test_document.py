@@ -20,11 +20,11 @@ FIELDS = st.dictionaries(st.sampled_from("abcde"), st.one_of(TEXT, st.booleans()
 
 
 def create(fields: dict[str, Any], **texts: str) -> bytes:
-    return create_change(fields, texts=texts, randomness=RANDOM)
+    return create_change(fields, texts=texts, slot=0, randomness=RANDOM)
 
 
 def amend(changes: list[bytes], fields: dict[str, Any], **texts: str) -> bytes:
-    return amend_change(changes, fields, texts=texts, randomness=RANDOM)
+    return amend_change(changes, fields, texts=texts, slot=0, randomness=RANDOM)
 
 
 def alternatives(*changes: bytes) -> dict[str, list[Any]]:

@@ -48,7 +48,7 @@ def new_id(slot: int) -> EntryId:
 
 
 def change(fields: dict[str, Any]) -> bytes:
-    return create_change(fields, randomness=RANDOM)
+    return create_change(fields, slot=1, randomness=RANDOM)
 
 
 def changes_of(replica: Replica, entry: EntryId) -> list[bytes]:
@@ -198,9 +198,9 @@ def test_an_unknown_event_type_is_kept_and_comes_to_life_after_an_upgrade(
     sam, robin = pair
     written = robin.write("checkin", {"went_well": "tea"})
     entry = raw(written.id)
-    further = amend_change(changes_of(robin, entry), {"hard": "rain"}, randomness=RANDOM)
+    further = amend_change(changes_of(robin, entry), {"hard": "rain"}, slot=1, randomness=RANDOM)
     forge(robin, "checkin.amended", entry, further)
-    builds_on = amend_change([*changes_of(robin, entry), further], {"worry": "wind"}, randomness=RANDOM)
+    builds_on = amend_change([*changes_of(robin, entry), further], {"worry": "wind"}, slot=1, randomness=RANDOM)
     forge(robin, "checkin.edited", entry, builds_on)
     give(robin, sam)
     counts = sam.status()["spaces"][1]
@@ -283,7 +283,7 @@ def test_what_cannot_be_opened_is_set_aside_and_the_rest_goes_on(pair: tuple[Rep
 
 def many_ops() -> bytes:
     """A well-formed change with more operations than any of ours has."""
-    return create_change({}, texts={"agreement": "x" * 25_001}, randomness=RANDOM)
+    return create_change({}, texts={"agreement": "x" * 25_001}, slot=1, randomness=RANDOM)
 
 
 def bomb() -> bytes:
@@ -345,7 +345,7 @@ def test_a_change_that_only_automerge_refuses_does_not_take_the_entry_with_it(pa
     sam, robin = pair
     talk = raw(sam.invite_to_repair({"topic": "dishes"}).id)
     exchange(sam, robin)
-    good = amend_change(changes_of(robin, talk), {"accept.1": True}, randomness=RANDOM)
+    good = amend_change(changes_of(robin, talk), {"accept.1": True}, slot=1, randomness=RANDOM)
     for at in range(len(body_of(good))):
         body = bytearray(body_of(good))
         body[at] ^= 0x15
@@ -372,7 +372,7 @@ def test_a_partner_cannot_make_a_hearing_vanish(pair: tuple[Replica, Replica]) -
     exchange(sam, robin)
     hearing = raw(sam.hear(written.id, {"mirrored": "work"}).id)
     exchange(sam, robin)
-    body = body_of(amend_change(changes_of(robin, hearing), {"answer": "heard"}, randomness=RANDOM))
+    body = body_of(amend_change(changes_of(robin, hearing), {"answer": "heard"}, slot=1, randomness=RANDOM))
     at = body.rindex(b"\x56heard")
     poison = with_body(body[:at] + b"\x66heard" + body[at + 6 :])
     read_change(poison)
@@ -398,7 +398,7 @@ def test_a_change_that_counts_wrongly_is_ignored(pair: tuple[Replica, Replica], 
     talk = raw(sam.invite_to_repair({"topic": "dishes"}).id)
     exchange(sam, robin)
     head = changes_of(robin, talk)
-    good = amend_change(head, {"accept.1": True}, randomness=RANDOM)
+    good = amend_change(head, {"accept.1": True}, slot=1, randomness=RANDOM)
     body, at = body_of(good), 1 + 32 + 1 + 16 + 1
     right = read_change(good).start_op
     assert body[at] == right != start
@@ -434,7 +434,7 @@ def test_a_partner_puts_no_words_into_the_others_mouth(pair: tuple[Replica, Repl
     space = pair_space(sam).space_id
 
     def amended(changes: list[bytes], fields: dict[str, Any], texts: dict[str, str] | None = None) -> bytes:
-        return amend_change(changes, fields, texts=texts, randomness=RANDOM)
+        return amend_change(changes, fields, texts=texts, slot=1, randomness=RANDOM)
 
     tries = [
         ("repair.told", raw(talk.id), amended(talk_changes, {"tell.0.own_part": "everything"})),
@@ -450,7 +450,7 @@ def test_a_partner_puts_no_words_into_the_others_mouth(pair: tuple[Replica, Repl
         ("person.named", person_entry_id(space, SAM), change({"name": "Fool"})),
         ("checkin.written", new_id(ROBIN), change({"noticed": "another kind's field"})),
         ("checkin.edited", new_id(ROBIN), change({"hard": "begins with an edit"})),
-        ("checkin.written", new_id(ROBIN), create_change({"hard": "x"}, texts={"worry": "a text"}, randomness=RANDOM)),
+        ("checkin.written", new_id(ROBIN), create_change({"hard": "x"}, texts={"worry": "a text"}, slot=1, randomness=RANDOM)),
     ]
     for name, entry, data in tries:
         forge(robin, name, entry, data)
