@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from bide.errors import InputError
 from bide_cli.shell import Shell, clean_line
@@ -76,21 +77,26 @@ def ask_yes(shell: Shell, prompt: str, *, default: bool) -> bool:
     return ask_until_good(shell, f"{prompt} {'[Y/n]' if default else '[y/N]'}", check) == "y"
 
 
-def choose(shell: Shell, title: str, choices: Sequence[tuple[str, str]]) -> str:
+def choose(
+    shell: Shell, title: str, choices: Sequence[tuple[str, str]], *, letters: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Let the person choose one.
 
     Args:
         shell: where.
         title: what is asked.
         choices: (key, words) of each; the key or its number is typed, Enter for the first.
+        letters: by key, what is short for it.
 
     Returns:
         The key.
     """
     if title:
         shell.say(title)
-    for number, (_, words) in enumerate(choices, 1):
-        shell.say(f"  {number}  {words}")
+    lettered = any(key in letters for key, _ in choices)
+    for number, (key, words) in enumerate(choices, 1):
+        letter = f" {letters.get(key, ' ')}" if lettered else ""
+        shell.say(f"  {number}{letter}  {words}")
 
     def check(answer: str) -> str:
         typed = answer.strip().casefold()
@@ -99,9 +105,9 @@ def choose(shell: Shell, title: str, choices: Sequence[tuple[str, str]]) -> str:
         if typed.isascii() and typed.isdecimal() and 1 <= int(typed[:6]) <= len(choices):
             return choices[int(typed) - 1][0]
         for key, _ in choices:
-            if key == typed:
+            if typed in (key, letters.get(key)):
                 return key
-        raise InputError(f"Type a number from 1 to {len(choices)}.")
+        raise InputError(f"Type a number from 1 to {len(choices)}{' or a letter' if lettered else ''}.")
 
     return ask_until_good(shell, "Choice [1]:", check)
 

@@ -78,4 +78,7 @@ def _here(seconds: int) -> str:
 
 def local_minute(at: str) -> str:
     """`at` on this machine's clock, with the day: ``2026-11-22 21:14``."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch_seconds(at)))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch_seconds(at)))
+    except (OSError, ValueError, OverflowError):  # another device's word for it
+        return clean_line(at[:16].replace("T", " "))

@@ -166,12 +166,20 @@ def _ask_field(shell: Shell, field: Field, prompt: str) -> str:
         return _ask_lines(shell, field, prompt)
 
     def check(answer: str) -> str:
-        cleaned = clean_field(field, answer)
+        cleaned = _clean(field, answer)
         if field.required and not cleaned:
             raise InputError("This one is needed; Ctrl-C leaves without writing anything.")
         return answer if cleaned else ""
 
     return ask_until_good(shell, prompt, check)
+
+
+def _clean(field: Field, value: Any) -> str:
+    """`clean_field`, for who was asked a question and never saw the field's name."""
+    try:
+        return clean_field(field, value)
+    except InputError as error:
+        raise InputError(error.message.replace(f"'{field.name}'", f"'{field.label}'"), hint=error.hint) from None
 
 
 def _ask_lines(shell: Shell, field: Field, prompt: str) -> str:
@@ -181,7 +189,7 @@ def _ask_lines(shell: Shell, field: Field, prompt: str) -> str:
         if not answer:
             return "\n".join(lines)
         try:
-            clean_field(field, [*lines, answer])
+            _clean(field, [*lines, answer])
         except InputError as error:
             shell.say(f"  {error.message} {error.hint}".rstrip())
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bide.entries.hearing import Verdict
@@ -28,6 +28,23 @@ STEP_WORDS = {
     "withdraw": "withdraw from it for good",
 }
 """Every step, as a person is offered it."""
+LETTERS = {
+    "accept": "y",
+    "tell": "t",
+    "hear": "h",
+    "answer": "s",
+    "reconnect": "g",
+    "agree": "a",
+    "settle": "d",
+    "return": "b",
+    "later": "l",
+    "rest": "r",
+    "withdraw": "w",
+    "new": "n",
+    "leave": "q",
+    "?": "?",
+}
+"""What can be typed instead of a number."""
 AFTER = {
     "accept": "Whoever likes can begin: bide repair",
     "tell": "They can say back what they heard, when they are ready.",
@@ -36,6 +53,7 @@ AFTER = {
     "rest": "Fine. It rests; nobody is told why.",
     "return": "Good to have you back.",
     "settle": "It is settled once both of you say so.",
+    "settled": "It is settled, for both of you.",
     "withdraw": "It is over. What was said stays readable.",
 }
 WHAT_IS_THIS = """\
@@ -83,8 +101,8 @@ class Leader:
             self._begin()
             return
         choices = [(str(number), describe(entry)) for number, entry in enumerate(conversations, 1)]
-        choices += [(_NEW, "something new"), (_LEAVE, "nothing now")]
-        chosen = choose(self._shell, "Open between you:", choices)
+        choices += [(_NEW, "something new"), (_LEAVE, "nothing now"), (_HELP, "what is this?")]
+        chosen = self._choose("Open between you:", choices)
         if chosen == _NEW:
             self._begin()
         elif chosen != _LEAVE:
@@ -104,12 +122,16 @@ class Leader:
             self._shell.say("Nothing is open here any more.")
             return
         choices = [*((step, STEP_WORDS[step]) for step in steps), (_LEAVE, "nothing now"), (_HELP, "what is this?")]
-        while (step := choose(self._shell, "What would you like?", choices)) == _HELP:
-            self._shell.say(WHAT_IS_THIS)
+        step = self._choose("What would you like?", choices)
         if step == _LEAVE or (step == "withdraw" and not ask_yes(self._shell, "For good?", default=False)):
             self._shell.say("Fine. Nothing changed.")
             return
         self._take(entry, step, self._answer() if step == "answer" else Given({}))
+
+    def _choose(self, title: str, choices: Sequence[tuple[str, str]]) -> str:
+        while (chosen := choose(self._shell, title, choices, letters=LETTERS)) == _HELP:
+            self._shell.say(WHAT_IS_THIS)
+        return chosen
 
     def _answer(self) -> Given:
         verdicts = ((Verdict.HEARD.value, "yes, that is it"), (Verdict.NOT_QUITE.value, "not quite; say what you meant"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import signal
+import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable, VerificationFailed
+from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
 from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
 from bide_cli.asking import ask
@@ -28,6 +31,7 @@ UNFINISHED = "The connection ended before the other device had let this one in."
 UNFINISHED_HINT = (
     "Almost done: bide sync finishes it, if the other confirmed the words. If not, one runs bide pair and the other bide join."
 )
+POLL_S = 0.1
 EXPIRED = "The code has expired after ten minutes. Nothing was shared."
 
 
@@ -102,11 +106,19 @@ class PairingTalk:
                     self._session.refuse()
                     self._flush(connection)
                     raise
-        except (RelayUnreachable, NotAllowed):
-            if not self._session.saved:
+        except (RelayUnreachable, NotAllowed, CodeMismatch) as error:
+            if isinstance(error, NotAllowed | CodeMismatch):
+                error.hint = self._again()
+            if not self._session.saved or isinstance(error, CodeMismatch):
                 raise
         name = self._paired.name if self._paired is not None else self._name
         return Result(name, self._words, self._paired is not None, self._known)
+
+    def _again(self) -> str:
+        """How to begin anew, for this side."""
+        if self._initiator:
+            return "For a new code: bide pair"
+        return f"Ask {clean_line(self._name) or 'the other person'} to run: bide pair"
 
     def _talk(self, connection: ClientConnection) -> None:
         deadline = time.monotonic() + CODE_LASTS_S
@@ -121,7 +133,7 @@ class PairingTalk:
                 return
             for event in self._session.receive_data(message):
                 self._flush(connection)
-                self._handle(event)
+                self._handle(event, connection)
                 if isinstance(event, Paired):
                     deadline = time.monotonic() + LAST_WORD_S
 
@@ -133,7 +145,7 @@ class PairingTalk:
             if self._paired is not None:
                 return None
             self._session.refuse()
-            raise NotAllowed(EXPIRED, hint="Start again: bide pair") from None
+            raise NotAllowed(EXPIRED) from None
         except Exception as error:
             from websockets.exceptions import ConnectionClosed
 
@@ -150,15 +162,15 @@ class PairingTalk:
             except ConnectionClosed:
                 return  # the next receive tells it
 
-    def _handle(self, event: PairingEvent) -> None:
+    def _handle(self, event: PairingEvent, connection: ClientConnection) -> None:
         match event:
             case CodeReady(code):
                 self._show_code(code)
             case WordsReady(name, words):
                 self._name, self._words = name, words
-                self._compare(name, words)
-                for further in self._session.confirm_words():
-                    self._handle(further)
+                early = self._compare(name, words, connection)
+                for further in [*self._session.confirm_words(), *early]:
+                    self._handle(further, connection)
             case Paired():
                 self._paired = event
 
@@ -172,13 +184,17 @@ class PairingTalk:
         sys.stdout.flush()
         self._shell.say("They run bide join and type it. Waiting … (Ctrl-C to stop)")
 
-    def _compare(self, name: str, words: tuple[str, ...]) -> None:
+    def _compare(self, name: str, words: tuple[str, ...], connection: ClientConnection) -> list[PairingEvent]:
         """Let the person prove that they looked at the other screen.
 
         Each side leaves out the word it asks for, and the two sides ask for different ones: it can't be copied from here.
+
+        Returns:
+            What the other side sent meanwhile.
         """
         if self._words_verified:
-            return
+            return []
+        early: list[PairingEvent] = []
         # The initiator asks for the first, third or fifth, the other for the second, fourth or sixth.
         position = 2 * secrets.randbelow(3) + (0 if self._initiator else 1)
         shown = " ".join(_HIDDEN if index == position else word for index, word in enumerate(words))
@@ -186,15 +202,61 @@ class PairingTalk:
         _print_talk(f"Both screens now show six words, each with one left out.\nHere:  {shown}")
         _print_talk(f"All the others must be the same on {name}'s screen. If not, press Ctrl-C.")
         for left in range(TRIES - 1, -1, -1):
-            typed = ask(self._shell, f"Which word is the {ORDINALS[position]} one on {name}'s screen?").strip().casefold()
+            with _Listener(self._session, connection, early):
+                typed = ask(self._shell, f"Which word is the {ORDINALS[position]} one on {name}'s screen?").strip().casefold()
             if typed == words[position]:
-                return
+                _print_talk(f"Waiting for {name} …")
+                return early
             if left:
                 _print_talk("  That is not the word. Ask once more, letter by letter.")
         self._session.refuse()
         raise VerificationFailed(
-            "The words differ, so somebody else may be in between. Nothing was shared.", hint="Start again: bide pair"
+            "The words differ, so somebody else may be in between. Nothing was shared.", hint=self._again()
         )
+
+
+class _Listener:
+    """Hears the other side while a person is asked: when it stops, the question is broken off.
+
+    The session is this thread's alone while it runs. Interrupting the question takes a signal, as Ctrl-C does; where that is
+    ignored, what happened is told once the person has answered.
+    """
+
+    def __init__(self, session: PairingSession, connection: ClientConnection, events: list[PairingEvent]) -> None:
+        self._session = session
+        self._connection = connection
+        self._events = events
+        self._error: Exception | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._ended.set()
+        interrupted = False
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            interrupted = True
+            self._thread.join()
+        if self._error is not None:
+            if kind is not None or interrupted:
+                _print_talk("")  # the question's line
+            raise self._error
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def _listen(self) -> None:
+        try:
+            while not self._ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    self._events += self._session.receive_data(as_frame(self._connection.recv(timeout=POLL_S)))
+        except Exception as error:  # whatever it is, it is raised where the person was asked
+            self._error = error
+            if not self._ended.is_set():
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _print_talk(text: str) -> None:

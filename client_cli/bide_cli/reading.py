@@ -8,7 +8,6 @@ from bide.errors import InputError
 from bide_cli.opening import open_replica
 from bide_cli.render import draw_history, draw_timeline
 from bide_cli.shell import Shell
-from bide_cli.zone import local_zone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,10 +83,9 @@ def show(shell: Shell, *, words: Sequence[str]) -> None:
     if shell.as_json:
         shell.emit("show", entry=entry)
         return
-    here = local_zone()
     lines = draw_timeline(shell, [entry])
     if entry["history"]:
-        lines += ["", *draw_history(shell, entry, here=here)]
+        lines += ["", *draw_history(shell, entry)]
     delivery = DELIVERIES.get(entry.get("delivery", ""))
     if delivery:
         lines += ["", f"  {delivery}"]

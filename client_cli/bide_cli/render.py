@@ -5,7 +5,7 @@ Text of an entry is passed through `clean` here, before it is set; names and oth
 
 from __future__ import annotations
 
-from bide_cli.dates import clock, heading
+from bide_cli.dates import clock, heading, local_minute
 from bide_cli.layout import LABEL_COLUMNS_MAX, labelled, text_columns
 from bide_cli.shell import Shell, clean, clean_line, name_list
 from bide_cli.zone import local_zone
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BOLD, FAINT, ITALIC = "1", "2", "3"
 INDENT = "  "
 ANSWERS = {"heard": "That fits", "not_quite": "Not quite"}
+OTHER_LABELS = {"answer": "Answer", "verdict": "Answer", "pause": "Pause"}
+"""What is no field that anybody is asked for."""
 STATES = {
     "invited": "an invitation",
     "open": "open",
@@ -62,14 +64,27 @@ def draw_entry(shell: Shell, entry: dict[str, Any], *, here: str, indent: str = 
     return lines
 
 
-def draw_history(shell: Shell, entry: dict[str, Any], *, here: str) -> list[str]:
+def draw_history(shell: Shell, entry: dict[str, Any]) -> list[str]:
     """The lines of an entry's earlier texts."""
     lines: list[str] = []
     for item in entry["history"]:
-        lines.append(f"{INDENT}Before {clean_line(item['at'][:10])} {clock(item['at'], '', here)}:")
-        pairs = [(_label(entry["kind"], name), as_text(value)) for name, value in item["fields"].items()]
+        lines.append(f"{INDENT}Before {local_minute(item['at'])}:")
+        pairs = [_before(entry["kind"], item, name, value) for name, value in item["fields"].items()]
         lines += _draw_pairs(shell, pairs, INDENT * 2)
     return lines
+
+
+def _before(kind: str, item: dict[str, Any], name: str, value: Any) -> tuple[str, str]:
+    """Label and text of one thing that an entry said before.
+
+    In a repair everything but the topic and the agreement belongs to the one who changed it: its key names their place.
+    """
+    label, text = _label(kind, name), as_text(value)
+    if name == "answer" or name.endswith(".verdict"):
+        text = ANSWERS.get(str(value), text)
+    elif name.startswith("pause."):
+        text = STATES.get(str(value), text)
+    return (f"{_who(item)}:", f"{label}: {text}") if "." in name else (label, text)
 
 
 def _headline(shell: Shell, entry: dict[str, Any], here: str) -> str:
@@ -102,13 +117,21 @@ def title(kind: str) -> str:
 
 
 def _label(kind: str, name: str) -> str:
+    from bide.entries.hearing import CLARIFICATION
+    from bide.entries.hearing import FIELDS as HEARING
     from bide.entries.kinds import KINDS
     from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, TELL_FIELDS
 
     fields: tuple[Field, ...] = KINDS[kind].fields if kind in KINDS else ()
     if kind == "repair":
-        fields = (*fields, *TELL_FIELDS, GESTURE_FIELD, AGREEMENT_FIELD)
-    tail = name.rpartition(".")[2]
+        fields = (*fields, *TELL_FIELDS, *HEARING, GESTURE_FIELD, AGREEMENT_FIELD)
+    if kind in ("repair", "hearing"):
+        fields = (*fields, CLARIFICATION)
+    head, _, tail = name.rpartition(".")
+    # A key of a repair names whose place it is: tell.0.felt, gesture.0.
+    tail = head if tail in ("0", "1") else tail
+    if tail in OTHER_LABELS:
+        return OTHER_LABELS[tail]
     return next((field.label for field in fields if field.name == tail), clean_line(tail.replace("_", " ")))
 
 
@@ -145,6 +168,7 @@ def repair_pairs(entry: dict[str, Any]) -> list[tuple[str, str]]:
         pairs.append((f"{_who(item)}:", f"A gesture: {as_text(item['gesture'])}"))
     if fields["agreement"]:
         pairs.append(("We agree", as_text(fields["agreement"])))
+    pairs += [(f"{_who(item)}:", "settled it") for item in fields.get("settled", ())]
     return pairs
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -182,6 +184,15 @@ class Stage:
 
 def _quoted(arg: str) -> str:
     return f'"{arg}"' if " " in arg else arg
+
+
+def program(name: str) -> str:
+    """How to call a program of this installation from a shell: by its name if that finds this one, else by its place."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not beside.exists() or (found is not None and Path(found).resolve() == beside.resolve()):
+        return name
+    return shlex.quote(str(beside))
 
 
 def elapsed(since: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bide.errors import BideError, RelayUnreachable
+from bide.errors import BideError, NotAllowed, RelayUnreachable
 from bide.storage.base import SpaceRecord
 from bide_cli.contact import note_contact
 from bide_cli.locks import Lock
@@ -24,6 +24,7 @@ LOCK_WAIT_S = 30
 STALL_MAX_S = 60
 """How long a relay may bring nothing forward, however much it says, before a sync gives up."""
 _FLUSH_S = 5
+INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 
 
 class Outcome:
@@ -44,7 +45,7 @@ class Outcome:
             "sent": self.sync.sent if self.sync else 0,
             "received": self.sync.received if self.sync else 0,
             "pending": pending,
-            "error": self.error.code if self.error else "",
+            "error": self.error.code if self.error else self.sync.declined if self.sync else "",
         }
 
 
@@ -161,6 +162,26 @@ def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] =
         error = worst_error(outcomes)
         note_contact(replica.storage, code=error.code if error else "", words=error.message if error else "")
     return outcomes
+
+
+def sync_own(replica: Replica, home: Path) -> None:
+    """Sync the person's own space once: shows, before anybody is asked to do anything, whether the relay takes this person.
+
+    Raises:
+        NotAllowed: it asks for an invite that is missing or spent.
+        RelayUnreachable: it can't be had.
+        StorageBusy: another run didn't end in time.
+    """
+    with Lock(home / SYNC_LOCK, wait_s=LOCK_WAIT_S, busy="Another sync of this home is still running."):
+        space = replica.reader.own_space()
+        outcome = Outcome(space, [])
+        asyncio.run(_sync_spaces(replica, [outcome], lambda _: None))
+    if outcome.sync is not None and outcome.sync.declined:
+        raise NotAllowed("This relay asks for an invite.", hint=INVITE_HINT)
+    # What else may be wrong with the own space, such as no more room in it, is no matter of pairing.
+    error = outcome.error
+    if isinstance(error, RelayUnreachable) or (isinstance(error, NotAllowed) and "--invite" in error.hint):
+        raise error
 
 
 async def _sync_spaces(replica: Replica, outcomes: list[Outcome], on_frame: Callable[[list[Outcome]], None]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bide_cli.shell import Shell
 
 KEY_BYTES = 32
+PASSPHRASE_TRIES = 3
 PASSPHRASE_BYTES_MAX = 8 * 1024
 WRAPPED_BYTES_MAX = 4 * 1024
 KEYRING_SERVICE = "bide"
@@ -93,8 +94,20 @@ def _unlock_by_passphrase(shell: Shell) -> bytes:
     except OSError as error:
         raise Locked("The file that holds this home's key is not there.", hint=f"It should be at {path}") from error
     passphrase = passphrase_from_file()
-    if passphrase is None:
+    if passphrase is not None:
+        return _unwrap(blob, passphrase)
+    for left in range(PASSPHRASE_TRIES - 1, -1, -1):
         passphrase = ask_passphrase(shell, "Passphrase: ")
+        try:
+            return _unwrap(blob, passphrase)
+        except Locked as error:
+            if not left:
+                raise
+            shell.say(f"{error.message} Once more.")
+    raise Locked  # not reached
+
+
+def _unwrap(blob: bytes, passphrase: str) -> bytes:
     from bide.crypto.wrapping import unwrap_with_passphrase
 
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bide.entries.fields import Field
-from bide.errors import NotPaired
+from bide.errors import InputError, NotPaired
 from bide_cli.giving import Given, gather
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
@@ -40,8 +40,11 @@ def write_entry(
         remark: a word to add after the write, from the values.
 
     Raises:
+        InputError: it is to be private and shared at once.
         NotPaired: it is to be shared and there is nobody. Told before anything is asked, so that no text is lost.
     """
+    if private and with_:
+        raise InputError("With --private nobody else gets it, so --with has no place beside it.")
     config = read_config(shell.home)
     replica = open_replica(shell, config)
     name = ""

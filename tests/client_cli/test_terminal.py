@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 
 def end(child: Any) -> int:
@@ -26,7 +28,7 @@ def test_a_checkin_is_asked_question_by_question(sam: Any) -> None:
     answer(
         child,
         ("up to three words", "tired, glad, low, high"),
-        ("at most 3[^?]*up to three words", "tired, glad"),
+        ("'Feeling' takes at most 3[^?]*up to three words", "tired, glad"),
         ("went well", "the walk"),
         ("was hard", "x" * 5000),  # longer than a terminal's own line
         ("on your mind", ""),
@@ -118,6 +120,11 @@ def test_an_edit_is_marked_and_keeps_the_earlier_text(sam: Any) -> None:
     assert entry["fields"] == {"hard": "after", "worry": "same"}
     assert entry["history"][0]["fields"] == {"hard": "before"}
     assert "before" in sam.ok("show", written["code"]).out
+    # By this machine's clock, the day as well as the hour.
+    utc = datetime.strptime(entry["history"][0]["at"][:16], "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        local = utc.astimezone(ZoneInfo(zone))
+        assert f"Before {local:%Y-%m-%d %H:%M}:" in sam.run("show", written["code"], env={"TZ": zone}).out
     assert sam.run("edit", written["code"], "--hard", "after").code == 2
 
 
@@ -132,8 +139,12 @@ def test_init_asks_for_a_name_and_a_passphrase(nobody: Any) -> None:
     child.expect("You are Robin")
     assert end(child) == 0
     child = nobody.terminal("status")
-    answer(child, ("Passphrase:", "wrong"))
+    answer(child, ("Passphrase:", "wrong"), ("Once more.*Passphrase:", ""), ("Once more.*Passphrase:", "wrong"))
     assert end(child) == 7
+    child = nobody.terminal("status")
+    answer(child, ("Passphrase:", "wrong"), ("Once more.*Passphrase:", "one two"))
+    child.expect("You are Robin")
+    assert end(child) == 0
 
 
 def test_two_who_write_at_once_lose_nothing(sam: Any) -> None:

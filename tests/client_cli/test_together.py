@@ -89,7 +89,10 @@ def test_a_repair_goes_step_by_step(couple: Any) -> None:
     sam.ok("repair", code, "agree", "--agreement", "We take turns.")
     sam.ok("repair", code, "settle")
     exchange()
-    assert robin.json("repair", code, "settle")["state"] == "settled"
+    assert "Sam:" in (shown := robin.ok("show", code).out)
+    assert "settled it" in shown
+    assert "for both of you" in robin.ok("repair", code, "settle").err
+    assert robin.json("show", code)["entry"]["state"] == "settled"
     assert robin.json("repair")["conversations"] == []
     assert "We take turns." in robin.ok("show", code).out
 
@@ -98,16 +101,22 @@ def test_a_repair_is_led_on_a_terminal(couple: Any) -> None:
     sam, _ = couple
     sam.ok("repair", "--topic", "The garden")
     child = sam.terminal("repair")
-    child.expect(r"(\d+)  something new")
+    child.expect(r"(\d+) n  something new")
     for question, text in (("Choice", child.match.group(1)), ("calm enough", ""), ("one line", "The holidays")):
         child.expect(question)
         child.sendline(text)
     child.expect("Shared with Robin · rp-")
     child.expect(pexpect.EOF)
     child = sam.terminal("repair")
-    child.expect(r"(\d+)  The holidays · you asked")
+    child.expect(r"(\d+)    The holidays · you asked")
     number = child.match.group(1)
-    for question, text in (("Choice", number), ("Choice", "?"), ("own time.*Choice", "withdraw"), ("good\\?", "y")):
+    for question, text in (
+        ("Choice", "?"),
+        ("own time.*Choice", number),
+        ("Choice", "?"),
+        ("own time.*w  withdraw.*Choice", "w"),
+        ("good\\?", "y"),
+    ):
         child.expect(question)
         child.sendline(text)
     child.expect("It is over")
@@ -243,6 +252,7 @@ def test_the_words_are_compared_across_the_screens(couple: Any, relay: Any, tmp_
     first.sendline("wrongword")
     first.expect("once more")
     first.sendline(there[here.index(HIDDEN)])
+    first.expect("Waiting for Ben")
     second.sendline(here[there.index(HIDDEN)].upper())
     for child in (first, second):
         child.expect("Paired")
@@ -257,17 +267,20 @@ def test_words_that_differ_end_it_on_both_sides(couple: Any, relay: Any, tmp_pat
     first = ann.terminal("pair")
     first.expect(r"Say to the other:  (\S+)")
     second = ben.terminal("join", first.match.group(1))
-    here, there = words_shown(first), words_shown(second)
+    words_shown(first)
+    words_shown(second)
     first.sendline("wrong")
     first.expect("once more")
     first.sendline("wrong")
     first.expect(pexpect.EOF)
     first.close()
     assert first.exitstatus == 6
-    second.sendline(here[there.index(HIDDEN)])
+    # At once, while it still asks.
+    second.expect("The other side broke off")
+    second.expect("Ask Ann to run: bide pair")
     second.expect(pexpect.EOF)
     second.close()
-    assert second.exitstatus not in (0, 1)
+    assert second.exitstatus == 8
     for person in (ann, ben):
         assert not any(space["state"] == "active" and space["kind"] == "pair" for space in person.json("status")["spaces"])
 
@@ -276,3 +289,51 @@ def test_nobody_to_compare_the_words_is_told_before_a_code_is_spent(couple: Any)
     result = couple[0].run("pair", "--json")
     assert result.code == 2
     assert "--words-verified" in result.error["hint"]
+
+
+def test_ctrl_c_while_the_words_are_compared_ends_it_on_both_sides(couple: Any, relay: Any, tmp_path: Path) -> None:
+    ann, ben = founded(couple, tmp_path, "Ann"), founded(couple, tmp_path, "Ben")
+    ann.ok("relay", "set", relay.url)
+    first = ann.terminal("pair")
+    first.expect(r"Say to the other:  (\S+)")
+    second = ben.terminal("join", first.match.group(1))
+    here, there = words_shown(first), words_shown(second)
+    first.sendline(there[here.index(HIDDEN)])
+    first.expect("Waiting for Ben")
+    second.sendintr()
+    second.expect(pexpect.EOF)
+    second.close()
+    assert second.exitstatus == 130
+    first.expect("broke off")
+    first.expect("For a new code: bide pair")
+    first.expect(pexpect.EOF)
+    first.close()
+    assert first.exitstatus == 8
+
+
+def test_an_earlier_text_of_a_repair_says_whose_it_is(couple: Any) -> None:
+    sam, robin = couple
+    code = sam.json("repair", "--topic", "The bicycles")["code"]
+    for part in ("I took it.", "I took yours."):
+        sam.ok("repair", code, "tell", "--own-part", part, "--felt", "sorry")
+    sam.ok("sync")
+    robin.ok("sync")
+    for person, who in ((sam, "You:"), (robin, "Sam:")):
+        before = person.ok("show", code).out.partition("Before ")[2]
+        assert f"{who}  My part: I took it." in before
+        assert "own_part" not in before
+
+
+def test_what_waits_is_told_in_words_and_only_if_somebody_wrote_it(couple: Any, relay: Any, tmp_path: Path) -> None:
+    ann = founded(couple, tmp_path, "Ann")
+    ann.ok("relay", "set", relay.url)
+    relay.stop()
+    try:
+        assert ann.run("sync").out == "Nothing new\n"
+        assert ann.run("sync", "--json").json["pending"] > 0
+        assert "not all of it" not in ann.ok("status").out
+        ann.ok("checkin", "--private", "--hard", "x")
+        assert "1 entry here, not all of it is on the relay yet" in ann.ok("status").out
+        assert "waiting here" in ann.run("sync").out
+    finally:
+        relay.start()

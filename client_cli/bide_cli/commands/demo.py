@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from shlex import quote
 
 import click
 
-from bide_cli.story import DemoFailed, Stage, elapsed
+from bide_cli.story import DemoFailed, Stage, elapsed, program
 
 SAM, ROBIN = "Sam", "Robin"
 WORDS_TO_LOOK_FOR = ["rain", "mother", "dishes", "tired", "Robin"]
@@ -26,12 +27,14 @@ def command(folder: str | None) -> None:
     place = _place(folder)
     with Stage(place) as stage:
         _tell(stage)
+    bide, listen = program("bide"), stage.url.split("//", 1)[1]
+    sam, robin, relay = (quote(str(path)) for path in (stage.home(SAM), stage.home(ROBIN), place / "relay"))
     click.echo(
         f"\nThat took {elapsed(began)}. The two homes are yours to play with:\n"
-        f"  export BIDE_HOME={stage.home(SAM)}\n"
-        f"  bide timeline        (or: BIDE_HOME={stage.home(ROBIN)} bide timeline)\n"
-        f"  bide-relay serve --listen {stage.url.split('//', 1)[1]} --data {place / 'relay'} --registration open\n"
-        f"To be rid of it all: rm -r {place}",
+        f"  export BIDE_HOME={sam}\n"
+        f"  {bide} timeline        (or: BIDE_HOME={robin} {bide} timeline)\n"
+        f"  {program('bide-relay')} serve --listen {listen} --data {relay} --registration open\n"
+        f"To be rid of it all: rm -r {quote(str(place))}",
     )
 
 

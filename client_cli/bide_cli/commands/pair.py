@@ -28,8 +28,10 @@ def command(shell: Shell, words_verified: bool) -> None:
         raise InputError("Pairing needs a relay to meet on, and none is set.", hint="bide relay set URL, then bide pair")
     from bide.replica.pairing import PairingSession
     from bide_cli.pairing import PairingTalk, finish, require_way_to_compare
+    from bide_cli.syncing import sync_own
 
     require_way_to_compare(shell, words_verified=words_verified)
+    sync_own(replica, shell.home)  # a relay that won't take this person would make the code lead nowhere
     session = PairingSession.initiate(replica, url)
     result = PairingTalk(shell, replica, session, initiator=True, words_verified=words_verified).run()
     finish(shell, replica, "pair", result, url)

@@ -131,7 +131,7 @@ class _Repair:
         elif given.by_options:
             values = given.values
         written = self.replica.repair_step(entry["id"], step, _only(values, fields))
-        self._told(written, step, AFTER.get(step, ""))
+        self._told(written, step)
 
     def list(self, entry_id: str | None) -> None:
         """For a script that asks for nothing: what is open."""
@@ -143,8 +143,11 @@ class _Repair:
         else:
             self._shell.say("No conversation is open. One begins with: bide repair --topic 'What it is about'")
 
-    def _told(self, written: Any, step: str, words: str) -> None:
+    def _told(self, written: Any, step: str, words: str = "") -> None:
         entry = self.replica.show(written.id)
+        # What the step has come to goes before what it usually comes to.
+        outcome = entry["state"] if step == "settle" and entry["state"] == "settled" else step
+        words = words or AFTER.get(outcome, "")
         extra = {"step": step, "state": entry.get("state", ""), "next": entry.get("next", [])}
         tell_written(self._shell, "repair", self.replica, self._config, written, words=words, extra=extra)
 

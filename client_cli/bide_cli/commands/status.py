@@ -40,8 +40,9 @@ def _space_lines(space: dict[str, Any]) -> list[str]:
         return ["A pairing is not finished on the other side yet; syncing may complete it."]
     label = f"With {name_list(space['with'])}" if space["with"] else "Private"
     parts = [_count(space["entries"], "entry", "entries") + " here"]
-    if space["relay"] and space["pending"]:
-        parts.append(f"{space['pending']} of your changes wait for the relay")
+    if space["relay"] and space["pending"] and space["entries"]:
+        # Not how many: what counts is log entries, and an entry can be several of them.
+        parts.append("not all of it is on the relay yet")
     lines = [f"{label}: {', '.join(parts)}; {_devices(space)}"]
     notes = (
         ("waiting", "changes wait for something that has not arrived yet"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bide.errors import BideError, InputError, NotAllowed
+from bide.errors import BideError, NotAllowed
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell, clean_line, name_list
@@ -49,7 +49,7 @@ def command(shell: Shell, watch: bool, background: bool) -> None:
 
 def _require_relay(replica: Replica) -> None:
     if not any(space.relay_url for space in replica.spaces()):
-        raise InputError("No relay is set, so there is nowhere to sync to.", hint="bide relay set URL")
+        raise NotAllowed("No relay is set, so there is nowhere to sync to.", hint="bide relay set URL")
 
 
 def _sync(shell: Shell) -> None:
@@ -71,16 +71,24 @@ def _sync(shell: Shell) -> None:
         for outcome in outcomes:
             for notice in outcome.sync.notices if outcome.sync else ():
                 shell.say(notice)
-        shell.out(_summary(sent, received, pending))
+        shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
     error = worst_error(outcomes)
     if error is not None:
         raise error
 
 
-def _summary(sent: int, received: int, pending: int) -> str:
+def _waits(replica: Replica, outcome: Outcome) -> bool:
+    """Whether something that a person wrote waits; the log also holds what every space begins with."""
+    if outcome.sync is not None and outcome.sync.declined:
+        return False  # its notice says so
+    space = next(space for space in replica.spaces() if space.space_id == outcome.space.space_id)
+    return replica.reader.pending(space) > 0 and replica.storage.count_entries(space.space_id) > 0
+
+
+def _summary(sent: int, received: int, *, waiting: bool) -> str:
     parts = [f"{count} {word}" for count, word in ((sent, "sent"), (received, "received")) if count] or ["Nothing new"]
-    if pending:
-        parts.append(f"{pending} waiting here for the relay")
+    if waiting:
+        parts.append("what you wrote is waiting here for the relay")
     return " · ".join(parts)
 
 
