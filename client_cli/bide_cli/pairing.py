@@ -180,9 +180,9 @@ class PairingTalk:
             return
         import sys
 
-        self._shell.out(f"Say to the other:  {code}     (one use, ten minutes)")
+        self._shell.out(f"Say to the other:  {code}")
         sys.stdout.flush()
-        self._shell.say("They run bide join and type it. Waiting … (Ctrl-C to stop)")
+        self._shell.say("They run bide join and type it: one use, ten minutes. Waiting … (Ctrl-C to stop)")
 
     def _compare(self, name: str, words: tuple[str, ...], connection: ClientConnection) -> list[PairingEvent]:
         """Let the person prove that they looked at the other screen.
@@ -290,7 +290,8 @@ def finish(shell: Shell, replica: Replica, command: str, result: Result, relay_u
     if not paired:
         raise RelayUnreachable(UNFINISHED, hint=UNFINISHED_HINT)
     name = clean_line(result.name)
-    shell.out(f"Paired. From here on you and {name} both see what either of you shares; nothing written earlier is shared.")
+    shell.out(f"Paired. From here on you and {name} both see what either of you shares.")
+    shell.out("Nothing that was written earlier is shared.")
     shell.out(f"{name} can't see when you read, or whether you are online.")
     if error is not None and not result.complete:
         shell.say("Almost done: bide sync finishes it.")
