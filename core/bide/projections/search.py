@@ -8,12 +8,22 @@ WORDS_MAX = 12
 WORD_CHARS_MAX = 100
 
 
+class _WithoutMarks(dict[int, int | None]):
+    """For `str.translate`: every letter as it is, marks that combine away. Fills itself, so each is looked up once."""
+
+    def __missing__(self, code: int) -> int | None:
+        kept = self[code] = None if unicodedata.combining(chr(code)) else code
+        return kept
+
+
+_WITHOUT_MARKS = _WithoutMarks()
+
+
 def fold(text: str) -> str:
     """`text` for comparing: compatibility forms resolved, marks that combine removed, lower case."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+    return unicodedata.normalize("NFKD", text).translate(_WITHOUT_MARKS).casefold()
 
 
 def words(query: str) -> tuple[str, ...]:
