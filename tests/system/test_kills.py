@@ -9,6 +9,8 @@ import contextlib
 import json
 import random
 import subprocess
+import time
+from collections.abc import Callable
 
 import pytest
 from homes import KILLS, SEED, Home, kill_after
@@ -16,8 +18,13 @@ from homes import KILLS, SEED, Home, kill_after
 from bide_relay.testing import RelayProcess
 
 WRITE_KILLS, SYNC_KILLS, RELAY_KILLS = KILLS // 2, KILLS // 4, KILLS // 4
-WRITE_DELAY_S_MAX = 0.35
-"""Longer than a write takes, so that some kills come too late and some right at the commit."""
+
+
+def duration_of(run: Callable[[], object]) -> float:
+    """How long a command takes here and now, in seconds: kills are spread over that, so that most hit it running."""
+    begun = time.monotonic()
+    run()
+    return time.monotonic() - begun
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +38,11 @@ def test_a_killed_write_is_there_whole_or_not_at_all(couple: tuple[Home, Home]) 
     chance = random.Random(SEED)
     acknowledged: set[str] = set()
     killed = 0
+    takes_s = duration_of(lambda: sam.write("first"))
     for number in range(WRITE_KILLS):
         body = json.dumps({"noticed": f"number {number}"})
         process = sam.start("thank", "--json", "--from-json", "-", stdin=body)
-        running, out = kill_after(process, chance.uniform(0.02, WRITE_DELAY_S_MAX))
+        running, out = kill_after(process, chance.uniform(0.1, 1.3) * takes_s)
         killed += running
         if out.endswith("}\n"):
             acknowledged.add(json.loads(out)["id"])
@@ -51,10 +59,11 @@ def test_a_killed_sync_goes_on_where_it_was(couple: tuple[Home, Home]) -> None:
     chance = random.Random(SEED + 1)
     written: set[str] = set()
     killed = 0
+    takes_s = duration_of(lambda: sam.run("sync"))
     for number in range(SYNC_KILLS):
         home = chance.choice((sam, robin))
         written.add(home.write(f"number {number}"))
-        running, _ = kill_after(home.start("sync"), chance.uniform(0.1, 0.6))
+        running, _ = kill_after(home.start("sync"), chance.uniform(0.1, 1.3) * takes_s)
         killed += running
     assert killed > SYNC_KILLS // 10
     for home in (sam, robin, sam):
@@ -71,11 +80,12 @@ def test_a_killed_relay_keeps_what_it_acknowledged(couple: tuple[Home, Home], re
     sam, robin = couple
     chance = random.Random(SEED + 2)
     written: set[str] = set()
+    takes_s = duration_of(lambda: sam.run("sync"))
     for number in range(RELAY_KILLS):
         written.add(sam.write(f"number {number}"))
         process = sam.start("sync")
         with contextlib.suppress(subprocess.TimeoutExpired):  # still running: the relay dies under it
-            process.wait(chance.uniform(0.05, 0.5))
+            process.wait(chance.uniform(0.1, 1.2) * takes_s)
         relay.kill()
         process.communicate(timeout=60)
         relay.start()

@@ -16,11 +16,13 @@ Path = tuple[str | int, ...]
 
 PATH_PARTS_MAX = 4
 
+# No possessive quantifiers: those of Python 3.11.2, which Debian ships, go wrong on groups. The alternatives exclude each other
+# instead, so there is nothing to backtrack into.
 _TOKEN = re.compile(
-    r'''"""(?:\\.|(?!""").)*+"{3,5}'''
-    r"""|'''(?:(?!''').)*+'{3,5}"""
-    r"""|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+\'"""
-    r"""|\#[^\n]*+|\n|[ \t]++|[\[\]{},]|[^\s"'\#\[\]{},]++|.""",
+    r'''"""(?:\\.|(?!""")[^\\])*"{3,5}'''
+    r"""|'''(?:(?!''').)*'{3,5}"""
+    r"""|"(?:\\.|[^"\\\n])*"|'[^'\n]*\'"""
+    r"""|\#[^\n]*|\n|[ \t]+|[\[\]{},]|[^\s"'\#\[\]{},]+|.""",
     re.DOTALL,
 )
 
