@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bide.entries.fields import Field
 
-BOLD, FAINT, ITALIC = "1", "2", "3"
+BOLD, FAINT = "1", "2"
 INDENT = "  "
 ANSWERS = {"heard": "That fits", "not_quite": "Not quite"}
 OTHER_LABELS = {"answer": "Answer", "verdict": "Answer", "pause": "Pause"}

@@ -20,7 +20,6 @@ EntryId = NewType("EntryId", bytes)
 """16 bytes, a UUIDv7."""
 
 SPACE_ID_BYTES = 16
-DEVICE_ID_BYTES = 32
 LOG_ID_BYTES = 16
 ENTRY_ID_BYTES = 16
 CODE_CHARS = 6

@@ -42,7 +42,7 @@ def envelope(log: LogId, seq: int, *, text: bytes = b"", control: bool = False, 
 def event(entry: EntryId, seq: int, *, log: LogId = MINE, space: SpaceId = PAIR, kind: str = "checkin.written") -> EventRecord:
     frontier = (Head(THEIRS, 3, b"h" * 32), Head(MINE, 2**40, b"i" * 32))
     place = (space, entry, log, seq, 0, kind, 2, 1, 1_700_000_000_000, "Asia/Bangkok", "2026-02-03")
-    return EventRecord(*place, b"", b"change", frontier, Standing.APPLIED)
+    return EventRecord(*place, b"change", frontier, Standing.APPLIED)
 
 
 def entry_id(number: int, *, tail: int = 0) -> EntryId:

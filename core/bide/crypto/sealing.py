@@ -18,7 +18,6 @@ from bide.errors import EnvelopeRejected
 EPOCH_SECRET_BYTES = 32
 EPOCH_ID_BYTES = 16
 NONCE_BYTES = 24
-TAG_BYTES = 16
 _BUCKET_BYTES_MIN = 256
 _PADME_ABOVE_BYTES = 64 * 1024
 _LENGTH = struct.Struct(">I")

@@ -39,7 +39,6 @@ class EventRecord(NamedTuple):
     time_ms: int
     zone: str
     day: str
-    change_hash: bytes
     change: bytes
     frontier: tuple[Head, ...]
     standing: Standing

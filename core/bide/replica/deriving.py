@@ -99,7 +99,6 @@ def _record(space: SpaceId, envelope: Envelope, event: Event, slot: int) -> Even
         time_ms=event.time_ms,
         zone=event.zone,
         day=event.day,
-        change_hash=b"",
         change=event.change,
         frontier=event.frontier,
         standing=Standing.WAITING,

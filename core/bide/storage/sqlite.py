@@ -18,8 +18,7 @@ from bide.storage.opening import open_database
 
 _ENTRY_COLUMNS = "entry_id, space_id, kind, slot, at_ms, zone, day, shown, reply_to, edited, state, body, search_text"
 _EVENT_COLUMNS = (
-    "space_id, entry_id, log_id, seq, slot, type, version, least_version, time_ms, zone, day, change_hash, change,"
-    " frontier, standing"
+    "space_id, entry_id, log_id, seq, slot, type, version, least_version, time_ms, zone, day, change, frontier, standing"
 )
 _DERIVED_TABLES = ("member", "event", "entry", "citation", "quarantine")
 _HEAD_BYTES = 16 + 8 + 32
@@ -217,11 +216,11 @@ class SqliteStorage:
     def put_event(self, event: EventRecord) -> None:
         """See the contract."""
         frontier = b"".join(log + seq.to_bytes(8, "big") + digest for log, seq, digest in event.frontier)
-        marks = ", ".join("?" * 15)
+        marks = ", ".join("?" * 14)
         self._run(
             f"INSERT INTO event ({_EVENT_COLUMNS}) VALUES ({marks})"  # noqa: S608 constants only
             " ON CONFLICT (space_id, log_id, seq) DO UPDATE SET standing = excluded.standing",
-            *event[:13],
+            *event[:12],
             frontier,
             event.standing.value,
         )
@@ -447,7 +446,7 @@ def _envelope(row: tuple[Any, ...]) -> StoredEnvelope:
 
 
 def _event(row: tuple[Any, ...]) -> EventRecord:
-    return EventRecord._make((*row[:13], _frontier(row[13]), Standing(row[14])))
+    return EventRecord._make((*row[:12], _frontier(row[12]), Standing(row[13])))
 
 
 def _frontier(packed: bytes) -> tuple[Head, ...]:

@@ -83,7 +83,6 @@ CREATE TABLE event (
     time_ms        INTEGER NOT NULL,
     zone           TEXT    NOT NULL,
     day            TEXT    NOT NULL,
-    change_hash    BLOB    NOT NULL,              -- 32 bytes; empty if the change could not be read
     change         BLOB    NOT NULL,              -- one Automerge change
     frontier       BLOB    NOT NULL,              -- log 16, seq u64, hash 32, repeated: what the author had
     standing       TEXT    NOT NULL,              -- applied, waiting, newer, ignored
