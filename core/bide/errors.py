@@ -29,6 +29,8 @@ The first line of each class docstring is the default message and is safe to sho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class BideError(Exception):
     """Something went wrong."""
@@ -36,14 +38,29 @@ class BideError(Exception):
     code = "error"
     hint_default = ""
 
-    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").splitlines()[0])
-        self.hint = self.hint_default if hint is None else hint
+    def __init__(self, message: str | None = None, *, hint: str | None = None, **values: object) -> None:
+        """Say what went wrong.
+
+        Args:
+            message: one sentence in English; the class's own if left out.
+            hint: what to do next, in English.
+            values: what stands for ``{name}`` in either. Apart from the words, so that these can be said in another language.
+        """
+        self.template = message or (type(self).__doc__ or "").splitlines()[0]
+        self.hint_template = self.hint_default if hint is None else hint
+        self.values = values
+        super().__init__(filled(self.template, values))
+        self.hint = filled(self.hint_template, values)
 
     @property
     def message(self) -> str:
         """The sentence to show to a person."""
         return str(self.args[0])
+
+
+def filled(template: str, values: Mapping[str, object]) -> str:
+    """A sentence with its values put in. Without any it is taken as it stands, braces and all."""
+    return template.format(**values) if values else template
 
 
 class InputError(BideError):
@@ -109,8 +126,8 @@ class ForkDetected(EnvelopeRejected):
 
     code = "fork"
 
-    def __init__(self, message: str | None = None, *, hint: str | None = None, evidence: bytes = b"") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str | None = None, *, hint: str | None = None, evidence: bytes = b"", **values: object) -> None:
+        super().__init__(message, hint=hint, **values)
         self.evidence = evidence
 
 
