@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from bide_cli import failures
+from bide_cli.language import ENGLISH, _, language
 
 SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -18,9 +19,22 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("checkin", "Say how you are."),
             ("thank", "Tell what you noticed and liked."),
-            ("hear", "Say back what the other wrote."),
-            ("repair", "Talk something through, step by step."),
+            ("share", "Tell something about yourself."),
+            ("feel", "Name what you feel."),
+            ("did", "Keep something that you did together."),
+            ("reflect", "Write for yourself."),
             ("edit", "Change something you wrote."),
+        ),
+    ),
+    (
+        "Answering",
+        (
+            ("hear", "Say back what the other wrote."),
+            ("ask", "Ask a question that both of you can answer."),
+            ("answer", "Answer a question."),
+            ("repair", "Talk something through, step by step."),
+            ("receive", "Thank the other for telling you."),
+            ("later", 'Say "not right now" to something.'),
         ),
     ),
     (
@@ -29,6 +43,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("timeline", "Read what you both wrote."),
             ("show", "Read one entry whole."),
             ("search", "Find entries by words."),
+            ("review", "Look back on some weeks."),
         ),
     ),
     (
@@ -38,12 +53,15 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("pair", "Invite the other person; gives a code."),
             ("join", "Join by the other person's code."),
             ("sync", "Exchange entries through the relay now."),
+            ("sit", "Sit together: talk, look, or breathe."),
+            ("safety", "Read what to do when it is not safe."),
         ),
     ),
     (
         "Upkeep",
         (
             ("status", "See what is here and what still waits."),
+            ("decks", "See the decks of questions and prompts."),
             ("relay", "Choose the relay."),
             ("doctor", "Look for anything wrong in this home."),
             ("rebuild", "Build everything shown again from the log."),
@@ -70,25 +88,33 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"bide_cli.commands.{cmd_name}")
         command: click.Command = module.command
-        return command
+        return command if language() == ENGLISH else _translated(command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is meant. An unknown word never becomes an entry."""
         name = args[0]
         if name not in SUMMARIES and not name.startswith("-"):
             near = difflib.get_close_matches(name, SUMMARIES, n=_SUGGESTIONS_MAX)
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise click.UsageError(f"There is no command {name[:40]!r}.{meant}", ctx)
+            words = _("There is no command {name!r}.").format(name=name[:40])
+            if near:
+                words += " " + _("Did you mean {words}?").format(words=_(" or ").join(near))
+            raise click.UsageError(words, ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The commands with their lines, by what they are for."""
         for title, commands in SECTIONS:
-            with formatter.section(title):
-                formatter.write_dl(list(commands))
+            with formatter.section(_(title)):
+                formatter.write_dl([(name, _(summary)) for name, summary in commands])
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+def _translated(command: click.Command) -> click.Command:
+    from bide_cli.helping import translate
+
+    return translate(command)
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001 click's signature
     if value:
         from importlib.metadata import version
 
@@ -122,6 +148,8 @@ def run(args: Sequence[str]) -> int:
         BideError: whatever a command raised.
     """
     as_json = "--json" in args
+    if language() != ENGLISH:
+        _translated(bide)
     try:
         result: Any = bide.main(list(args), prog_name="bide", standalone_mode=False)
         return result if isinstance(result, int) else failures.OK
@@ -130,7 +158,7 @@ def run(args: Sequence[str]) -> int:
         return failures.USAGE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else "bide"
-        failures.tell("usage", error.format_message(), f"See: {path} --help", as_json=as_json)
+        failures.tell("usage", error.format_message(), _("See: {command} --help").format(command=path), as_json=as_json)
         return failures.USAGE
     except click.Abort:
         raise KeyboardInterrupt from None

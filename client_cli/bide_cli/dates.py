@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import time
 
+from bide_cli.language import N_, _
 from bide_cli.shell import clean_line
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = (
+    N_("Monday"),
+    N_("Tuesday"),
+    N_("Wednesday"),
+    N_("Thursday"),
+    N_("Friday"),
+    N_("Saturday"),
+    N_("Sunday"),
+)
 MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    N_("January"),
+    N_("February"),
+    N_("March"),
+    N_("April"),
+    N_("May"),
+    N_("June"),
+    N_("July"),
+    N_("August"),
+    N_("September"),
+    N_("October"),
+    N_("November"),
+    N_("December"),
 )
 _DAY_SECONDS = 86_400
+_DAY_MINUTES = 1440
 _THURSDAY = 3
 """1970 began on one."""
 
@@ -35,17 +45,52 @@ def days_since_1970(year: int, month: int, day: int) -> int:
     return era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468
 
 
-def heading(day: str) -> str:
-    """A day such as ``2026-11-22`` as ``Sunday, 22 November 2026``."""
+def today(day_starts_min: int) -> int:
+    """Today as a number of days since 1970, on this machine's clock.
+
+    Args:
+        day_starts_min: minutes after midnight at which a day begins.
+    """
+    now = time.localtime(time.time())
+    minutes = now.tm_hour * 60 + now.tm_min - day_starts_min
+    return days_since_1970(now.tm_year, now.tm_mon, now.tm_mday) + minutes // _DAY_MINUTES
+
+
+def iso_day(days: int) -> str:
+    """A number of days since 1970 as ``2026-11-22``."""
+    return time.strftime("%Y-%m-%d", time.gmtime(days * _DAY_SECONDS))
+
+
+def heading(day: str, *, today: int | None = None) -> str:
+    """A day such as ``2026-11-22`` as ``Sunday, 22 November 2026``; with ``Today`` or ``Yesterday`` before it if it is that."""
+    parts = _parts(day)
+    if parts is None:
+        return clean_line(day)
+    year, month, number = parts
+    days = days_since_1970(year, month, number)
+    weekday = _(WEEKDAYS[(days + _THURSDAY) % 7])
+    date = _("{weekday}, {day} {month} {year}").format(weekday=weekday, day=number, month=_(MONTHS[month - 1]), year=year)
+    if today is None or not 0 <= today - days <= 1:
+        return date
+    return _("{when} · {date}").format(when=_("Today") if today == days else _("Yesterday"), date=date)
+
+
+def date_words(day: str) -> str:
+    """A day such as ``2026-11-22`` for the middle of a line: ``22 November 2026``."""
+    parts = _parts(day)
+    if parts is None:
+        return clean_line(day)
+    year, month, number = parts
+    return _("{day} {month} {year}").format(day=number, month=_(MONTHS[month - 1]), year=year)
+
+
+def _parts(day: str) -> tuple[int, int, int] | None:
+    """Year, month and day; None for what is no day: it may be another device's word for it."""
     try:
         year, month, number = (int(part) for part in day.split("-"))
-        if month < 1:
-            raise ValueError
-        name = MONTHS[month - 1]
-    except (ValueError, IndexError):  # another device's word for it
-        return clean_line(day)
-    weekday = WEEKDAYS[(days_since_1970(year, month, number) + _THURSDAY) % 7]
-    return f"{weekday}, {number} {name} {year}"
+    except ValueError:
+        return None
+    return (year, month, number) if 1 <= month <= len(MONTHS) else None
 
 
 def epoch_seconds(at: str) -> int:

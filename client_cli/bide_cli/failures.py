@@ -1,4 +1,4 @@
-"""From an error to what a person reads, what a script reads, and the exit code. Imports nothing but the errors."""
+"""From an error to what a person reads, what a script reads, and the exit code. Imports little, for every command imports it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bide.errors import (
     RelayUnreachable,
     VerificationFailed,
 )
+from bide_cli.language import N_, _, sentence
 from bide_cli.shell import clean, write_talk
 
 OK = 0
@@ -39,8 +40,8 @@ EXIT_CODES: tuple[tuple[type[BideError], int], ...] = (
 )
 """The first class that fits decides; every other `BideError` is `ERROR`."""
 
-UNEXPECTED = "Something went wrong inside Bide."
-UNEXPECTED_HINT = "What you wrote before is safe. BIDE_DEBUG=1 shows what a report needs."
+UNEXPECTED = N_("Something went wrong inside Bide.")
+UNEXPECTED_HINT = N_("What you wrote before is safe. BIDE_DEBUG=1 shows what a report needs.")
 
 
 def exit_code(error: BideError) -> int:
@@ -54,7 +55,7 @@ def report(error: BideError, *, as_json: bool) -> int:
     Returns:
         The exit code.
     """
-    tell(error.code, error.message, error.hint, as_json=as_json)
+    tell(error.code, *sentence(error), as_json=as_json)
     if debugging():
         show_traceback()
     return exit_code(error)
@@ -62,14 +63,14 @@ def report(error: BideError, *, as_json: bool) -> int:
 
 def report_unexpected(*, as_json: bool) -> int:
     """Tell of an exception that nobody foresaw, in one sentence: its text could hold what somebody wrote."""
-    tell("unexpected", UNEXPECTED, UNEXPECTED_HINT, as_json=as_json)
+    tell("unexpected", _(UNEXPECTED), _(UNEXPECTED_HINT), as_json=as_json)
     if debugging():
         show_traceback()
     return ERROR
 
 
 def tell(code: str, message: str, hint: str, *, as_json: bool) -> None:
-    """Write an error on stderr."""
+    """Write an error on stderr, as it is worded already."""
     if sys.stderr is None:
         return
     if as_json:

@@ -14,6 +14,7 @@ from typing import Any
 from bide.entries.fields import Field, FieldKind, clean_field
 from bide.errors import InputError
 from bide_cli.asking import ask, ask_until_good
+from bide_cli.language import N_, _
 from bide_cli.shell import Shell
 
 STDIN_BYTES_MAX = 1024 * 1024
@@ -120,6 +121,7 @@ def gather(
     *,
     before: Mapping[str, Any] | None = None,
     prepare: Callable[[str], str] = str,
+    starter: Callable[[Field], str] | None = None,
 ) -> dict[str, Any]:
     """The values for `fields`, asking for them only if nothing was given and somebody is there.
 
@@ -129,6 +131,7 @@ def gather(
         given: what the options gave.
         before: present values, for an edit.
         prepare: turns a field's question into the one shown, e.g. putting in a name.
+        starter: a line to stand above a field's question, for whoever looks for words; may be empty.
 
     Raises:
         InputError: nothing was given and nobody can be asked.
@@ -140,9 +143,28 @@ def gather(
     if given.by_options:
         return given.values
     if not shell.may_ask:
-        flags = " ".join(flag(field.name) for field in fields)
+        flags = " ".join(flag(field.name) for field in fields if field.asked)
         raise InputError("Nothing was said, so nothing was written.", hint=f"Say it with {flags} or --from-json -")
-    return _ask_fields(shell, fields, prepare)
+    return _ask_fields(shell, fields, prepare, starter)
+
+
+FAINT = "2"
+FELT = ("felt",)
+"""Texts about a feeling: a question mark brings words for it."""
+CHOICES = {
+    ("wants", "listening"): N_("just listening"),
+    ("wants", "advice"): N_("advice"),
+    ("wants", "nothing"): N_("nothing"),
+    ("depth", "1"): N_("on the surface"),
+    ("depth", "2"): N_("a little deeper"),
+    ("depth", "3"): N_("close to the core"),
+    ("idea", "mine"): N_("mine"),
+    ("idea", "theirs"): N_("theirs"),
+    ("idea", "both"): N_("both of us"),
+    ("reveal", "at_once"): N_("at once"),
+    ("reveal", "both"): N_("when both have answered"),
+}
+"""By field and what is stored: what a person reads and can type."""
 
 
 def flag(name: str) -> str:
@@ -150,12 +172,18 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _ask_fields(shell: Shell, fields: Sequence[Field], prepare: Callable[[str], str]) -> dict[str, Any]:
+def _ask_fields(
+    shell: Shell, fields: Sequence[Field], prepare: Callable[[str], str], starter: Callable[[Field], str] | None
+) -> dict[str, Any]:
     if any(not field.required for field in fields):
         shell.say("Answer what you like; Enter goes past a question.")
     values: dict[str, Any] = {}
     for field in fields:
-        answer = _ask_field(shell, field, prepare(field.prompt))
+        if not field.asked:
+            continue
+        if starter is not None and (line := starter(field)):
+            shell.say(shell.style(line, FAINT))
+        answer = _ask_field(shell, field, prepare(_(field.prompt)))
         if answer:
             values[field.name] = answer
     return values
@@ -164,6 +192,11 @@ def _ask_fields(shell: Shell, fields: Sequence[Field], prepare: Callable[[str], 
 def _ask_field(shell: Shell, field: Field, prompt: str) -> str:
     if field.kind is FieldKind.LINES:
         return _ask_lines(shell, field, prompt)
+    if field.kind is FieldKind.FEELINGS:
+        return _ask_feelings(shell, field, prompt)
+    if field.kind is FieldKind.CHOICE:
+        return _ask_choice(shell, field, prompt)
+    about_feelings = field.name in FELT
 
     def check(answer: str) -> str:
         cleaned = _clean(field, answer)
@@ -171,7 +204,40 @@ def _ask_field(shell: Shell, field: Field, prompt: str) -> str:
             raise InputError("This one is needed; Ctrl-C leaves without writing anything.")
         return answer if cleaned else ""
 
-    return ask_until_good(shell, prompt, check)
+    if not about_feelings:
+        return ask_until_good(shell, prompt, check)
+    answer = ask_until_good(shell, f"{prompt} {_('(? for words)')}", lambda text: text if text.strip() == "?" else check(text))
+    if answer.strip() != "?":
+        return answer
+    from bide_cli.wheel import with_words
+
+    return check(with_words(shell, lambda: ask(shell, _("And in your own words, if you like:")), prompt))
+
+
+def _ask_feelings(shell: Shell, field: Field, prompt: str) -> str:
+    from bide_cli.wheel import ask_feelings  # reads the vocabulary
+
+    while not (answer := ask_feelings(shell, prompt)) and field.required:
+        shell.say("  " + _("This one is needed; Ctrl-C leaves without writing anything."))
+    return answer
+
+
+def _ask_choice(shell: Shell, field: Field, prompt: str) -> str:
+    words = {choice: _(CHOICES.get((field.name, choice), choice)) for choice in field.choices}
+    listed = "  ".join(f"{number} {words[choice]}" for number, choice in enumerate(field.choices, 1))
+
+    def check(answer: str) -> str:
+        typed = answer.strip().casefold()
+        if not typed:
+            return ""
+        if typed.isascii() and typed.isdecimal() and 1 <= int(typed[:6]) <= len(words):
+            return field.choices[int(typed) - 1]
+        for choice, word in words.items():
+            if typed in (choice, word.casefold()):
+                return choice
+        raise InputError("Type a number from 1 to {most}, or Enter to go past it.", most=len(words))
+
+    return ask_until_good(shell, f"{prompt}\n  {listed}\n ", check)
 
 
 def _clean(field: Field, value: Any) -> str:

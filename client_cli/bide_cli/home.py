@@ -40,6 +40,12 @@ class Config(NamedTuple):
     """Under which name the key is in the keyring of the system, for that method."""
     auto_sync: bool = True
     day_starts: str = DAY_STARTS_DEFAULT
+    decks: str = ""
+    """The folder of the person's own decks, if it isn't ``decks`` in the home; see `bide_cli.choosing`."""
+    language: str = ""
+    """In which language Bide speaks; empty: in that of the system."""
+    with_: str = ""
+    """Whom to write to where nobody is named and there are several; ``with`` in the file."""
 
     @property
     def day_starts_min(self) -> int:
@@ -79,7 +85,7 @@ def read_config(home: Path) -> Config:
     except FileNotFoundError:
         return Config()
     except OSError as error:
-        raise StorageError("The config of this home can't be read.", hint=str(home / CONFIG)) from error
+        raise StorageError("The config of this home can't be read.", hint="{path}", path=home / CONFIG) from error
     except UnicodeDecodeError as error:
         raise _broken(home) from error
     if len(data) > CONFIG_BYTES_MAX:
@@ -120,18 +126,18 @@ def _read_toml(text: str, home: Path) -> dict[str, object]:
 
 def _checked(values: dict[str, object], home: Path) -> Config:
     # What a newer Bide or the person put there besides is left alone.
-    known = {name: values[name] for name in Config._fields if name in values}
+    known = {name: values[name.rstrip("_")] for name in Config._fields if name.rstrip("_") in values}
     for name, value in known.items():
         if type(value) is not type(Config._field_defaults[name]):
             raise _broken(home)
     config = Config(**known)  # type: ignore[arg-type]  # checked one by one above
     if config.unlock not in ("", *UNLOCK_METHODS):
-        raise InputError(f"This home is locked in a way that this Bide doesn't know: {config.unlock[:40]!r}.")
+        raise InputError("This home is locked in a way that this Bide doesn't know: {method!r}.", method=config.unlock[:40])
     return config
 
 
 def _broken(home: Path) -> InputError:
-    return InputError("The config of this home can't be understood.", hint=f"Look at {home / CONFIG}")
+    return InputError("The config of this home can't be understood.", hint="Look at {path}", path=home / CONFIG)
 
 
 def format_config(config: Config) -> str:
@@ -140,7 +146,7 @@ def format_config(config: Config) -> str:
     for name, value in config._asdict().items():
         if value == "":
             continue
-        lines.append(f"{name} = {_toml(value)}")
+        lines.append(f"{name.rstrip('_')} = {_toml(value)}")
     return "\n".join(lines) + "\n"
 
 

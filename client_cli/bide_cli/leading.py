@@ -1,31 +1,35 @@
-"""Leading a person through a repair conversation: what is open, what can be done next, and nothing pressing."""
+"""Leading a person through a repair conversation: what is open, what is theirs to do next if they like, and nothing pressing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bide.entries.fields import Field
 from bide.entries.hearing import Verdict
+from bide.entries.repair import AGREEMENT_FIELD
 from bide_cli.asking import ask, ask_yes, choose
 from bide_cli.giving import Given
+from bide_cli.language import N_, _, language
+from bide_cli.layout import wrap
 from bide_cli.render import STATES, draw_timeline
-from bide_cli.shell import Shell, clean_line
+from bide_cli.shell import WIDTH_DEFAULT, Shell, clean_line
 
 if TYPE_CHECKING:
     from bide.replica import Replica
 
 STEP_WORDS = {
-    "accept": "yes, let's talk about it",
-    "tell": "tell yours: your own part in it, and what you felt",
-    "hear": "say back what you heard",
-    "answer": "say whether you were heard",
-    "reconnect": "offer a small gesture",
-    "agree": "write down what you agree on",
-    "settle": "it is settled, for you",
-    "return": "come back to it",
-    "later": "keep it for later",
-    "rest": "let it rest",
-    "withdraw": "withdraw from it for good",
+    "accept": N_("yes, let's talk about it"),
+    "tell": N_("tell yours: your own part in it, and what you felt"),
+    "hear": N_("say back what you heard"),
+    "answer": N_("say whether you were heard"),
+    "reconnect": N_("offer a small gesture"),
+    "agree": N_("write down what you agree on"),
+    "settle": N_("it is settled, for you"),
+    "return": N_("come back to it"),
+    "later": N_("keep it for later"),
+    "rest": N_("let it rest"),
+    "withdraw": N_("withdraw from it for good"),
 }
 """Every step, as a person is offered it."""
 LETTERS = {
@@ -46,21 +50,30 @@ LETTERS = {
 }
 """What can be typed instead of a number."""
 AFTER = {
-    "accept": "Whoever likes can begin: bide repair",
-    "tell": "They can say back what they heard, when they are ready.",
-    "hear": "They can say whether it fits.",
-    "later": "Fine. It stays where it is; nobody is told why.",
-    "rest": "Fine. It rests; nobody is told why.",
-    "return": "Good to have you back.",
-    "settle": "It is settled once both of you say so.",
-    "settled": "It is settled, for both of you.",
-    "withdraw": "It is over. What was said stays readable.",
+    "accept": N_("Whoever likes can begin: bide repair"),
+    "tell": N_("They can say back what they heard, when they are ready."),
+    "hear": N_("They can say whether it fits."),
+    "later": N_("Fine. It stays where it is; nobody is told why."),
+    "rest": N_("Fine. It rests; nobody is told why."),
+    "return": N_("Good to have you back."),
+    "settle": N_("It is settled once both of you say so."),
+    "settled": N_("It is settled, for both of you."),
+    "withdraw": N_("It is over. What was said stays readable."),
 }
-WHAT_IS_THIS = """\
+"""What is said after a step, or after what the step has come to."""
+WHAT_IS_THIS = N_("""\
 A conversation in small steps, each in your own time. One of you invites. Each tells their own part and what they felt; \
 there is no place for the other's part. Each says back what they heard, before anything else. Then you look for a small \
-gesture and an agreement that both can edit. Later and rest are always fine, and nobody is told a reason."""
+gesture and an agreement that both can edit. Later and rest are always fine, and nobody is told a reason.""")
+STEMS_MAX = 3
+"""Lines of suggestions above a question."""
+_STEM_DECKS = {"mirrored": "listening", "validated": "listening", "empathised": "listening"}
+_STEM_DECK_DEFAULT = "repair"
 _NEW, _LEAVE, _HELP = "new", "leave", "?"
+_KEEP, _EDIT, _ANEW = "keep", "edit", "anew"
+_ALWAYS = ("return", "later", "rest", "withdraw")
+"""Ways out and back, offered after everything else."""
+_PAUSED = ("later", "resting")
 
 
 class Leader:
@@ -71,7 +84,7 @@ class Leader:
         shell: Shell,
         replica: Replica,
         *,
-        take: Callable[[dict[str, Any], str, Given], None],
+        take: Callable[[dict[str, Any], str, Given], bool],
         invite: Callable[[Given], None],
     ) -> None:
         """Prepare.
@@ -79,7 +92,7 @@ class Leader:
         Args:
             shell: where to ask.
             replica: has the conversations.
-            take: takes a step.
+            take: takes a step; tells whether it counts already, which one that is held back does not.
             invite: begins a conversation.
         """
         self._shell = shell
@@ -88,68 +101,204 @@ class Leader:
         self._invite = invite
 
     def lead(self, entry_id: str) -> None:
-        """Ask which conversation, then which step, and take it.
+        """Ask which conversation, then which step, take it, and offer what is next.
 
         Args:
-            entry_id: the conversation; empty: ask.
+            entry_id: the conversation; empty: ask, where there are several.
         """
         if entry_id:
-            self._step(self._replica.show(entry_id))
+            self._talk(self._replica.show(entry_id))
             return
-        conversations = self._replica.conversations()
+        conversations = sorted(self._replica.conversations(), key=lambda entry: not turns(entry))
         if not conversations:
             self._begin()
-            return
-        choices = [(str(number), describe(entry)) for number, entry in enumerate(conversations, 1)]
-        choices += [(_NEW, "something new"), (_LEAVE, "nothing now"), (_HELP, "what is this?")]
-        chosen = self._choose("Open between you:", choices)
-        if chosen == _NEW:
-            self._begin()
-        elif chosen != _LEAVE:
-            self._step(conversations[int(chosen) - 1])
+        elif len(conversations) == 1:
+            self._talk(conversations[0], new=True)
+        else:
+            choices = [(str(number), describe(entry)) for number, entry in enumerate(conversations, 1)]
+            chosen = self._choose(_("Open between you:"), [*choices, (_NEW, _("something new")), *_endings()])
+            if chosen == _NEW:
+                self._begin()
+            elif chosen != _LEAVE:
+                self._talk(conversations[int(chosen) - 1])
 
     def _begin(self) -> None:
         self._replica.reader.pair_space("")  # told before anything is asked
-        if not ask_yes(self._shell, "Are you calm enough to talk about it now?", default=True):
-            self._shell.say("Then not now. It keeps; come back whenever you like.")
+        if not ask_yes(self._shell, _("Are you calm enough to talk about it now?"), default=True):
+            self._shell.say(_("Then not now. It keeps; come back whenever you like."))
             return
         self._invite(Given({}))
 
-    def _step(self, entry: dict[str, Any]) -> None:
+    def _talk(self, entry: dict[str, Any], *, new: bool = False) -> None:
+        """One conversation, step after step, for as long as the person likes and something is theirs to do."""
+        step = self._first_step(entry, new=new)
+        while step:
+            if step == "withdraw" and not ask_yes(self._shell, _("For good?"), default=False):
+                self._shell.say(_("Fine. Nothing changed."))
+                return
+            given = self._given(entry, step)
+            if given is None:
+                self._shell.say(_("Fine. Nothing changed."))
+                return
+            if not self._take(entry, step, given):
+                return
+            entry = self._replica.show(entry["id"])
+            step = self._next_step(entry)
+
+    def _first_step(self, entry: dict[str, Any], *, new: bool) -> str:
         self._shell.say("\n".join(draw_timeline(self._shell, [entry])) + "\n")
-        steps = [step for step in entry.get("next", []) if step in STEP_WORDS]
-        if not steps:
-            self._shell.say("Nothing is open here any more.")
-            return
-        choices = [*((step, STEP_WORDS[step]) for step in steps), (_LEAVE, "nothing now"), (_HELP, "what is this?")]
-        step = self._choose("What would you like?", choices)
-        if step == _LEAVE or (step == "withdraw" and not ask_yes(self._shell, "For good?", default=False)):
-            self._shell.say("Fine. Nothing changed.")
-            return
-        self._take(entry, step, self._answer() if step == "answer" else Given({}))
+        mine = turns(entry)
+        steps = [step for step in entry.get("next", []) if step in STEP_WORDS and step not in mine]
+        if not steps and not mine:
+            self._shell.say(_("Nothing is open here any more."))
+            return ""
+        if clashes(entry):
+            self._shell.say(_("You both changed the agreement at the same time; each wording is shown. One of you settles it."))
+        if mine:
+            title = _("Your turn, when you want it:")
+        else:
+            title = _("Nothing waits for you here. You can:")
+        steps = [*(step for step in steps if step not in _ALWAYS), *(step for step in _ALWAYS if step in steps)]
+        others = _offered(steps) + ([(_NEW, _("something new"))] if new else [])
+        # Enter takes the first: what is mine to do, and if nothing is, nothing.
+        choices = [*_offered(mine), *others, *_endings()] if mine else [_endings()[0], *others, _endings()[1]]
+        chosen = self._choose(title, choices)
+        if chosen == _NEW:
+            self._begin()
+            return ""
+        if chosen == _LEAVE:
+            self._shell.say(_("Fine. Nothing changed."))
+            return ""
+        return chosen
+
+    def _next_step(self, entry: dict[str, Any]) -> str:
+        mine = turns(entry)
+        if not mine or mine == ["return"]:
+            return ""
+        leave, explain = _endings()
+        out = [step for step in _ALWAYS if step in entry["next"]]
+        chosen = self._choose(_("If you would like to go on:"), [leave, *_offered(mine), *_offered(out), explain])
+        return "" if chosen == _LEAVE else chosen
 
     def _choose(self, title: str, choices: Sequence[tuple[str, str]]) -> str:
         while (chosen := choose(self._shell, title, choices, letters=LETTERS)) == _HELP:
-            self._shell.say(WHAT_IS_THIS)
+            self._shell.say(_(WHAT_IS_THIS))
         return chosen
 
+    def _given(self, entry: dict[str, Any], step: str) -> Given | None:
+        """What a step needs beside its own questions; None: the person would rather not."""
+        if step == "answer":
+            return self._answer()
+        if step == "agree" and entry["fields"].get(AGREEMENT_FIELD.name):
+            return self._agree(entry)
+        return Given({})
+
     def _answer(self) -> Given:
-        verdicts = ((Verdict.HEARD.value, "yes, that is it"), (Verdict.NOT_QUITE.value, "not quite; say what you meant"))
-        verdict = choose(self._shell, "Were you heard?", verdicts)
-        clarification = ask(self._shell, "What did you mean?") if verdict == Verdict.NOT_QUITE.value else ""
-        return Given({"verdict": verdict, "clarification": clarification})
+        verdicts = ((Verdict.HEARD.value, _("yes, that is it")), (Verdict.NOT_QUITE.value, _("not quite; say what you meant")))
+        verdict = choose(self._shell, _("Were you heard?"), verdicts)
+        clarification = ""
+        while verdict == Verdict.NOT_QUITE.value and not clarification:
+            clarification = ask(self._shell, _("What did you mean?")).strip()
+        return Given({"verdict": verdict, "clarification": clarification}, typed=True)
+
+    def _agree(self, entry: dict[str, Any]) -> Given | None:
+        """There is an agreement: keep it, take one of two wordings, change it, or write another one."""
+        present = str(entry["fields"][AGREEMENT_FIELD.name])
+        versions = [version for version in clashes(entry) if version != present]
+        choices = [
+            (_ANEW, _("write it anew")),
+            (_EDIT, _("change it in your editor")),
+            *((str(number), _("take this one: {text}").format(text=clean_line(v))) for number, v in enumerate(versions)),
+        ]
+        if versions:
+            choices = [*choices[2:], (_KEEP, _("take it as it stands, with both")), *choices[:2]]
+        self._shell.say(_("What you agree on now: {text}").format(text=clean_line(present)))
+        chosen = choose(self._shell, _("What would you like?"), _by_number([*choices, (_LEAVE, _("nothing now"))]))
+        chosen = [key for key, _words in [*choices, (_LEAVE, "")]][int(chosen) - 1]
+        if chosen == _LEAVE:
+            return None
+        if chosen in (_ANEW, _EDIT):
+            return Given({}, edit=chosen == _EDIT)
+        return Given({AGREEMENT_FIELD.name: present if chosen == _KEEP else versions[int(chosen)]})
+
+
+def _by_number(choices: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(str(number), words) for number, (_key, words) in enumerate(choices, 1)]
+
+
+def _endings() -> list[tuple[str, str]]:
+    return [(_LEAVE, _("nothing now")), (_HELP, _("what is this?"))]
+
+
+def _offered(steps: Sequence[str]) -> list[tuple[str, str]]:
+    return [(step, _(STEP_WORDS[step])) for step in steps]
+
+
+def turns(entry: dict[str, Any]) -> list[str]:
+    """The steps that are mine to take next, the likeliest first; empty where it is up to the other, or where one has paused.
+
+    Everything else that `next` has is open too: turns guide, they never lock.
+    """
+    steps = [step for step in entry.get("next", []) if step in STEP_WORDS]
+    if "return" in steps:
+        return ["return"]
+    if entry["state"] in _PAUSED or (entry["state"] == "invited" and entry["by"]["me"]):
+        return []
+    if "later" not in steps:  # it is over
+        return []
+    fields = entry["fields"]
+    done = {"reconnect"} if any(item["by"]["me"] for item in fields["gestures"]) else set()
+    if fields["agreement"] and not clashes(entry):
+        done.add("agree")
+    if not fields["agreement"] and not fields["gestures"]:
+        done.add("settle")
+    # What comes after the ways out has been done before.
+    mine = [step for step in steps[: steps.index("later")] if step not in done]
+    return sorted(mine, key=lambda step: step != "agree") if clashes(entry) else mine
+
+
+def clashes(entry: dict[str, Any]) -> list[str]:
+    """The wordings of the agreement that two edits made at the same time left; empty where they fit together."""
+    return [str(version) for version in entry["alternatives"].get(AGREEMENT_FIELD.name, ())]
+
+
+def stems(shell: Shell, entry_id: str, field: Field) -> str:
+    """A few beginnings of sentences for a question, a line each; not the same ones in every conversation."""
+    from bide.words import deck
+
+    found = [item.text for item in deck(_STEM_DECKS.get(field.name, _STEM_DECK_DEFAULT), language()).in_part(field.name)]
+    if not found:
+        return ""
+    begin = sum(map(ord, entry_id)) % len(found)
+    lines: list[str] = []
+    for text in (*found[begin:], *found[:begin]):
+        line = wrap("  " + _("Perhaps: {text}").format(text=text), (shell.width or WIDTH_DEFAULT))
+        if len(lines) + len(line) <= STEMS_MAX:
+            lines += line
+    return "\n".join(lines)
 
 
 def describe(entry: dict[str, Any]) -> str:
-    """One line for a conversation: its topic and where it stands."""
-    topic = clean_line(entry["fields"]["topic"]) or "(no topic)"
+    """One line for a conversation: its topic, where it stands, and whether something in it is mine to do."""
+    topic = clean_line(entry["fields"]["topic"]) or _("(no topic)")
+    parts = [topic, _standing(entry)]
+    if turns(entry) not in ([], ["return"]):
+        parts.append(_("your turn when you want it"))
+    return " · ".join(parts)
+
+
+def _standing(entry: dict[str, Any]) -> str:
     state = entry["state"]
     if state == "invited":
-        asks = "you asked to talk about it" if entry["by"]["me"] else f"{clean_line(entry['by']['name'])} asks to talk about it"
-        return f"{topic} · {asks}"
+        if entry["by"]["me"]:
+            return _("you asked to talk about it")
+        return _("{name} asks to talk about it").format(name=clean_line(entry["by"]["name"]))
     if state in ("told", "heard"):
-        told = ["you have" if t["by"]["me"] else f"{clean_line(t['by']['name'])} has" for t in entry["fields"]["tells"]]
-        return (
-            f"{topic} · {' and '.join(told)} told their part" if told != ["you have"] else f"{topic} · you have told your part"
-        )
-    return f"{topic} · {STATES.get(state, clean_line(state))}"
+        tells = entry["fields"]["tells"]
+        if len(tells) == 2:
+            return _("you have both told your parts")
+        if tells and tells[0]["by"]["me"]:
+            return _("you have told your part")
+        if tells:
+            return _("{name} wrote their part and how they felt").format(name=clean_line(tells[0]["by"]["name"]))
+    return _(STATES.get(state, clean_line(state)))

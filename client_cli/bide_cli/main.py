@@ -14,7 +14,7 @@ import sys
 from typing import NoReturn
 
 from bide.errors import BideError, InputError
-from bide_cli import failures
+from bide_cli import failures, language
 
 GC_THRESHOLD = 100_000
 """A command makes many objects that live to its end, so looking for rubbish among them at every 700th is wasted."""
@@ -64,6 +64,7 @@ def main() -> int:
 
 
 def _run(args: list[str]) -> int:
+    language.settle(_named_home(args))
     for arg in args:
         if not arg.isascii() and any("\udc80" <= character <= "\udcff" for character in arg):
             raise InputError("An argument is not valid UTF-8 text.", hint="Nothing was written.")
@@ -76,6 +77,18 @@ def _run(args: list[str]) -> int:
     from bide_cli import cli
 
     return cli.run(args)
+
+
+def _named_home(args: list[str]) -> str:
+    """What ``--home`` names, found without understanding the rest: the config there may say how to speak, help included."""
+    for place, arg in enumerate(args):
+        if arg.startswith("--home="):
+            return arg.partition("=")[2]
+        if arg == "--home":
+            return args[place + 1] if place + 1 < len(args) else ""
+        if arg == "--":
+            break
+    return ""
 
 
 def _forget_stdout() -> None:

@@ -32,7 +32,7 @@ def open_replica(shell: Shell, config: Config | None = None) -> Replica:
     from bide_cli.zone import local_zone
 
     storage = SqliteStorage(shell.home / homes.DATABASE, key)
-    return Replica(storage, zone=local_zone(), day_starts_min=config.day_starts_min)
+    return Replica(storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_)
 
 
 def require_home(shell: Shell) -> None:

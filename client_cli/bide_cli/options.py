@@ -10,6 +10,7 @@ import click
 
 from bide.entries.fields import Field, FieldKind
 from bide_cli.giving import Given, flag
+from bide_cli.helping import SEVERAL
 from bide_cli.home import find_home
 from bide_cli.shell import Shell
 
@@ -61,11 +62,13 @@ def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
     The texts are not click's to check: `bide.entries` does that for every way in.
     """
 
+    asked = [field for field in fields if field.asked]
+
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapper(*args: Any, from_json: str | None, edit_text: bool, **kwargs: Any) -> Any:
-            values = {field.name: kwargs.pop(f"field_{field.name}") for field in fields}
-            for field in fields:
+            values = {field.name: kwargs.pop(f"field_{field.name}") for field in asked}
+            for field in asked:
                 if field.kind is FieldKind.FEELINGS and len(values[field.name]) > 1:
                     values[field.name] = ",".join(values[field.name])
             return command(*args, given=Given(values, from_json=from_json or "", edit=edit_text), **kwargs)
@@ -75,14 +78,14 @@ def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
         wrapped = click.option(
             "--from-json", metavar="FILE", help="All fields as one JSON object from a file, or from stdin with -."
         )(wrapped)
-        for field in reversed(fields):
+        for field in reversed(asked):
             several = field.kind in (FieldKind.LINES, FieldKind.FEELINGS)
             wrapped = click.option(
                 flag(field.name),
                 f"field_{field.name}",
-                metavar="TEXT",
+                metavar="|".join(field.choices) or "TEXT",
                 multiple=several,
-                help=field.prompt + (" Can be given several times." if several else ""),
+                help=f"{field.prompt} {SEVERAL}" if several else field.prompt,
             )(wrapped)
         return wrapped
 

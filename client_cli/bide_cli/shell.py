@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from bide_cli import directions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +36,18 @@ _HARMFUL: dict[int, str | None] = {
 }
 _STYLE_END = 0xDB00
 """Styles travel inside of texts as lone surrogates, which can't be in UTF-8 and so in nothing that another device sent."""
-_STYLES = {_STYLE_END + code: f"\x1b[{code}m" for code in range(8)}
-_SHOWN: dict[int, str | None] = {**_HARMFUL, **_STYLES}
-_UNSTYLED: dict[int, str | None] = {**_HARMFUL, **dict.fromkeys(_STYLES)}
-_HARMFUL.update(dict.fromkeys(_STYLES, _REPLACED))
+_STYLES = {_STYLE_END + code: f"\x1b[{code}m" for code in (*range(8), *range(31, 37))}
+_UNMARKED: dict[int, str | None] = {**_HARMFUL, **dict.fromkeys(_STYLES), **dict.fromkeys(directions.MARKS)}
+_SHOWN: dict[tuple[bool, bool], dict[int, str | None]] = {
+    (False, False): _UNMARKED,
+    (False, True): {**_UNMARKED, **directions.MARKS},
+    (True, False): {**_UNMARKED, **_STYLES},
+    (True, True): {**_UNMARKED, **_STYLES, **directions.MARKS},
+}
+_HARMFUL.update(dict.fromkeys((*_STYLES, *directions.MARKS), _REPLACED))
+_MARKED = frozenset((*_STYLES, *directions.MARKS))
+_UNDIRECTED_TERMS = ("", "dumb", "linux")
+"""Terminals that may show a box for a mark that gives text its direction."""
 _JSON_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, *_BIDI, *range(0xDC80, 0xDD00))}
 _PAGER_DEFAULT = "less"
 
@@ -56,7 +66,17 @@ def clean_line(value: object) -> str:
 
 def name_list(names: Iterable[object]) -> str:
     """Names of people, for the middle of a line."""
-    return " and ".join(map(clean_line, names))
+    *others, last = [*map(clean_line, names)] or [""]
+    if not others:
+        return last
+    from bide_cli.language import _
+
+    return _("{names} and {last}").format(names=", ".join(others), last=last)
+
+
+def styled(text: str, code: str) -> str:
+    """`text`, cleaned already, in the ANSI style `code`: it travels as a mark, see `shown`."""
+    return f"{chr(_STYLE_END + int(code))}{text}{chr(_STYLE_END)}"
 
 
 class Shell:
@@ -102,24 +122,34 @@ class Shell:
         )
 
     @property
-    def width(self) -> int:
-        """Columns for text; 0: don't wrap, because no screen is there."""
+    def directed(self) -> bool:
+        """Whether marks for text that runs from right to left go out with the data."""
+        return self.on_terminal and not (self.plain or self.as_json) and _knows_directions(sys.stdout)
+
+    @property
+    def columns(self) -> int:
+        """Columns of the screen; 0: don't wrap, because there is none."""
         if self.plain or not self.on_terminal:
             return 0
         try:
             columns = os.get_terminal_size(sys.stdout.fileno()).columns
         except OSError:
             columns = 0
-        return min(max(columns or WIDTH_DEFAULT, WIDTH_MIN), WIDTH_MAX)
+        return max(columns or WIDTH_DEFAULT, WIDTH_MIN)
+
+    @property
+    def width(self) -> int:
+        """Columns for lines that are read one after the other; 0: don't wrap, because no screen is there."""
+        return min(self.columns, WIDTH_MAX)
 
     def style(self, text: str, code: str) -> str:
         """`text` in an ANSI style such as ``1`` (bold) or ``2`` (faint), where colours are welcome."""
-        return f"{chr(_STYLE_END + int(code))}{clean(text)}{chr(_STYLE_END)}" if self.coloured and text else clean(text)
+        return styled(clean(text), code) if self.coloured and text else clean(text)
 
     def out(self, text: str = "") -> None:
         """Print data for a person. With ``--json`` nothing but the object may be on stdout, so this is silent."""
         if not self.as_json:
-            sys.stdout.write(shown(text) + "\n")
+            sys.stdout.write(shown(text, directed=self.directed) + "\n")
 
     def say(self, text: str = "") -> None:
         """Tell a person something that is not the data."""
@@ -132,16 +162,21 @@ class Shell:
 
     def page(self, text: str, *, newest_last: bool = False) -> None:
         """Print a text, through a pager if it doesn't fit on the screen; opened at its end where the newest stands there."""
-        text = shown(text)
+        text = shown(text, directed=self.directed)
         if self.plain or self.accessible or self.as_json or not self.on_terminal or not _is_long(text):
             sys.stdout.write(text)
             return
         _run_pager(text, newest_last=newest_last)
 
 
-def shown(text: str, *, styled: bool = True) -> str:
-    """`text` as it goes out: cleaned, with the styles that `Shell.style` made and no others."""
-    return text.translate(_SHOWN if styled else _UNSTYLED)
+def shown(text: str, *, styled: bool = True, directed: bool = False) -> str:
+    """`text` as it goes out: cleaned, with the marks that were made here for styles and directions, and no others."""
+    return text.translate(_SHOWN[styled, directed])
+
+
+def _knows_directions(stream: TextIO) -> bool:
+    encoding = (stream.encoding or "").lower().replace("-", "")
+    return encoding == "utf8" and os.environ.get("TERM", "") not in _UNDIRECTED_TERMS
 
 
 def write_talk(text: str, *, plain: bool = False) -> None:
@@ -149,13 +184,14 @@ def write_talk(text: str, *, plain: bool = False) -> None:
     if sys.stderr is None:
         return
     on_screen = sys.stderr.isatty()
+    directed = on_screen and not plain and _knows_directions(sys.stderr)
     if on_screen and not plain:
         try:
             columns = os.get_terminal_size(sys.stderr.fileno()).columns
         except OSError:
             columns = 0
         text = _set_talk(text, min(max(columns or WIDTH_DEFAULT, WIDTH_MIN), WIDTH_MAX))
-    sys.stderr.write(shown(text, styled=on_screen) + "\n")
+    sys.stderr.write(shown(text, styled=on_screen, directed=directed) + "\n")
     sys.stderr.flush()
 
 
@@ -165,7 +201,7 @@ def _set_talk(text: str, columns: int) -> str:
     lines: list[str] = []
     for line in text.split("\n"):
         # What is drawn in styles or in columns has been set already.
-        if text_columns(line) <= columns or any(ord(character) in _STYLES for character in line):
+        if text_columns(line) <= columns or any(ord(character) in _MARKED for character in line):
             lines.append(line)
         else:
             words = line.lstrip(" ")

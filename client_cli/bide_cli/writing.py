@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from bide.entries.fields import Field
@@ -11,6 +12,7 @@ from bide_cli.giving import Given, gather
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
 from bide_cli.shell import Shell, clean_line
+from bide_cli.starters import Starters
 from bide_cli.telling import tell_written
 
 PRIVATE_HINT = "One of you runs: bide pair    The other: bide join    (or keep it to yourself: --private)"
@@ -25,9 +27,11 @@ def write_entry(
     private: bool,
     with_: str,
     command: str = "",
+    deck: str = "",
+    noted: Mapping[str, str] = MappingProxyType({}),
     remark: Callable[[dict[str, Any]], str] | None = None,
 ) -> None:
-    """Write a check-in or an appreciation.
+    """Write an entry that stands by itself.
 
     Args:
         shell: where.
@@ -37,6 +41,8 @@ def write_entry(
         private: keep it in the own space.
         with_: with whom to share it.
         command: for the schema, where it differs from the kind.
+        deck: whose lines of the day stand above the questions.
+        noted: fields that the program sets, beside those that were given.
         remark: a word to add after the write, from the values.
 
     Raises:
@@ -55,8 +61,50 @@ def write_entry(
             raise NotPaired(error.message, hint=PRIVATE_HINT) from None
         name = replica.reader.view().others(space.space_id)[0]
     values = gather(
-        shell, fields, given, prepare=lambda prompt: prompt.replace(" them?", f" {clean_line(name)}?") if name else prompt
+        shell,
+        fields,
+        given,
+        prepare=lambda prompt: prompt.replace(" them?", f" {clean_line(name)}?") if name else prompt,
+        starter=Starters(deck) if deck else None,
     )
+    values = {**values, **{field: text for field, text in noted.items() if text}}
     written = replica.write(kind, values, private=private, with_=with_)
     words = remark(values) if remark and not private else ""
     tell_written(shell, command or kind, replica, config, written, words=words)
+
+
+def write_reply(
+    shell: Shell,
+    kind: str,
+    fields: Sequence[Field],
+    entry_id: str,
+    given: Given,
+    *,
+    command: str,
+    deck: str = "",
+    wordless: bool = False,
+) -> None:
+    """Write a reply to an entry.
+
+    Args:
+        shell: where.
+        kind: ``hearing``, ``answer`` or ``reception``.
+        fields: what it can say.
+        entry_id: what is replied to.
+        given: what the options said.
+        command: for the schema.
+        deck: as for `write_entry`.
+        wordless: it can be given without a word, so nothing has to be said.
+
+    Raises:
+        NotFound: there is no such entry.
+        NotAllowed: it can't be replied to like this. Both are told before anything is asked, so that no text is lost.
+    """
+    config = read_config(shell.home)
+    replica = open_replica(shell, config)
+    replica.require_reply(kind, entry_id)
+    values: dict[str, Any] = {}
+    if not wordless or given.by_options or given.edit or shell.may_ask:
+        values = gather(shell, fields, given, starter=Starters(deck) if deck else None)
+    written = replica.reply(kind, entry_id, values)
+    tell_written(shell, command, replica, config, written, extra={"about": replica.show(entry_id)["id"]})

@@ -30,6 +30,21 @@ The first line of each class docstring is the default message and is safe to sho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Phrase(NamedTuple):
+    """English words apart from what is put into them, so that they can be said in another language where they are shown.
+
+    Also what an error has put into its message, where that is words and not a name or a number.
+    """
+
+    template: str
+    values: Mapping[str, object] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return filled(self.template, self.values)
 
 
 class BideError(Exception):
@@ -50,12 +65,26 @@ class BideError(Exception):
         self.hint_template = self.hint_default if hint is None else hint
         self.values = values
         super().__init__(filled(self.template, values))
-        self.hint = filled(self.hint_template, values)
 
     @property
     def message(self) -> str:
         """The sentence to show to a person."""
         return str(self.args[0])
+
+    @property
+    def hint(self) -> str:
+        """What to do next; empty if there is nothing to say."""
+        return filled(self.hint_template, self.values)
+
+    def advise(self, hint: str, **values: object) -> None:
+        """Say something else about what to do next: who catches an error may know better than who raised it.
+
+        Args:
+            hint: in English.
+            values: what stands for ``{name}`` in it, beside those that the error has.
+        """
+        self.hint_template = hint
+        self.values = {**self.values, **values}
 
 
 def filled(template: str, values: Mapping[str, object]) -> str:

@@ -25,4 +25,4 @@ def command(shell: Shell, given: Given, private: bool, with_: str) -> None:
 
     Any one of the questions is enough. On a terminal they are asked one by one.
     """
-    write_entry(shell, "checkin", FIELDS, given, private=private, with_=with_)
+    write_entry(shell, "checkin", FIELDS, given, deck="checkin", private=private, with_=with_)

@@ -15,6 +15,7 @@ from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options
 from bide_cli.render import draw_timeline
 from bide_cli.shell import Shell
+from bide_cli.starters import Starters
 from bide_cli.telling import tell_written
 
 TYPE_CHECKING = False
@@ -60,7 +61,7 @@ def command(shell: Shell, entry_id: str, given: Given, heard: bool, not_quite: s
     else:
         if entry["by"]["me"] and entry["kind"] != "repair":
             raise NotAllowed("That one is yours; hearing is for what the other wrote.")
-        written = replica.hear(entry["id"], gather(shell, FIELDS, given))
+        written = replica.hear(entry["id"], gather(shell, FIELDS, given, starter=Starters("listening")))
         words = "They can say whether it fits."
     tell_written(shell, "hear", replica, config, written, words=words)
 

@@ -29,7 +29,9 @@ def command(shell: Shell, given: Given, private: bool, with_: str) -> None:
 
     What it was, what it did to you, and what it shows about the other. The first is needed, the others are welcome.
     """
-    write_entry(shell, "appreciation", FIELDS, given, command="thank", private=private, with_=with_, remark=_remark)
+    write_entry(
+        shell, "appreciation", FIELDS, given, command="thank", deck="appreciation", private=private, with_=with_, remark=_remark
+    )
 
 
 def _remark(values: dict[str, Any]) -> str:

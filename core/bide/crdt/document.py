@@ -6,14 +6,14 @@ fresh random actor, so no two can ever claim the same place (see `docs/decisions
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from automerge.core import ROOT, Document, ObjType, ScalarType
 
 from bide.crdt.change import Change
+from bide.crdt.wording import Stretch, merge, stretches, tokens
 from bide.errors import ChangeRejected
 from bide.ids import Randomness
 
@@ -21,6 +21,16 @@ Scalar = str | int | bool
 Fields = dict[str, Scalar]
 
 _ACTOR_BYTES = 16
+VERSIONS_MAX = 4
+"""How many versions of a text by one person that don't know of each other are looked at: about one for each device."""
+
+
+class Cowritten(NamedTuple):
+    """A text that two people write together."""
+
+    text: str
+    versions: tuple[str, ...] = ()
+    """Where edits made at the same time clash: each whole version, as it read right after its own edit. Else empty."""
 
 
 class NothingChanged(ChangeRejected):
@@ -73,12 +83,21 @@ def amend_change(
     fields: Mapping[str, Scalar],
     *,
     texts: Mapping[str, str] | None = None,
+    confirm: Collection[str] = (),
     slot: int,
     randomness: Randomness,
 ) -> bytes:
     """A further change of the document that `changes` make.
 
-    Only values that differ are written; a text is edited where it differs, so that two people's edits merge.
+    Only values that differ are written; a text is edited word by word where it differs, so that two people's edits merge.
+
+    Args:
+        changes: the document's, each after those it depends on.
+        fields: root keys and their values.
+        texts: root keys that hold text, and what they are to say.
+        confirm: keys that are written even if they say the same: what was said once is said again, and counts again.
+        slot: of the person who writes.
+        randomness: for the change's actor.
 
     Raises:
         NothingChanged: everything is as it was.
@@ -89,12 +108,14 @@ def amend_change(
         document.set_actor(_new_actor(slot, randomness))
         before = document.get_heads()
         now = _read(document, None)
-        differing = {key: value for key, value in fields.items() if now.get(key) != value}
-        edits = {key: text for key, text in (texts or {}).items() if now.get(key) != text}
+        differing = {key: value for key, value in fields.items() if now.get(key) != value or key in confirm}
+        edits = {key: text for key, text in (texts or {}).items() if now.get(key) != text or (key in confirm and text)}
         if not differing and not edits:
             raise NothingChanged
         with document.transaction() as transaction:
             for key, value in differing.items():
+                if now.get(key) == value:  # Automerge takes the same value twice for nothing
+                    transaction.put(ROOT, key, _type_of(value), _another(value))
                 transaction.put(ROOT, key, _type_of(value), value)
             for key, text in edits.items():
                 _edit_text(document, transaction, key, str(now.get(key, "")), text)
@@ -168,6 +189,57 @@ class EntryDocument:
                         lost[key] = sorted(others, key=str)
         return lost
 
+    def cowritten(
+        self, key: str, changes: Sequence[Change], writers: Mapping[bytes, int], *, before: bytes | None = None
+    ) -> Cowritten:
+        """What a text says that both people edit, and whether two edits of it clash.
+
+        Versions that don't know of each other are compared with what both began from. Changes of different words are all taken;
+        where they meet, each is shown, until somebody who knew of all of them writes it anew.
+
+        Args:
+            key: of the text.
+            changes: the headers of all changes of this document, each after those it depends on.
+            writers: hashes of the changes that edited the text or confirmed it, and whose each is.
+            before: only what the author of the change with this hash knew when writing it.
+        """
+        ancestors = _ancestors(changes)
+        within = next(
+            (known for change, known in zip(changes, ancestors, strict=True) if change.hash == before), (1 << len(changes)) - 1
+        )
+        mine = [number for number, change in enumerate(changes) if change.hash in writers and within >> number & 1]
+        known = 0
+        for number in mine:
+            known |= ancestors[number]
+        last = _few([number for number in mine if not known >> number & 1], changes, writers)
+        with _border():
+            if len(last) < 2:
+                heads = [changes[number].hash for number in last] or [changes[0].hash]
+                return Cowritten(str(_read_one(self._document, key, heads) or ""))
+            shared = ancestors[last[0]]
+            for number in last[1:]:
+                shared &= ancestors[number]
+            base = str(_read_one(self._document, key, _heads_of(shared, changes, ancestors)) or "")
+            versions = [str(_read_one(self._document, key, [changes[number].hash]) or "") for number in last]
+        merged = merge(base, versions)
+        return Cowritten(merged.text, tuple(dict.fromkeys(versions)) if merged.clashes else ())
+
+
+def _few(numbers: Sequence[int], changes: Sequence[Change], writers: Mapping[bytes, int]) -> list[int]:
+    """Of each person's versions the newest few, person by person: nobody can drown out what the other wrote."""
+    newest = sorted(numbers, key=lambda number: (-changes[number].start_op, changes[number].hash))
+    slots = sorted({writers[changes[number].hash] for number in numbers})
+    return [n for slot in slots for n in [n for n in newest if writers[changes[n].hash] == slot][:VERSIONS_MAX]]
+
+
+def _heads_of(members: int, changes: Sequence[Change], ancestors: Sequence[int]) -> list[bytes]:
+    """Hashes of those of a set of changes that no other one in it builds on."""
+    known = 0
+    numbers = [number for number in range(len(changes)) if members >> number & 1]
+    for number in numbers:
+        known |= ancestors[number]
+    return [changes[number].hash for number in numbers if not known >> number & 1]
+
 
 def _ancestors(changes: Sequence[Change]) -> list[int]:
     """Every change's ancestors as a set of bits, one for each place; `changes` come each after those it depends on."""
@@ -186,6 +258,15 @@ def _type_of(value: Scalar) -> ScalarType:
     if isinstance(value, bool):
         return ScalarType.Boolean
     return ScalarType.Int if isinstance(value, int) else ScalarType.Str
+
+
+def _another(value: Scalar) -> Scalar:
+    """A different value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return 0 if value else 1
+    return "" if value else " "
 
 
 def _read(document: Document, heads: list[bytes] | None) -> Fields:
@@ -215,12 +296,16 @@ def _edit_text(document: Document, transaction: Any, key: str, old: str, new: st
     if found is None or found[0] != ObjType.Text:
         raise ChangeRejected
     object_id = found[1]
-    # From the end, so that the indices before an edit stay what they were.
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    for tag, old_from, old_to, new_from, new_to in reversed(matcher.get_opcodes()):
-        if tag == "equal":
-            continue
-        for _ in range(old_to - old_from):
-            transaction.delete(object_id, old_from)
-        for offset, character in enumerate(new[new_from:new_to]):
-            transaction.insert(object_id, old_from + offset, ScalarType.Str, character)
+    before, after = tokens(old), tokens(new)
+    places = [0]
+    for token in before:
+        places.append(places[-1] + len(token))
+    # The last word anew, where nothing differs: the change then stands for having looked at it.
+    differing = stretches(before, after) or [Stretch(len(before) - 1, len(before), (before[-1],))]
+    # From the end, so that the places before an edit stay what they were. Each word goes and comes as a whole.
+    for stretch in reversed(differing):
+        start = places[stretch.start]
+        for _ in range(places[stretch.end] - start):
+            transaction.delete(object_id, start)
+        for offset, character in enumerate("".join(stretch.new)):
+            transaction.insert(object_id, start + offset, ScalarType.Str, character)

@@ -209,7 +209,7 @@ class Pairing:
             LocalProtocolError: there were no words to compare, or it was said before.
         """
         if not self._safety_words or self._accepted or self.stage is Stage.DEAD:
-            raise LocalProtocolError(f"A pairing can't be accepted while {self.stage.value}.")
+            raise LocalProtocolError("A pairing can't be accepted while {stage}.", stage=self.stage.value)
         self._accepted = True
         self._seal(Kind.ACCEPT, b"")
 

@@ -26,7 +26,12 @@ WORD_BITS = 11
 _SUGGESTIONS_MAX = 3
 _WORD_CHARS_MAX = 32
 """Longer than any word of the list with any slip of the keyboard; bounds the search for near words."""
-_ORDINALS = ("first", "second", "third")
+_WRONG_WORD = (
+    "The first word of that code is not one of Bide's words.",
+    "The second word of that code is not one of Bide's words.",
+    "The third word of that code is not one of Bide's words.",
+)
+"""By place: a number put into a sentence can't be declined in every language."""
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212_.,;]+")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
 _AUTHORITY = re.compile(rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::(?P<port>[0-9]{{1,5}}))?")
@@ -219,8 +224,9 @@ def _check_word(word: str, position: int) -> None:
     if word in _known():
         return
     near = difflib.get_close_matches(word[:_WORD_CHARS_MAX], words(), n=_SUGGESTIONS_MAX, cutoff=0.6)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "Look at the other screen again, letter by letter."
-    raise InputError(f"The {_ORDINALS[position]} word of that code is not one of Bide's words.", hint=hint)
+    if near:
+        raise InputError(_WRONG_WORD[position], hint="Did you mean: {near}", near=", ".join(near))
+    raise InputError(_WRONG_WORD[position], hint="Look at the other screen again, letter by letter.")
 
 
 def _parse_authority(text: str) -> str:

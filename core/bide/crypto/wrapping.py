@@ -122,7 +122,7 @@ def _checksum(data: bytes) -> bytes:
 def _normalized(passphrase: str) -> bytes:
     # The limit is on what was typed: NFKC can lengthen a text eighteenfold, which is still harmless.
     if len(passphrase) > PASSPHRASE_CHARS_MAX:
-        raise InputError(f"A passphrase can have at most {PASSPHRASE_CHARS_MAX:,} characters.")
+        raise InputError("A passphrase can have at most {most} characters.", most=f"{PASSPHRASE_CHARS_MAX:,}")
     if not passphrase.strip():
         raise InputError("A passphrase can't be empty.")
     try:
@@ -137,6 +137,7 @@ def _derive(password: bytes, *, salt: bytes, memory_bytes: int, iterations: int)
         return sodium.crypto_pwhash_alg(32, password, salt, iterations, memory_bytes, sodium.crypto_pwhash_ALG_ARGON2ID13)
     except (CryptoError, MemoryError):
         raise StorageError(
-            f"Opening this home takes {memory_bytes // (1024 * 1024)} MiB of memory, and that much is not free.",
+            "Opening this home takes {amount} MiB of memory, and that much is not free.",
             hint="Close another program and try again.",
+            amount=memory_bytes // (1024 * 1024),
         ) from None

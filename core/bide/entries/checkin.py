@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bide.entries.fields import Field, FieldKind
+from bide.entries.wants import WANTS
 
 FIELDS = (
     Field("feelings", FieldKind.FEELINGS, "How are you, in up to three words?", "Feeling"),
@@ -12,5 +13,6 @@ FIELDS = (
     Field("lift", FieldKind.TEXT, "What gave you a lift?", "A lift"),
     Field("grateful", FieldKind.TEXT, "What are you grateful for?", "Grateful for"),
     Field("proud", FieldKind.TEXT, "What are you a little proud of?", "Proud of"),
+    WANTS,
     Field("later", FieldKind.LINES, "Anything to organise, for later?", "For later"),
 )

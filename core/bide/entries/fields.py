@@ -32,6 +32,8 @@ class FieldKind(Enum):
     """Several short lines."""
     FEELINGS = "feelings"
     """Up to three words for feelings."""
+    CHOICE = "choice"
+    """One of a few words, see `Field.choices`."""
 
 
 class Field(NamedTuple):
@@ -44,27 +46,46 @@ class Field(NamedTuple):
     label: str
     """What stands before the answer in the timeline."""
     required: bool = False
+    choices: tuple[str, ...] = ()
+    """For `FieldKind.CHOICE`: what can be chosen, as it is stored."""
+    asked: bool = True
+    """Whether a person is asked for it; what the program notes by itself is not."""
 
 
 def clean_field(field: Field, value: Any) -> str:
     """The string to store for a value as given; empty means not answered.
 
     Raises:
-        InputError: not text, too long, or with characters that can't be shown.
+        InputError: not text, too long, with characters that can't be shown, or none of those to choose from.
     """
+    if field.kind is FieldKind.CHOICE:
+        return _clean_choice(field, value)
     if field.kind in (FieldKind.TEXT, FieldKind.LINE):
         chars_max = TEXT_CHARS_MAX if field.kind is FieldKind.TEXT else LINE_CHARS_MAX
         return clean_text(value, what=field.name, chars_max=chars_max, one_line=field.kind is FieldKind.LINE)
     items = value.split("\n" if field.kind is FieldKind.LINES else ",") if isinstance(value, str) else value
     if not isinstance(items, list):
-        raise InputError(f"'{field.name}' takes a list of short lines.")
+        raise InputError("'{field}' takes a list of short lines.", field=field.name)
     feelings = field.kind is FieldKind.FEELINGS
     items_max, chars_max = (FEELINGS_MAX, FEELING_CHARS_MAX) if feelings else (LINES_MAX, LINE_CHARS_MAX)
     cleaned = [clean_text(item, what=field.name, chars_max=chars_max, one_line=True) for item in items]
     cleaned = list(dict.fromkeys(item for item in cleaned if item))
     if len(cleaned) > items_max:
-        raise InputError(f"'{field.name}' takes at most {items_max}.", hint="Choose those that matter most.")
+        raise InputError(
+            "'{field}' takes at most {most}.", hint="Choose those that matter most.", field=field.name, most=items_max
+        )
     return "\n".join(cleaned)
+
+
+def _clean_choice(field: Field, value: Any) -> str:
+    # A number is how a script says 2; true is not how it says 1.
+    text = str(value) if type(value) is int else value
+    chosen = (
+        clean_text(text, what=field.name, chars_max=LINE_CHARS_MAX, one_line=True).lower().replace("-", "_").replace(" ", "_")
+    )
+    if chosen and chosen not in field.choices:
+        raise InputError("'{field}' is one of: {choices}", field=field.name, choices=", ".join(field.choices))
+    return chosen
 
 
 def clean_text(value: Any, *, what: str, chars_max: int, one_line: bool = False) -> str:
@@ -74,20 +95,25 @@ def clean_text(value: Any, *, what: str, chars_max: int, one_line: bool = False)
         InputError: not text, too long, more than one line where one is wanted, or with control characters.
     """
     if not isinstance(value, str):
-        raise InputError(f"'{what}' has to be text.")
+        raise InputError("'{field}' has to be text.", field=what)
     text = unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
     for character in text:
         if _cannot_be_shown(character):
             raise InputError(
-                f"'{what}' holds a character that can't be shown (U+{ord(character):04X}).",
+                "'{field}' holds a character that can't be shown ({code}).",
                 hint="Take it out and try again; nothing was written.",
+                field=what,
+                code=f"U+{ord(character):04X}",
             )
     if one_line and "\n" in text:
-        raise InputError(f"'{what}' has to be on one line.")
+        raise InputError("'{field}' has to be on one line.", field=what)
     if len(text) > chars_max:
         raise InputError(
-            f"'{what}' has {len(text):,} characters; {chars_max:,} fit.",
+            "'{field}' has {length} characters; {most} fit.",
             hint="Split it in two; nothing was written.",
+            field=what,
+            length=f"{len(text):,}",
+            most=f"{chars_max:,}",
         )
     return text
 

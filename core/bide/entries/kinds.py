@@ -10,8 +10,20 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from bide.entries import appreciation, checkin, hearing, repair
-from bide.entries.fields import Field, clean_field
+from bide.entries import (
+    activity,
+    appreciation,
+    checkin,
+    feeling,
+    hearing,
+    keepsake,
+    question,
+    reception,
+    reflection,
+    repair,
+    share,
+)
+from bide.entries.fields import Field, FieldKind, clean_field
 from bide.errors import InputError
 
 
@@ -48,11 +60,17 @@ class Kind(NamedTuple):
     events: tuple[EventType, ...]
     shown: bool = True
     """Whether it stands in the timeline by itself."""
+    wordless: bool = False
+    """Whether it says something even without a word in it."""
 
     @property
     def created_by(self) -> EventType:
         """The event type that begins an entry of this kind."""
         return self.events[0]
+
+    def event(self, ending: str) -> EventType:
+        """The event type of that ending, such as ``edited``."""
+        return next(event for event in self.events if event.name == f"{self.name}.{ending}")
 
     def field(self, name: str) -> Field | None:
         """The field of that name."""
@@ -63,38 +81,67 @@ def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:
     return tuple(field.name for field in fields)
 
 
-CHECKIN = Kind(
-    "checkin",
-    "ck",
-    "Check-in",
-    checkin.FIELDS,
-    (
-        EventType("checkin.written", By.AUTHOR, _names(checkin.FIELDS), creates=True),
-        EventType("checkin.edited", By.AUTHOR, _names(checkin.FIELDS)),
-    ),
-)
-APPRECIATION = Kind(
-    "appreciation",
-    "th",
-    "Appreciation",
-    appreciation.FIELDS,
-    (
-        EventType("appreciation.given", By.AUTHOR, _names(appreciation.FIELDS), creates=True),
-        EventType("appreciation.edited", By.AUTHOR, _names(appreciation.FIELDS)),
-    ),
-)
-HEARING = Kind(
+WRITTEN_ON = Field("written_on", FieldKind.LINE, "On which day was it written?", "Written on", asked=False)
+"""The day that a released entry was written on: the pair gets it later than that."""
+
+
+def _kind(
+    name: str,
+    prefix: str,
+    title: str,
+    fields: tuple[Field, ...],
+    *,
+    created: str = "written",
+    reply: bool = False,
+    fixed: tuple[str, ...] = (),
+    wordless: bool = False,
+    more: tuple[EventType, ...] = (),
+) -> Kind:
+    """A kind whose entries are one person's words: begun, edited and taken back by its author alone.
+
+    Args:
+        name: of the kind.
+        prefix: of its short codes.
+        title: what people call it.
+        fields: what it can say.
+        created: the end of the event type that begins it.
+        reply: it answers another entry, and stands beneath that one.
+        fixed: fields that stay as they were when it began.
+        wordless: it says something even without a word in it.
+        more: event types besides those that every kind has.
+    """
+    words = _names(fields)
+    events = (
+        EventType(f"{name}.{created}", By.AUTHOR, (*(("about",) if reply else ()), *words, WRITTEN_ON.name), creates=True),
+        EventType(f"{name}.edited", By.AUTHOR, tuple(word for word in words if word not in fixed)),
+        EventType(f"{name}.retracted", By.AUTHOR, ("retracted",)),
+        EventType(f"{name}.released", By.AUTHOR, ("released",)),
+        EventType(f"{name}.postponed", By.OTHER, ("postponed.{slot}",)),
+        *more,
+    )
+    return Kind(name, prefix, title, fields, events, shown=not reply, wordless=wordless)
+
+
+CHECKIN = _kind("checkin", "ck", "Check-in", checkin.FIELDS)
+APPRECIATION = _kind("appreciation", "th", "Appreciation", appreciation.FIELDS, created="given")
+HEARING = _kind(
     "hearing",
     "he",
     "Heard",
     hearing.FIELDS,
-    (
-        EventType("hearing.offered", By.AUTHOR, ("about", *_names(hearing.FIELDS)), creates=True),
-        EventType("hearing.edited", By.AUTHOR, _names(hearing.FIELDS)),
-        EventType("hearing.answered", By.OTHER, ("answer", "clarification")),
-    ),
-    shown=False,
+    created="offered",
+    reply=True,
+    more=(EventType("hearing.answered", By.OTHER, ("answer", "clarification")),),
 )
+SHARE = _kind("share", "sh", "Opened up", share.FIELDS)
+# When the answers open was settled when it was asked: nobody opens what the other has written under another promise.
+QUESTION = _kind("question", "qu", "Question", question.FIELDS, created="asked", fixed=("reveal", "deck", "item"))
+ANSWER = _kind("answer", "an", "Answer", question.ANSWER_FIELDS, created="given", reply=True)
+FEELING = _kind("feeling", "fe", "Feeling", feeling.FIELDS, created="named")
+ACTIVITY = _kind("activity", "ac", "Together", activity.FIELDS)
+RECEPTION = _kind("reception", "re", "Received", reception.FIELDS, created="given", reply=True, wordless=True)
+REFLECTION = _kind("reflection", "rf", "Reflection", reflection.FIELDS)
+KEEPSAKE = _kind("keepsake", "kp", "Keepsake", keepsake.FIELDS, created="imported", fixed=("source", "by_name", "original"))
 REPAIR = Kind(
     "repair",
     "rp",
@@ -115,11 +162,15 @@ PERSON = Kind(
     "pe",
     "Person",
     (),
-    (EventType("person.named", By.EITHER, ("name", "device.*"), creates=True),),
+    (EventType("person.named", By.EITHER, ("name", "relation", "device.*"), creates=True),),
     shown=False,
 )
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (CHECKIN, APPRECIATION, HEARING, REPAIR, PERSON)}
+_ALL = (
+    *(CHECKIN, APPRECIATION, HEARING, REPAIR, SHARE, QUESTION, ANSWER, FEELING, ACTIVITY, RECEPTION, REFLECTION, KEEPSAKE),
+    PERSON,
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 EVENT_TYPES: dict[str, tuple[Kind, EventType]] = {event.name: (kind, event) for kind in KINDS.values() for event in kind.events}
 
 
@@ -146,8 +197,8 @@ def clean_entry(kind: Kind, values: Mapping[str, Any], *, partial: bool = False)
     for name, value in values.items():
         field = kind.field(name)
         if field is None:
-            known = ", ".join(f.name for f in kind.fields)
-            raise InputError(f"There is no field {name[:40]!r} here.", hint=f"The fields are: {known}")
+            known = ", ".join(f.name for f in kind.fields if f.asked)
+            raise InputError("There is no field {field!r} here.", hint="The fields are: {known}", field=name[:40], known=known)
         if value is None:
             continue
         cleaned = clean_field(field, value)
@@ -156,7 +207,9 @@ def clean_entry(kind: Kind, values: Mapping[str, Any], *, partial: bool = False)
     for field in kind.fields:
         missing = field.name not in stored if not partial else stored.get(field.name) == ""
         if field.required and missing:
-            raise InputError(f"'{field.name}' is empty.", hint=f"Say something for it: {field.prompt}")
-    if not stored:
+            raise InputError(
+                "'{field}' is empty.", hint="Say something for it: {prompt}", field=field.name, prompt=field.prompt
+            )
+    if not stored and not kind.wordless:
         raise InputError("Nothing was said, so nothing was written.", hint="Answer at least one of the questions.")
     return stored

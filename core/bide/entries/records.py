@@ -60,8 +60,8 @@ class EntryRecord(NamedTuple):
     reply_to: EntryId | None
     edited: bool
     state: str
-    """For a repair: its phase. Empty otherwise."""
+    """For a repair its phase, for an answer that is not open yet ``closed``. Empty otherwise."""
     body: str
-    """JSON: ``fields``, ``history``, ``alternatives``, and for a repair ``steps`` and ``folded``."""
+    """JSON: ``fields``, ``history``, ``alternatives``, marks (see `bide.projections.entry`), and for a repair more."""
     search_text: str
     """What full-text search finds it by, folded as `bide.projections.search.fold` does."""

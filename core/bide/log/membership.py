@@ -141,7 +141,7 @@ class Membership:
         if log in self.devices:
             raise MembershipRejected("That device is a member already.")
         if sum(1 for d in self.devices.values() if d.slot == slot) >= DEVICES_PER_PERSON_MAX:
-            raise MembershipRejected(f"A person can have {DEVICES_PER_PERSON_MAX} devices.")
+            raise MembershipRejected("A person can have {most} devices.", most=DEVICES_PER_PERSON_MAX)
         message = device_proof_message(self.space, slot, record.signing_key, record.sealing_key)
         if not signing.verify(message, record.proof, record.signing_key):
             raise MembershipRejected("A device's keys don't belong together.")

@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bide.crdt.document import EntryDocument
+from bide.crdt.document import Cowritten, EntryDocument
 from bide.entries.kinds import REPAIR
 from bide.entries.records import DocumentFields, EntryRecord, EventRecord
-from bide.entries.repair import STEP_BY_EVENT, RepairState, Step, fold_steps
+from bide.entries.repair import AGREEMENT_FIELD, STEP_BY_EVENT, RepairState, Step, fold_steps
 from bide.ids import EntryId, LogId
 from bide.log.head import Head
-from bide.projections.entry import encode_body, history, search_text
+from bide.projections.entry import HISTORY_MAX, encode_body, history, search_text
 from bide.projections.order import Applied, Judged, in_causal_order
+
+FOLDED = "folded"
+"""The state of a conversation that went on in another one."""
+_AGREEMENT = AGREEMENT_FIELD.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,30 +160,98 @@ def _project_group(group: Sequence[_Conversation]) -> list[EntryRecord]:
         inviters, [(step, item.event.slot, verdicts.get(item.change.hash, False)) for step, item in steps]
     )
     ignored = {item.change.hash for (_, item), counts in zip(steps, counted, strict=True) if not counts}
-    fields = _merge_fields(group)
-    alternatives: dict[str, Any] = {}
-    for conversation in group:
-        alternatives |= conversation.document.alternatives([item.change for item in conversation.applied])
+    agreement = _agreement(group)
     body = {
-        "fields": fields,
+        "fields": _merge_fields(group, agreement.text),
         "topics": {str(c.invitation.slot): c.document.fields().get("topic", "") for c in group},
         "history": sorted(
-            (item for c in group for item in history(c.applied, c.document)),
+            (item for c in group for item in (*history(c.applied, c.document), *_earlier_agreements(c))),
             key=lambda item: (item["at_ms"], item["slot"], sorted(item["fields"])),
-        ),
-        "alternatives": alternatives,
+        )[-HISTORY_MAX:],
+        "alternatives": _alternatives(group) | ({_AGREEMENT: agreement.versions} if agreement.versions else {}),
         "ignored": len(ignored),
         "folded": [conversation.entry_id.hex() for conversation in group[1:]],
         "state": _pack_state(state),
     }
-    texts = "\n".join(search_text(conversation.document.fields()) for conversation in group)
-    records = [_record(main, body, state.phase.value, shown=True, search=texts)]
-    into = {"fields": {}, "into": main.entry_id.hex()}
-    records.extend(_record(folded, into, "folded", shown=False, search="") for folded in group[1:])
+    if agreement.unsettled:
+        body["unsettled"] = True
+    records = [_record(main, body, state.phase.value, edited=_edited(group), search=_searched(group, agreement.text))]
+    for folded in group[1:]:
+        into = body | {"fields": {}, "history": [], "alternatives": {}, "folded": [], "into": main.entry_id.hex()}
+        records.append(_record(folded, into, FOLDED, edited=False, search=""))
     return records
 
 
-def _record(conversation: _Conversation, body: dict[str, Any], state: str, *, shown: bool, search: str) -> EntryRecord:
+def _edited(group: Sequence[_Conversation]) -> bool:
+    return any(item.event.type == "repair.edited" for conversation in group for item in conversation.applied)
+
+
+def _searched(group: Sequence[_Conversation], agreement: str) -> str:
+    said: list[DocumentFields] = [{k: v for k, v in c.document.fields().items() if k != _AGREEMENT} for c in group]
+    said.append({_AGREEMENT: agreement})
+    return "\n".join(map(search_text, said))
+
+
+def _alternatives(group: Sequence[_Conversation]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for conversation in group:
+        found |= conversation.document.alternatives([item.change for item in conversation.applied])
+    return found
+
+
+class _Agreement(NamedTuple):
+    """What the two have agreed on, over all documents of a group."""
+
+    text: str
+    versions: list[str]
+    """Where edits clash: each whole version."""
+    unsettled: bool
+    """Whether there is more than one text to choose from, so that even keeping the wording says something."""
+
+
+def _agreement(group: Sequence[_Conversation]) -> _Agreement:
+    """The main document's agreement, and a folded one's as long as nobody who knew it has written the main one anew."""
+    main, *others = group
+    rewriters = [item.event for item in _agreeing(main)]
+    texts = [_cowritten(main)]
+    texts += [
+        _cowritten(folded)
+        for folded in others
+        if any(not any(_knew(later, item.event) for later in rewriters) for item in _agreeing(folded))
+    ]
+    said = list(dict.fromkeys(text.text for text in texts if text.text))
+    versions = list(dict.fromkeys(version for text in texts for version in text.versions))
+    return _Agreement("\n\n".join(said), versions, bool(versions) or len(texts) > 1)
+
+
+def _agreeing(conversation: _Conversation) -> list[Applied]:
+    return [item for item in conversation.applied if STEP_BY_EVENT.get(item.event.type) is Step.AGREE]
+
+
+def _cowritten(conversation: _Conversation, *, before: bytes | None = None) -> Cowritten:
+    writers = {item.change.hash: item.event.slot for item in _agreeing(conversation)}
+    changes = [item.change for item in conversation.applied]
+    return conversation.document.cowritten(_AGREEMENT, changes, writers, before=before)
+
+
+def _knew(later: EventRecord, earlier: EventRecord) -> bool:
+    """Whether the author of one event had the other when writing it."""
+    if later.log_id == earlier.log_id:
+        return later.seq > earlier.seq
+    return any(head.log_id == earlier.log_id and head.seq >= earlier.seq for head in later.frontier)
+
+
+def _earlier_agreements(conversation: _Conversation) -> list[dict[str, Any]]:
+    """What the agreement said before each step that changed it, as `bide.projections.entry.history` tells of other fields."""
+    earlier: list[dict[str, Any]] = []
+    for event, change in _agreeing(conversation)[-HISTORY_MAX:]:
+        before = _cowritten(conversation, before=change.hash).text
+        if before and before != conversation.document.value_at(_AGREEMENT, change.hash):
+            earlier.append({"slot": event.slot, "at_ms": event.time_ms, "fields": {_AGREEMENT: before}})
+    return earlier
+
+
+def _record(conversation: _Conversation, body: dict[str, Any], state: str, *, edited: bool, search: str) -> EntryRecord:
     first = conversation.invitation
     return EntryRecord(
         entry_id=first.entry_id,
@@ -189,9 +261,9 @@ def _record(conversation: _Conversation, body: dict[str, Any], state: str, *, sh
         at_ms=first.time_ms,
         zone=first.zone,
         day=first.day,
-        shown=shown,
+        shown=state != FOLDED,
         reply_to=None,
-        edited=any(item.event.type == "repair.edited" for item in conversation.applied),
+        edited=edited,
         state=state,
         body=encode_body(body),
         search_text=search,
@@ -203,18 +275,19 @@ def _not_quite(group: Sequence[_Conversation], item: Applied) -> bool:
     return document.value_at(f"answer.{item.event.slot}.verdict", item.change.hash) == "not_quite"
 
 
-def _merge_fields(group: Sequence[_Conversation]) -> DocumentFields:
+def _merge_fields(group: Sequence[_Conversation], agreement: str) -> DocumentFields:
     """The main document's fields, and from a folded one what the main one lacks; words said twice are both kept."""
     merged: DocumentFields = {key: value for key, value in group[0].document.fields().items() if value != ""}
     for conversation in group[1:]:
         for key, value in conversation.document.fields().items():
-            if value in ("", merged.get(key)) or key in ("topic", "calm"):
+            if value in ("", merged.get(key)) or key in ("topic", "calm", _AGREEMENT):
                 continue
             if key in merged and isinstance(value, str) and not key.startswith(("pause.", "answer.")):
                 merged[key] = f"{merged[key]}\n\n{value}"
             else:
                 merged.setdefault(key, value)
-    return merged
+    merged.pop(_AGREEMENT, None)
+    return merged | ({_AGREEMENT: agreement} if agreement else {})
 
 
 def _pack_state(state: RepairState) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from bide.entries.fields import show_field
 from bide.entries.kinds import KINDS
+from bide.entries.question import CLOSED
 from bide.entries.records import EntryRecord
 from bide.entries.repair import Phase, RepairState
-from bide.ids import CODE_CHARS, SpaceId, entry_code, format_entry_id
+from bide.ids import CODE_CHARS, SpaceId, entry_code, format_entry_id, parse_entry_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REPAIR_LISTS = {
@@ -52,10 +53,18 @@ def shown_code(record: EntryRecord) -> str:
     return f"{KINDS[record.kind].prefix}-{entry_code(record.entry_id)[:CODE_CHARS]}"
 
 
-def show_entry(record: EntryRecord, replies: Sequence[EntryRecord], view: View) -> dict[str, Any]:
-    """One entry as scripts and screens get it; see docs/cli-json.md for its shape."""
+def show_entry(record: EntryRecord, replies: Sequence[dict[str, Any]], view: View) -> dict[str, Any]:
+    """One entry as scripts and screens get it; see docs/cli-json.md for its shape.
+
+    Args:
+        record: of the entry.
+        replies: those to it, shown already.
+        view: who is looking.
+    """
     body: dict[str, Any] = json.loads(record.body)
     private = record.space_id in view.private_spaces
+    own_slot = view.own_slots.get(record.space_id, 0)
+    hidden = record.state == CLOSED and record.slot != own_slot
     entry: dict[str, Any] = {
         "id": format_entry_id(record.entry_id),
         "code": shown_code(record),
@@ -66,21 +75,47 @@ def show_entry(record: EntryRecord, replies: Sequence[EntryRecord], view: View) 
         "day": record.day,
         "visibility": "private" if private else "shared",
         "shared_with": view.others(record.space_id),
-        "fields": _repair_fields(record, body, view) if record.kind == "repair" else _fields(record.kind, body["fields"]),
-        "replies": [show_entry(reply, (), view) for reply in replies],
+        "fields": {} if hidden else _shown_fields(record, body, view),
+        "replies": list(replies),
         "edited": record.edited,
         "history": [
             {"at": rfc3339(item["at_ms"]), "by": view.by(record.space_id, item["slot"]), "fields": item["fields"]}
-            for item in body.get("history", ())
+            for item in (() if hidden else body.get("history", ()))
         ],
-        "alternatives": body.get("alternatives", {}),
+        "alternatives": {} if hidden else body.get("alternatives", {}),
+        "hidden": hidden,
+        "retracted": bool(body.get("retracted", False)),
+        "written_on": body.get("written_on", ""),
+        "released_to": _released_to(body),
+        "later": _is_later(body, replies, view, record),
     }
     if record.kind == "repair":
         entry["state"] = record.state
         entry["ignored"] = body["ignored"]
-        slot = view.own_slots.get(record.space_id, 0)
-        entry["next"] = [step.name.lower() for step in repair_state(body).next_steps(slot)]
+        entry["next"] = [step.name.lower() for step in repair_state(body).next_steps(own_slot)]
     return entry
+
+
+def _shown_fields(record: EntryRecord, body: Mapping[str, Any], view: View) -> dict[str, Any]:
+    if record.kind == "repair":
+        return _repair_fields(record, body, view)
+    fields = _fields(record.kind, body["fields"])
+    if "idea" in fields and view.own_slots.get(record.space_id) != record.slot:
+        # Whose idea it was, as the one who looks would say it.
+        fields["idea"] = {"mine": "theirs", "theirs": "mine"}.get(fields["idea"], fields["idea"])
+    return fields
+
+
+def _released_to(body: Mapping[str, Any]) -> str:
+    released = parse_entry_id(str(body.get("released_to", "")))
+    return format_entry_id(released) if released is not None else ""
+
+
+def _is_later(body: Mapping[str, Any], replies: Sequence[dict[str, Any]], view: View, record: EntryRecord) -> bool:
+    """Whether the other said "not now" to it, and has not come back to it since."""
+    postponed = body.get("postponed", ())
+    waiting = [view.by(record.space_id, slot)["me"] for slot in postponed]
+    return any(me not in [reply["by"]["me"] for reply in replies] for me in waiting)
 
 
 def repair_state(body: Mapping[str, Any]) -> RepairState:

@@ -87,7 +87,7 @@ class Session:
             frame = decode_frame(data, bytes_max=self.frame_bytes_max())
             state = next_state(self.state, self.peer, frame)
             if state is None:
-                raise RemoteProtocolError(f"The other side sent {FRAME_NAMES[type(frame)]!r} at the wrong time.")
+                raise RemoteProtocolError("The other side sent {frame!r} at the wrong time.", frame=FRAME_NAMES[type(frame)])
             self.check(frame)
         except RemoteProtocolError as error:
             self.fail(error.code, error.message)
@@ -106,7 +106,8 @@ class Session:
         """
         state = next_state(self.state, self.side, frame)
         if state is None:
-            raise LocalProtocolError(f"{FRAME_NAMES[type(frame)]!r} can't be sent while {self.state.value}.")
+            name = FRAME_NAMES[type(frame)]
+            raise LocalProtocolError("{frame!r} can't be sent while {state}.", frame=name, state=self.state.value)
         self.state = state
         self._outgoing.append(encode_frame(frame))
 

@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterable, Sequence
 
 from bide.crypto import sealing
-from bide.entries.kinds import REPAIR
-from bide.entries.records import EventRecord, Standing
+from bide.entries.kinds import ANSWER, QUESTION, REPAIR
+from bide.entries.question import CLOSED, Reveal
+from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import EnvelopeRejected
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass
 from bide.log.event import Event, read_event
-from bide.projections.entry import project_entry
+from bide.projections.entry import project_entry, search_text
 from bide.projections.order import Applied, Judged, judge
 from bide.projections.repair import Seen, affected_groups, knowledge, project_group
 from bide.storage.base import Quarantined, Storage, StoredEnvelope
@@ -109,6 +110,8 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
     """Bring the records of these entries up to date. Inside a transaction."""
     repairs: dict[EntryId, Judged] = {}
     formerly: set[EntryId] = set()
+    questions: set[EntryId] = set()
+    own_space = any(found.space_id == space and found.kind == "own" for found in storage.spaces())
     for entry in sorted(entries):
         judged = _judge_stored(storage, space, entry)
         if judged.kind is REPAIR or Standing.IGNORED in judged.standings.values():
@@ -116,7 +119,13 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
         if judged.kind is REPAIR:
             repairs[entry] = judged
         else:
-            _project_one(storage, space, entry, judged)
+            record = _project_one(storage, space, entry, judged, own_space=own_space)
+            if record is not None and record.kind == QUESTION.name:
+                questions.add(entry)
+            elif record is not None and record.kind == ANSWER.name and record.reply_to is not None:
+                questions.add(record.reply_to)
+    for question in sorted(questions):
+        _open_answers(storage, space, question)
     # Which conversations fold may have changed with what this one turned out to be.
     for entry in sorted(formerly - repairs.keys()):
         judged = _judge_stored(storage, space, entry)
@@ -126,9 +135,9 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
         _project_repairs(storage, space, repairs)
 
 
-def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judged) -> None:
+def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judged, *, own_space: bool) -> EntryRecord | None:
     try:
-        record = project_entry(judged)
+        record = project_entry(judged, own_space=own_space)
     except _UNEXPECTED:
         _quarantine(storage, space, judged.applied)
         record = None
@@ -136,6 +145,20 @@ def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judge
         storage.put_entry(record)
     else:
         storage.remove_entry(space, entry)
+    return record
+
+
+def _open_answers(storage: Storage, space: SpaceId, question: EntryId) -> None:
+    """Open or close the answers to a question: where both are to answer first, neither is read or found before."""
+    asked = storage.entry(space, question)
+    found = [reply for reply in storage.replies([question]) if reply.space_id == space and reply.kind == ANSWER.name]
+    at_once = asked is not None and asked.kind == QUESTION.name and json.loads(asked.body)["reveal"] == Reveal.AT_ONCE
+    opened = at_once or len({answer.slot for answer in found}) == 2
+    for answer in found:
+        search = search_text(json.loads(answer.body)["fields"]) if opened else ""
+        record = answer._replace(state="" if opened else CLOSED, search_text=search)
+        if record != answer:
+            storage.put_entry(record)
 
 
 def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Judged]) -> None:

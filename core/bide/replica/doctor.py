@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bide.errors import BideError
+from typing import NamedTuple
+
+from bide.errors import BideError, Phrase
 from bide.ids import LogId
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import Envelope, parse_envelope, verify_signature
@@ -14,31 +16,46 @@ from bide.storage.base import SpaceRecord, Storage
 _BATCH_BYTES = 1024 * 1024
 _BATCH_COUNT = 500
 OK, NOTE, DAMAGE = "ok", "note", "damage"
+_OWN_SPACE = Phrase("your own space")
+_STANDINGS = {
+    "waiting": "{count} events in {space} wait for something that has not arrived yet.",
+    "newer": "{count} events in {space} are from a newer Bide and come to life after an upgrade.",
+    "ignored": "{count} events in {space} were not allowed where they were made; they are kept and not shown.",
+}
 
 
-def examine(storage: Storage, reader: Reader) -> list[dict[str, str]]:
-    """Findings, each with a `level` (``ok``, ``note``, ``damage``) and `words`."""
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    level: str
+    """`OK`, `NOTE` or `DAMAGE`."""
+    words: Phrase
+
+
+def examine(storage: Storage, reader: Reader) -> list[Finding]:
+    """Look at everything; changes nothing."""
     damages = storage.check()
-    findings = [_finding(DAMAGE, words) for words in damages] or [_finding(OK, "The database file is sound.")]
+    findings = [Finding(DAMAGE, words) for words in damages] or [_finding(OK, "The database file is sound.")]
     view = reader.view()
     for space in storage.spaces():
         names = view.others(space.space_id)
-        label = f"the space with {names[0]}" if names else "your own space"
+        label = Phrase("the space with {name}", {"name": names[0]}) if names else _OWN_SPACE
         findings.extend(_examine_log(storage, space, label))
         findings.extend(_examine_derived(storage, space, label))
         pending = reader.pending(space)
         if not space.relay_url:
-            findings.append(_finding(NOTE, f"No relay is set for {label}: it stays on this device."))
+            findings.append(_finding(NOTE, "No relay is set for {space}: it stays on this device.", space=label))
         elif pending:
-            findings.append(_finding(NOTE, f"{pending} of your log entries in {label} are waiting for the relay."))
+            words = "{count} of your log entries in {space} are waiting for the relay."
+            findings.append(_finding(NOTE, words, count=pending, space=label))
     return findings
 
 
-def _finding(level: str, words: str) -> dict[str, str]:
-    return {"level": level, "words": words}
+def _finding(level: str, words: str, **values: object) -> Finding:
+    return Finding(level, Phrase(words, values))
 
 
-def _examine_log(storage: Storage, space: SpaceRecord, label: str) -> list[dict[str, str]]:
+def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
     """Every chain from its first entry, and the signature on each head and each control envelope."""
     if space.pending:
         return [_finding(NOTE, "A pairing has not been finished on the other side yet; the next sync may complete it.")]
@@ -50,11 +67,13 @@ def _examine_log(storage: Storage, space: SpaceRecord, label: str) -> list[dict[
             count += head.seq
             device = membership.devices.get(log)
             if device is None or last is None:
-                return [_finding(DAMAGE, f"A log in {label} belongs to no member.")]
+                return [_finding(DAMAGE, "A log in {space} belongs to no member.", space=label)]
             verify_signature(last, space=space.space_id, device=device.id)
     except BideError:
-        return [_finding(DAMAGE, f"The log of {label} does not verify. Don't write here; keep a copy of the home.")]
-    return [_finding(OK, f"The log of {label} is whole: {count} entries, chains and signatures verified.")]
+        words = "The log of {space} does not verify. Don't write here; keep a copy of the home."
+        return [_finding(DAMAGE, words, space=label)]
+    words = "The log of {space} is whole: {count} entries, chains and signatures verified."
+    return [_finding(OK, words, space=label, count=count)]
 
 
 def _walk(storage: Storage, space: SpaceRecord, head: Head) -> tuple[Head, Envelope | None]:
@@ -70,25 +89,21 @@ def _walk(storage: Storage, space: SpaceRecord, head: Head) -> tuple[Head, Envel
     return head, last
 
 
-def _examine_derived(storage: Storage, space: SpaceRecord, label: str) -> list[dict[str, str]]:
+def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
     status = storage.standing_counts(space.space_id)
     findings = []
     if forks := len(storage.evidence(space.space_id)):
-        words = f"There are two pasts of a log in {label}: a home was copied or restored. Signed proof is kept ({forks})."
-        findings.append(_finding(DAMAGE, words))
+        words = "There are two pasts of a log in {space}: a home was copied or restored. Signed proof is kept ({count})."
+        findings.append(_finding(DAMAGE, words, space=label, count=forks))
     if missing := _cited_and_missing(storage, space):
-        words = f"{missing} log entries of {label} are referred to and have not come. The relay may be holding them back."
-        findings.append(_finding(NOTE, words))
-    meanings = {
-        "waiting": "wait for something that has not arrived yet",
-        "newer": "are from a newer Bide and come to life after an upgrade",
-        "ignored": "were not allowed where they were made; they are kept and not shown",
-    }
+        words = "{count} log entries of {space} are referred to and have not come. The relay may be holding them back."
+        findings.append(_finding(NOTE, words, count=missing, space=label))
     for standing, count in sorted(status.items()):
-        if standing.value in meanings:
-            findings.append(_finding(NOTE, f"{count} events in {label} {meanings[standing.value]}."))
-    set_aside = storage.quarantine(space.space_id)
-    findings.extend(_finding(NOTE, f"An entry in {label} was set aside and kept: {item.reason}") for item in set_aside)
+        if standing.value in _STANDINGS:
+            findings.append(_finding(NOTE, _STANDINGS[standing.value], count=count, space=label))
+    words = "An entry in {space} was set aside and kept: {reason}"
+    for item in storage.quarantine(space.space_id):
+        findings.append(_finding(NOTE, words, space=label, reason=Phrase(item.reason)))
     return findings
 
 

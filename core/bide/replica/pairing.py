@@ -17,6 +17,7 @@ from bide.crypto.keys import DeviceKeys, new_device_keys
 from bide.crypto.pairing import Confirmed, Pairing, PayloadReceived, PeerAccepted
 from bide.crypto.pairing_code import PairingCode
 from bide.entries.fields import LINE_CHARS_MAX, clean_text
+from bide.entries.person import PARTNER, clean_relation
 from bide.errors import (
     BideError,
     CodeMismatch,
@@ -44,7 +45,7 @@ from bide.protocol.frames import (
 from bide.protocol.session import ClientSession
 from bide.replica.deriving import stored
 from bide.replica.founding import Founded, admission, device_record, found_space
-from bide.replica.reading import peer_name_key
+from bide.replica.people import joined_key, peer_name_key
 from bide.replica.rebuilding import rebuild_members
 from bide.replica.receiving import Receiver
 from bide.replica.syncing import plain_words
@@ -108,8 +109,9 @@ _RECORD = TypeAdapter(DeviceRecord)
 class PairingSession:
     """One attempt to pair. Feed it messages; it says what to show and what to send."""
 
-    def __init__(self, replica: Replica, *, relay_url: str, code: PairingCode | None) -> None:
+    def __init__(self, replica: Replica, *, relay_url: str, code: PairingCode | None, relation: str = PARTNER) -> None:
         self._replica = replica
+        self._relation = relation
         self._storage = replica.storage
         self._randomness = replica.randomness
         self._session = ClientSession()
@@ -126,9 +128,18 @@ class PairingSession:
         self.host = urlsplit(relay_url).netloc
 
     @classmethod
-    def initiate(cls, replica: Replica, relay_url: str) -> PairingSession:
-        """Ask for a code; `CodeReady` tells it."""
-        return cls(replica, relay_url=relay_url, code=None)
+    def initiate(cls, replica: Replica, relay_url: str, *, relation: str = PARTNER) -> PairingSession:
+        """Ask for a code; `CodeReady` tells it.
+
+        Args:
+            replica: who pairs.
+            relay_url: where the two meet.
+            relation: what the other person is to this one. It is said inside the space, sealed, and not while pairing.
+
+        Raises:
+            InputError: there is no such relation.
+        """
+        return cls(replica, relay_url=relay_url, code=None, relation=clean_relation(relation))
 
     @classmethod
     def join(cls, replica: Replica, code_text: str, relay_url: str = "") -> PairingSession:
@@ -184,7 +195,7 @@ class PairingSession:
             case MailboxClosed(reason):
                 self._over(reason)
             case Error() as error:
-                raise RelayUnreachable(f"The relay refused: {plain_words(error.words)}")
+                raise RelayUnreachable("The relay refused: {words}", words=plain_words(error.words))
             case _:
                 raise RemoteProtocolError
         return []
@@ -237,7 +248,7 @@ class PairingSession:
             return step()
         except BideError as error:
             if isinstance(error, CodeMismatch):
-                error.hint = self._new_code_hint
+                error.advise(self._new_code_hint)
             if not self._session.closed:
                 self._session.data_to_send()
                 self._session.send(MailboxClosed("failed"))
@@ -331,7 +342,7 @@ class PairingSession:
             )
             joined: Envelope = self._replica.writer.append_control(body, space=space)
             rebuild_members(self._storage, space.space_id)
-            self._replica.writer.name_person(self._replica.name, space=space)
+            self._replica.writer.name_person(self._replica.name, relation=self._relation, space=space)
         self._space = space
         self._running().send(joined.data)
         return []
@@ -355,6 +366,8 @@ class PairingSession:
     def _finish(self) -> list[PairingEvent]:
         assert self._space is not None
         assert self._offer is not None
+        with self._storage.transaction():
+            self._storage.put_meta(joined_key(self._space.space_id), "1")
         # The joiner waits for the initiator to close, so that its last word is not lost.
         if not self._joining:
             self._session.send(MailboxClosed("done"))

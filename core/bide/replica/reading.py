@@ -12,78 +12,82 @@ from bide.errors import InputError, NotFound, NotPaired
 from bide.ids import CODE_CHARS, EntryId, SpaceId, entry_code, normalize_code, parse_entry_id
 from bide.projections.search import words
 from bide.projections.timeline import View, show_entry
+from bide.replica.people import NAME_CHARS_MAX, Person, find_person, folded, listed, read_people
 from bide.storage.base import EntryQuery, SpaceRecord, Storage
 
 HERE, ON_RELAY, ON_THEIRS = "here", "on the relay", "on a device of theirs"
 _REPLIES_BATCH = 500
-_NAME_CHARS_MAX = 60
+_REPLIES_DEPTH = 2
 _CLOSED_STATES = ("settled", "withdrawn", "folded")
-
-
-def peer_name_key(space: SpaceId) -> str:
-    """Where the name that the other person gave while pairing is kept."""
-    return f"peer_name.{space.hex()}"
 
 
 class Reader:
     """Answers questions about a replica."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, with_default: str = "") -> None:
         self._storage = storage
+        self.with_default = with_default
+        """Whom to write to where nobody is named and there are several."""
 
     # People and spaces
 
     def view(self) -> View:
         """Who is looking, and what everybody is called."""
-        names: dict[tuple[SpaceId, int], str] = {}
         spaces = self._storage.spaces()
         own_name = self._storage.meta("name")
-        for space in spaces:
-            names[space.space_id, space.slot] = own_name
-            # Until the other's own word arrives: what they called themselves while pairing.
-            if offered := self._storage.meta(peer_name_key(space.space_id)):
-                names[space.space_id, 1 - space.slot] = offered
-            for record in self._storage.hidden_entries(space.space_id, PERSON.name):
-                name = json.loads(record.body)["fields"].get("name", "")
-                if name and record.slot != space.slot:
-                    names[space.space_id, record.slot] = str(name)[:_NAME_CHARS_MAX]
+        names = {(space.space_id, space.slot): own_name for space in spaces}
+        names |= {(person.space.space_id, 1 - person.space.slot): person.name for person in read_people(self._storage)}
         own_slots = {space.space_id: space.slot for space in spaces}
         return View(names, own_slots, frozenset(space.space_id for space in spaces if space.kind == "own"))
 
-    def people(self) -> list[str]:
-        """Names of the people I share a space with."""
-        view = self.view()
-        return [name for space in self._pairs() for name in view.others(space.space_id)]
+    def people(self) -> list[Person]:
+        """The people I share a space with, in the order of pairing."""
+        return [person for person in read_people(self._storage) if person.current]
+
+    def person(self, with_name: str = "") -> Person:
+        """The person of that name, or of a beginning of it that fits no other; else the default; else the only one.
+
+        Raises:
+            NotPaired: there is nobody.
+            NotFound: nobody is called that.
+            InputError: several fit, or none was named and there are several.
+        """
+        people = self.people()
+        if not people:
+            raise NotPaired
+        if with_name.strip():
+            return find_person(people, with_name)
+        if default := self.default_person():
+            return default
+        if not self.with_default:
+            raise InputError(
+                "You share with more than one person.",
+                hint="Say with whom: --with NAME ({names}), or once and for all: bide people default NAME",
+                names=listed(people),
+            )
+        # Not the likeliest one instead: what was meant for one person must not go to another.
+        raise InputError(
+            "Unasked you write to {name}, and nobody here is called that.",
+            hint="Say with whom: --with NAME ({names}), or anew: bide people default NAME",
+            name=self.with_default[:NAME_CHARS_MAX],
+            names=listed(people),
+        )
+
+    def default_person(self) -> Person | None:
+        """Whom to write to where nobody is named: the one that was chosen, or the only one."""
+        people = self.people()
+        if len(people) == 1:
+            return people[0]
+        wanted = folded(self.with_default)
+        return next((person for person in people if folded(person.name) == wanted), None)
 
     def own_space(self) -> SpaceRecord:
         """The space of my own devices."""
         return next(space for space in self._storage.spaces() if space.kind == "own")
 
     def pair_space(self, with_name: str = "") -> SpaceRecord:
-        """The space shared with that person; with the one there is, if no name is given.
-
-        Raises:
-            NotPaired: there is none.
-            NotFound: nobody is called that.
-            InputError: there are several and no name was given.
-        """
-        pairs = self._pairs()
-        if not pairs:
-            raise NotPaired
-        view = self.view()
-        # Who paired again with the same person means the newer space; the older one stays readable.
-        named = {view.others(space.space_id)[0].casefold(): space for space in pairs}
-        if not with_name:
-            if len(named) > 1:
-                names = ", ".join(view.others(space.space_id)[0] for space in named.values())
-                raise InputError("You share with more than one person.", hint=f"Say with whom: --with NAME ({names})")
-            return pairs[-1]
-        if found := named.get(with_name.strip().casefold()):
-            return found
-        raise NotFound("You don't share a space with anyone of that name.", hint="bide status shows with whom you do.")
-
-    def _pairs(self) -> list[SpaceRecord]:
-        return [space for space in self._storage.spaces() if space.kind == "pair" and not space.pending]
+        """The space shared with that person; see `person`."""
+        return self.person(with_name).space
 
     # Entries
 
@@ -167,14 +171,21 @@ class Reader:
         places: dict[tuple[SpaceId, EntryId], dict[Any, int]] = {}
         for at in range(0, len(ids), _REPLIES_BATCH):
             batch = ids[at : at + _REPLIES_BATCH]
-            for reply in self._storage.replies(batch):
+            found = self._storage.replies(batch)
+            # A reply can have been replied to: received with thanks. Deeper than that nobody can answer.
+            for reply in (*found, *(self._storage.replies([reply.entry_id for reply in found]) if found else ())):
                 if reply.reply_to:  # by space too: nobody replies in a space that they are not in
                     replies.setdefault((reply.space_id, reply.reply_to), []).append(reply)
             places |= self._storage.places(batch)
+
+        def show(record: EntryRecord, depth: int = 0) -> dict[str, Any]:
+            below = replies.get((record.space_id, record.entry_id), ()) if depth < _REPLIES_DEPTH else ()
+            return show_entry(record, [show(reply, depth + 1) for reply in below], view)
+
         delivered = {space: self._delivery(space) for space in {record.space_id for record in records}}
         shown = []
         for record in records:
-            entry = show_entry(record, replies.get((record.space_id, record.entry_id), ()), view)
+            entry = show(record)
             entry["delivery"] = delivered[record.space_id](record, places.get((record.space_id, record.entry_id), {}))
             shown.append(entry)
         return shown
@@ -201,6 +212,7 @@ class Reader:
     def status(self) -> dict[str, Any]:
         """Everything `bide status` tells; see there."""
         view = self.view()
+        relations = {person.space.space_id: person.relation for person in read_people(self._storage)}
         spaces = []
         for space in self._storage.spaces():
             counts = self._storage.standing_counts(space.space_id)
@@ -210,6 +222,7 @@ class Reader:
                     "id": space.space_id.hex(),
                     "kind": space.kind,
                     "with": view.others(space.space_id),
+                    "relation": relations.get(space.space_id, ""),
                     "state": "pending" if space.pending else "active",
                     "entries": self._storage.count_entries(space.space_id),
                     "devices": [{"by": view.by(space.space_id, m.slot), "this": m.log_id == space.log_id} for m in members],

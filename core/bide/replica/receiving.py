@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bide.crypto import sealing
 from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
-from bide.errors import EnvelopeRejected, ForkDetected
+from bide.errors import EnvelopeRejected, ForkDetected, Phrase
 from bide.ids import LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.control import DeviceAdded, PersonJoined, SpaceCreated
@@ -19,6 +19,7 @@ from bide.storage.base import MemberRecord, Quarantined, SpaceRecord, Storage
 _HELD_MAX = 1024
 """More than any relay cuts off from what vouches for it."""
 _WRONG_SIGNATURE = "A log entry carries a wrong signature and was refused."
+_WRONG_KEY = Phrase("A key that was sent to this device is not the one that it is called.")
 _FORK_HINT = "Perhaps a home was copied or restored from a backup. Nothing was taken over; bide doctor tells more."
 
 
@@ -164,10 +165,10 @@ class Receiver:
             try:
                 secret = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
             except GrantBroken as error:
-                self._set_aside(envelope, error.message)
+                self._set_aside(envelope, Phrase(error.template, error.values))
                 continue
             if sealing.epoch_id(secret) != grant.epoch_id:
-                self._set_aside(envelope, "A key that was sent to this device is not the one that it is called.")
+                self._set_aside(envelope, _WRONG_KEY)
                 continue
             self._storage.put_epoch(space.space_id, grant.epoch_id, secret)
             if space.pending:
@@ -175,6 +176,6 @@ class Receiver:
                 self._storage.put_space(space)
         self._space = space
 
-    def _set_aside(self, envelope: Envelope, reason: str) -> None:
+    def _set_aside(self, envelope: Envelope, reason: Phrase) -> None:
         """A part of a control envelope makes no sense here. The rest of it counts, and everything after it too."""
-        self._storage.put_quarantine(Quarantined(self._space.space_id, envelope.log_id, envelope.seq, reason))
+        self._storage.put_quarantine(Quarantined(self._space.space_id, envelope.log_id, envelope.seq, str(reason)))

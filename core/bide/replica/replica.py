@@ -9,19 +9,21 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bide.entries.kinds import KINDS
 from bide.entries.repair import Step
 from bide.errors import InputError, NotFound, StorageError
-from bide.ids import Clock, Randomness, SpaceId, SystemClock, SystemRandomness
+from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
 from bide.replica.reading import Reader
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
+    from bide.replica.holding import Holding
     from bide.replica.syncing import SpaceSync
-    from bide.replica.writing import Writer, Written
+    from bide.replica.writing import Moment, Writer, Written
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60
-DERIVATION = "3"
+DERIVATION = "4"
 """Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 
@@ -36,6 +38,8 @@ class Replica:
         day_starts_min: int = DAY_STARTS_MIN_DEFAULT,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
+        language: str = "en",
+        with_: str = "",
     ) -> None:
         """Open what `Replica.create` made.
 
@@ -45,16 +49,19 @@ class Replica:
             day_starts_min: minutes after midnight at which a person's day begins.
             clock: where time comes from.
             randomness: where random bytes come from.
+            language: tag of the language in which feelings are given.
+            with_: whom to write to where nobody is named and there are several.
 
         Raises:
             StorageError: nothing was made there yet.
         """
         self.storage = storage
+        self.language = language
         self.zone = zone
         self.day_starts_min = day_starts_min
         self.clock = clock or SystemClock()
         self.randomness = randomness or SystemRandomness()
-        self.reader = Reader(storage)
+        self.reader = Reader(storage, with_default=with_)
         self.name = storage.meta("name")
         if not self.name:
             raise StorageError("This home was not finished.", hint="Run: bide init")
@@ -115,6 +122,16 @@ class Replica:
             randomness=self.randomness,
             zone=self.zone,
             day_starts_min=self.day_starts_min,
+            language=self.language,
+        )
+
+    @cached_property
+    def holding(self) -> Holding:
+        """What is held on this device before it is sent, and the way into it and out of it."""
+        from bide.replica.holding import Holding
+
+        return Holding(
+            self.storage, self.reader, lambda: self.writer, clock=self.clock, randomness=self.randomness
         )
 
     # Reading
@@ -160,9 +177,40 @@ class Replica:
         """Repair conversations that are not over, oldest first."""
         return self.reader.conversations()
 
+    def review(
+        self, *, weeks: int = 12, shared_only: bool = False, with_: str = "", language: str = "en"
+    ) -> dict[str, Any]:
+        """A look back: my own words and feelings, and what we had together; see docs/cli-json.md for its shape.
+
+        Args:
+            weeks: calendar weeks up to and with this one.
+            shared_only: leave out what only I can see.
+            with_: only what is shared with this person.
+            language: what feelings are worded in.
+
+        Raises:
+            InputError: no weeks, or too many.
+            NotFound: nobody of that name.
+        """
+        from bide.replica.reviewing import local_day, look_back
+
+        return look_back(
+            self.storage,
+            self.reader.view(),
+            today=local_day(self.clock.now_ms(), zone=self.zone, day_starts_min=self.day_starts_min),
+            weeks=weeks,
+            space=self.reader.pair_space(with_) if with_ else None,
+            shared_only=shared_only,
+            language=language,
+        )
+
     def people(self) -> list[str]:
-        """Names of the people I share a space with."""
-        return self.reader.people()
+        """Names of the people I share a space with, each once: a second Robin is ``Robin (2)``."""
+        return [person.name for person in self.reader.people()]
+
+    def relation(self, with_: str = "") -> str:
+        """What somebody is to me: ``partner``, ``friend`` or ``family``; by my own word, else by theirs. Raises as `write` does."""
+        return self.reader.person(with_).relation
 
     def spaces(self) -> list[SpaceRecord]:
         """All spaces, the own one first."""
@@ -178,24 +226,74 @@ class Replica:
 
     # Writing
 
-    def write(self, kind: str, values: Mapping[str, Any], *, private: bool = False, with_: str = "") -> Written:
-        """Write a check-in or an appreciation. Durable on return.
+    def write(
+        self,
+        kind: str,
+        values: Mapping[str, Any],
+        *,
+        private: bool = False,
+        with_: str = "",
+        entry_id: EntryId | None = None,
+        at: Moment | None = None,
+    ) -> Written:
+        """Write an entry of a kind that stands by itself; a repair has `invite_to_repair`. Durable on return.
 
         Args:
-            kind: ``checkin`` or ``appreciation``.
-            values: field name to text or list of lines; see `bide.entries`.
+            kind: such as ``checkin``; see `bide.entries.kinds`.
+            values: field name to text or list of lines.
             private: keep it on my own devices.
             with_: the person to share it with; needed only when there are several.
+            entry_id: the id that it is to have, for what must not be written twice; its last bit is the writer's slot.
+            at: when it was written, if not now.
 
         Raises:
-            InputError: a field is unknown, missing, too long or can't be shown.
+            InputError: a field is unknown, missing, too long or can't be shown, or a feeling is unknown.
             NotPaired: it is to be shared and there is nobody yet.
+            NotAllowed: an entry with that id is here.
         """
-        return self.writer.write(kind, values, space=self._space_for(private=private, with_=with_))
+        return self.writer.write(kind, values, space=self._space_for(private=private, with_=with_), entry_id=entry_id, at=at)
 
-    def invite_to_repair(self, values: Mapping[str, Any], *, calm: bool = True, with_: str = "") -> Written:
+    def reply(self, kind: str, id_text: str, values: Mapping[str, Any], *, entry_id: EntryId | None = None) -> Written:
+        """Reply to an entry.
+
+        Args:
+            kind: ``hearing``, ``answer`` (to a question) or ``reception``.
+            id_text: what is replied to.
+            values: the fields of that kind.
+            entry_id: as for `write`.
+
+        Raises:
+            NotAllowed: it can't be replied to in this way.
+            NotFound, InputError: as for `show` and `write`.
+        """
+        return self.writer.reply(kind, self.reader.find(id_text), values, entry_id=entry_id)
+
+    def require_reply(self, kind: str, id_text: str) -> None:
+        """See to it, before anybody is asked for words, that `reply` would take them. Raises as `reply` does."""
+        self.writer.require_reply(KINDS[kind], self.reader.find(id_text))
+
+    def postpone(self, id_text: str, *, back: bool = False) -> Written:
+        """Say "not now" to what the other wrote, without a reason; or come back to it. Raises as `reply` does."""
+        return self.writer.postpone(self.reader.find(id_text), back=back)
+
+    def retract(self, id_text: str) -> Written:
+        """Take back an own entry. The other sees that it was taken back; what reached them may have been read."""
+        return self.writer.retract(self.reader.find(id_text))
+
+    def release(self, id_text: str, *, with_: str = "", entry_id: EntryId | None = None) -> Written:
+        """Share a private entry: its words go to the pair as a new entry, which says on which day they were written.
+
+        Raises:
+            NotAllowed: it is shared already, or was taken back.
+            NotPaired, NotFound: as for `write` and `show`.
+        """
+        return self.writer.release(self.reader.find(id_text), to=self.reader.pair_space(with_), entry_id=entry_id)
+
+    def invite_to_repair(
+        self, values: Mapping[str, Any], *, calm: bool = True, with_: str = "", entry_id: EntryId | None = None
+    ) -> Written:
         """Begin a repair conversation on ``topic``, calm enough for it. Raises as `write` does."""
-        return self.writer.invite_to_repair(values, calm=calm, space=self.reader.pair_space(with_))
+        return self.writer.invite_to_repair(values, calm=calm, space=self.reader.pair_space(with_), entry_id=entry_id)
 
     def repair_step(self, id_text: str, step: str, values: Mapping[str, Any] | None = None) -> Written:
         """Take a step in a conversation.
@@ -212,12 +310,12 @@ class Replica:
         try:
             known = Step[step.upper()]
         except KeyError:
-            raise InputError(f"There is no step called {step[:40]!r}.") from None
+            raise InputError("There is no step called {step!r}.", step=step[:40]) from None
         return self.writer.repair_step(self.reader.find(id_text), known, values or {})
 
     def hear(self, id_text: str, values: Mapping[str, Any]) -> Written:
         """Reply to what the other wrote by saying it back: ``mirrored``, ``validated``, ``empathised``."""
-        return self.writer.hear(self.reader.find(id_text), values)
+        return self.reply("hearing", id_text, values)
 
     def answer_hearing(self, id_text: str, *, verdict: str = "heard", clarification: str = "") -> Written:
         """Say of a hearing that it fits (``heard``) or does ``not_quite``, with a clarification."""
@@ -226,6 +324,19 @@ class Replica:
     def edit(self, id_text: str, values: Mapping[str, Any]) -> Written:
         """Change fields of an own entry. It stays marked as edited, and the earlier text stays readable."""
         return self.writer.edit(self.reader.find(id_text), values)
+
+    def set_relation(self, with_: str, relation: str) -> None:
+        """Call somebody ``partner``, ``friend`` or ``family`` from now on. They are told, and may call it otherwise.
+
+        Raises:
+            InputError: there is no such word.
+            NotFound, NotPaired: nobody of that name.
+        """
+        from bide.entries.person import clean_relation
+
+        word, space = clean_relation(relation), self.reader.pair_space(with_)
+        with self.storage.transaction():
+            self.writer.name_person(self.name, relation=word, space=space)
 
     def _space_for(self, *, private: bool, with_: str) -> SpaceRecord:
         return self.reader.own_space() if private else self.reader.pair_space(with_)
@@ -258,7 +369,7 @@ class Replica:
             rebuild(self.storage)
             self.storage.put_meta("derivation", DERIVATION)
 
-    def doctor(self) -> list[dict[str, str]]:
+    def doctor(self) -> list[Finding]:
         """What is well and what is not, a sentence each."""
         from bide.replica.doctor import examine
 

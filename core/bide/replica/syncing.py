@@ -306,7 +306,9 @@ class SpaceSync:
             return
         if error.code.startswith("invite") and self._space.slot == 1:
             raise NotAllowed("This relay asks for an invite of the one who founded the space.", hint=_FOUNDER_INVITE_HINT)
-        kind, words = _RELAY_ERRORS.get(error.code, (RemoteProtocolError, "The relay refused: " + plain_words(error.words)))
+        if error.code not in _RELAY_ERRORS:
+            raise RemoteProtocolError("The relay refused: {words}", words=plain_words(error.words))
+        kind, words = _RELAY_ERRORS[error.code]
         raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
 
 

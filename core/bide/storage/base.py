@@ -64,6 +64,24 @@ class Quarantined(NamedTuple):
     reason: str
 
 
+class HeldRecord(NamedTuple):
+    """Something that was written and waits on this device before it goes into the log."""
+
+    held_id: EntryId
+    """The id that a new entry will get; of anything else one of its own."""
+    space_id: SpaceId
+    deed: str
+    """JSON: what is to be done, with its words; see `bide.replica.holding`."""
+    held_ms: int
+    """When it was held, by this device's clock."""
+    due_ms: int
+    """When it is to go."""
+    waits_for: EntryId | None = None
+    """The entry that has to arrive on this device first."""
+    hindrance: str = ""
+    """Why it could not go when it was due, as a code; empty: nothing is known to be in its way."""
+
+
 class EntryQuery(NamedTuple):
     """Which entries to read. Unset fields don't restrict."""
 
@@ -169,6 +187,28 @@ class Storage(Protocol):
         """All such headers, 204 bytes each."""
         ...
 
+    # What is held back on this device
+
+    def put_held(self, held: HeldRecord) -> None:
+        """Add or replace what is held, by its id."""
+        ...
+
+    def held(self, held_id: EntryId) -> HeldRecord | None:
+        """One of the things held."""
+        ...
+
+    def remove_held(self, held_id: EntryId) -> None:
+        """Let go of it here."""
+        ...
+
+    def outbox(self) -> list[HeldRecord]:
+        """All that is held, what goes first before the rest."""
+        ...
+
+    def outbox_due(self) -> int | None:
+        """When the first of it goes that nothing hinders; None: nothing of the kind is held."""
+        ...
+
     # Derived from it
 
     def members(self, space: SpaceId) -> list[MemberRecord]:
@@ -267,6 +307,6 @@ class Storage(Protocol):
         """Drop everything that is derived."""
         ...
 
-    def check(self) -> list[str]:
+    def check(self) -> list[Phrase]:
         """Look for damage. One sentence each; empty if sound."""
         ...

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bide.entries.records import EntryRecord, EventRecord, Standing
-from bide.errors import ForkDetected, SequenceGap
+from bide.errors import ForkDetected, Phrase, SequenceGap
 from bide.ids import EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
-from bide.storage.base import EntryQuery, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope
+from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope
 
 _FOUND_MAX = 8
 
@@ -25,6 +25,7 @@ class _Tables:
         self.logs: dict[tuple[SpaceId, LogId], tuple[StoredEnvelope, ...]] = {}
         self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
         self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
+        self.held: dict[EntryId, HeldRecord] = {}
         self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
         self.events: dict[tuple[SpaceId, LogId, int], EventRecord] = {}
         self.entries: dict[tuple[SpaceId, EntryId], EntryRecord] = {}
@@ -95,6 +96,7 @@ class MemoryStorage:
         t.logs = {key: log for key, log in t.logs.items() if key[0] != space}
         t.relay_heads = {key: head for key, head in t.relay_heads.items() if key[0] != space}
         t.evidence = {key: header for key, header in t.evidence.items() if key[0] != space}
+        t.held = {key: held for key, held in t.held.items() if held.space_id != space}
         t.members = {key: member for key, member in t.members.items() if key[0] != space}
         t.events = {key: event for key, event in t.events.items() if key[0] != space}
         t.citations = {key: seq for key, seq in t.citations.items() if key[0] != space}
@@ -163,6 +165,29 @@ class MemoryStorage:
     def evidence(self, space: SpaceId) -> list[bytes]:
         """See the contract."""
         return sorted(header for (owner, _), header in self._t.evidence.items() if owner == space)
+
+    # What is held back on this device
+
+    def put_held(self, held: HeldRecord) -> None:
+        """See the contract."""
+        self._t.held[held.held_id] = held
+
+    def held(self, held_id: EntryId) -> HeldRecord | None:
+        """See the contract."""
+        return self._t.held.get(held_id)
+
+    def remove_held(self, held_id: EntryId) -> None:
+        """See the contract."""
+        self._t.held.pop(held_id, None)
+
+    def outbox(self) -> list[HeldRecord]:
+        """See the contract."""
+        return sorted(self._t.held.values(), key=lambda held: (held.due_ms, held.held_ms, held.held_id))
+
+    def outbox_due(self) -> int | None:
+        """See the contract."""
+        free = (held.due_ms for held in self._t.held.values() if not held.hindrance and held.waits_for is None)
+        return min(free, default=None)
 
     # Derived from it
 
@@ -294,7 +319,7 @@ class MemoryStorage:
         for table in (self._t.members, self._t.events, self._t.entries, self._t.citations, self._t.quarantine):
             table.clear()
 
-    def check(self) -> list[str]:
+    def check(self) -> list[Phrase]:
         """See the contract."""
         return []
 

@@ -14,7 +14,7 @@ import apsw
 from bide.errors import Locked, NewerFormat, StorageBusy, StorageError
 
 KEY_BYTES = 32
-FORMAT = 1
+FORMAT = 2
 """Number of the last schema file."""
 BUSY_TIMEOUT_MS = 15_000
 _COPY_HINT = "Copy the whole folder to where it can be written, and open it there: bide --home FOLDER timeline"
@@ -43,7 +43,7 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
         raise StorageError("There is no database here.", hint="bide init makes one.") from error
     try:
         _set_up(connection, key, in_memory=path is None, read_only=read_only)
-        _migrate(connection)
+        _migrate(connection, read_only=read_only)
     except BaseException:
         connection.close()
         raise
@@ -99,12 +99,14 @@ def _set_up(connection: apsw.Connection, key: bytes, *, in_memory: bool, read_on
         raise StorageError from error
 
 
-def _migrate(connection: apsw.Connection) -> None:
+def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
     version = connection.pragma("user_version")
     if version == FORMAT:
         return
     if version > FORMAT:
         raise NewerFormat
+    if read_only:
+        raise StorageError("This home is from an older Bide, and can't be brought up to date where it is.", hint=_COPY_HINT)
     try:
         connection.execute("BEGIN IMMEDIATE")
         # Another process may have been first.

@@ -10,10 +10,10 @@ from typing import Any
 import apsw
 
 from bide.entries.records import EntryRecord, EventRecord, Standing
-from bide.errors import ForkDetected, SequenceGap, StorageBusy, StorageError
+from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageError
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
-from bide.storage.base import EntryQuery, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope
+from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope
 from bide.storage.opening import open_database
 
 _ENTRY_COLUMNS = "entry_id, space_id, kind, slot, at_ms, zone, day, shown, reply_to, edited, state, body, search_text"
@@ -201,6 +201,30 @@ class SqliteStorage:
     def evidence(self, space: SpaceId) -> list[bytes]:
         """See the contract."""
         return [row[0] for row in self._rows("SELECT header FROM evidence WHERE space_id = ? ORDER BY header", space)]
+
+    # What is held back on this device
+
+    def put_held(self, held: HeldRecord) -> None:
+        """See the contract."""
+        self._run("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?)", *held)
+
+    def held(self, held_id: EntryId) -> HeldRecord | None:
+        """See the contract."""
+        rows = self._rows("SELECT * FROM outbox WHERE held_id = ?", held_id)
+        return HeldRecord(*rows[0]) if rows else None
+
+    def remove_held(self, held_id: EntryId) -> None:
+        """See the contract."""
+        self._run("DELETE FROM outbox WHERE held_id = ?", held_id)
+
+    def outbox(self) -> list[HeldRecord]:
+        """See the contract."""
+        return [HeldRecord(*row) for row in self._rows("SELECT * FROM outbox ORDER BY due_ms, held_ms, held_id")]
+
+    def outbox_due(self) -> int | None:
+        """See the contract."""
+        due: int | None = self._rows("SELECT min(due_ms) FROM outbox WHERE hindrance = '' AND waits_for IS NULL")[0][0]
+        return due
 
     # Derived from it
 
@@ -426,10 +450,10 @@ class SqliteStorage:
             self._run(f"DELETE FROM {table}")  # noqa: S608 constants only
         self._run("INSERT INTO search (search) VALUES ('delete-all')")
 
-    def check(self) -> list[str]:
+    def check(self) -> list[Phrase]:
         """See the contract."""
         findings = [str(row[0]) for row in self._rows("PRAGMA quick_check")]
-        return [] if findings == ["ok"] else ["The database file is damaged."]
+        return [] if findings == ["ok"] else [Phrase("The database file is damaged.")]
 
 
 def _contains(word: str) -> tuple[str, str]:

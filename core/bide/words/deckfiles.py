@@ -35,7 +35,7 @@ from stat import S_ISREG
 from typing import Any, NoReturn
 
 from bide.entries.fields import clean_text
-from bide.errors import InputError
+from bide.errors import InputError, Phrase
 from bide.words.decks import FEELINGS_FILE, Deck, Item, Part, deck_names
 
 FILE_BYTES_MAX = 256 * 1024
@@ -58,6 +58,7 @@ KINDS = (
     "reflection",
     "repair",
     "safety",
+    "sitting",
 )
 KIND_DEFAULT = "questions"
 _OURS = ("safety",)
@@ -66,6 +67,9 @@ _OURS = ("safety",)
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # A key of thousands of dots would keep Python's reader busy for minutes, for nothing that a deck could mean.
 _DOTTED = re.compile(rf"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{KEY_DOTS_MAX}}}""")
+_BAD_NAME = Phrase("the name of this file can't be the name of a deck.")
+_TEXT_TWICE = Phrase("this text stands in line {line} already.")
+_ID_TWICE = Phrase("this id stands in line {line} already.")
 _DECK_KEYS = ("title", "kind", "about", "depth", "parts", "items")
 _ITEM_KEYS = ("text", "note", "part", "id")
 
@@ -81,11 +85,11 @@ def load_deck_file(path: Path | str) -> Deck:
     try:
         # A pipe or a device would never end.
         if not S_ISREG(path.stat().st_mode):
-            raise InputError(f"{file} is not a file.", hint="A deck is one TOML file.")
+            raise InputError("{file} is not a file.", hint="A deck is one TOML file.", file=file)
         with path.open("rb") as stream:
             data = stream.read(FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} can't be read: {_reason(error)}.") from error
+        raise InputError("{file} can't be read: {reason}.", file=file, reason=_reason(error)) from error
     return parse_deck(data, name=_own_name(path.stem, file), file=file)
 
 
@@ -100,11 +104,19 @@ def load_deck_folder(folder: Path | str) -> tuple[list[Deck], list[InputError]]:
     except FileNotFoundError:
         return [], []
     except (OSError, ValueError) as error:
-        return [], [InputError(f"The folder {_shown(folder.name)} can't be read: {_reason(error)}.")]
+        name = _shown(folder.name)
+        return [], [InputError("The folder {folder} can't be read: {reason}.", folder=name, reason=_reason(error))]
     decks: list[Deck] = []
     errors: list[InputError] = []
     if len(paths) > FOLDER_FILES_MAX:
-        errors.append(InputError(f"The folder {_shown(folder.name)} holds {len(paths)} decks; {FOLDER_FILES_MAX} were read."))
+        errors.append(
+            InputError(
+                "The folder {folder} holds {count} decks; {most} were read.",
+                folder=_shown(folder.name),
+                count=len(paths),
+                most=FOLDER_FILES_MAX,
+            )
+        )
     for path in paths[:FOLDER_FILES_MAX]:
         try:
             decks.append(load_deck_file(path))
@@ -132,14 +144,15 @@ def parse_deck(data: bytes, *, name: str, file: str, own: bool = True) -> Deck:
 def _decode(data: bytes, file: str) -> str:
     if len(data) > FILE_BYTES_MAX:
         line = data.count(b"\n", 0, FILE_BYTES_MAX) + 1
-        raise _at(file, line, f"the file is longer than {FILE_BYTES_MAX // 1024} KiB.", "Make two decks of it.")
+        wrong = Phrase("the file is longer than {most} KiB.", {"most": FILE_BYTES_MAX // 1024})
+        raise _at(file, line, wrong, Phrase("Make two decks of it."))
     try:
         # Editors on Windows like to begin a file with a byte order mark.
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # The bytes are those after a mark, if there is one; the mark holds no newline.
         line = bytes(error.object[: error.start]).count(b"\n") + 1
-        raise _at(file, line, "this is not UTF-8 text.", "Save the file as UTF-8.") from error
+        raise _at(file, line, Phrase("this is not UTF-8 text."), Phrase("Save the file as UTF-8.")) from error
     return text.replace("\r\n", "\n")
 
 
@@ -147,21 +160,23 @@ def _toml(text: str, file: str) -> dict[str, Any]:
     dotted = _DOTTED.search(text)
     if dotted is not None:
         line = text.count("\n", 0, dotted.start()) + 1
-        raise _at(file, line, "there are too many dots in a row of names.", "A deck needs at most one.")
+        wrong = Phrase("there are too many dots in a row of names.")
+        raise _at(file, line, wrong, Phrase("A deck needs at most one."))
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message, line = _syntax(str(error), text)
-        raise _at(file, line, f"this is not TOML. {message}.", _hint_for(message)) from error
+        # What Python's reader says stays in English: it is not ours.
+        wrong = Phrase("this is not TOML. {reason}.", {"reason": message})
+        raise _at(file, line, wrong, _hint_for(message)) from error
     except RecursionError as error:
-        raise _at(
-            file, _deepest_line(text), "brackets are nested too deeply.", "Items are texts, or tables of text."
-        ) from error
+        wrong = Phrase("brackets are nested too deeply.")
+        raise _at(file, _deepest_line(text), wrong, Phrase("Items are texts, or tables of text.")) from error
     except ValueError as error:
         # The only other thing that the reader refuses: a whole number too long to be turned into one.
         number = re.search(rf"\d(?:_?\d){{{NUMBER_DIGITS_MAX}}}", text)
         line = text.count("\n", 0, number.start()) + 1 if number else 1
-        raise _at(file, line, "that number is too long.") from error
+        raise _at(file, line, Phrase("that number is too long.")) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +198,10 @@ class _Reader:
         kind = self._string(table, "kind", (), chars_max=TITLE_CHARS_MAX) or KIND_DEFAULT
         if kind not in KINDS or (self.own and kind in _OURS):
             possible = [known for known in KINDS if not (self.own and known in _OURS)]
-            self._refuse(("kind",), f"{_shown(kind)!r} is no kind of deck here.", _meant(kind, possible))
+            self._refuse(("kind",), Phrase("{kind!r} is no kind of deck here.", {"kind": _shown(kind)}), _meant(kind, possible))
         depth = table.get("depth")
         if depth is not None and (type(depth) is not int or depth not in (1, 2, 3)):
-            self._refuse(("depth",), "the depth is 1, 2 or 3.")
+            self._refuse(("depth",), Phrase("the depth is 1, 2 or 3."))
         parts = self._parts(table)
         return Deck(
             name=name,
@@ -202,36 +217,38 @@ class _Reader:
     def _parts(self, table: dict[str, Any]) -> tuple[Part, ...]:
         parts = table.get("parts", {})
         if not isinstance(parts, dict):
-            self._refuse(("parts",), "'parts' is a table of ids and headings.")
+            self._refuse(("parts",), Phrase("'parts' is a table of ids and headings."))
         for place, key in enumerate(parts):
             if place >= PARTS_MAX:
-                self._refuse(("parts", key), f"a deck has at most {PARTS_MAX} parts.")
+                self._refuse(("parts", key), Phrase("a deck has at most {most} parts.", {"most": PARTS_MAX}))
             if not _ID.fullmatch(key):
-                self._refuse(("parts", key), _bad_id(key), "As in: by-the-sea")
+                self._refuse(("parts", key), _bad_id(key), Phrase("As in: {example}", {"example": "by-the-sea"}))
             if not self._string(parts, key, ("parts",), chars_max=TITLE_CHARS_MAX):
-                self._refuse(("parts", key), "this heading is empty.")
+                self._refuse(("parts", key), Phrase("this heading is empty."))
         return tuple(Part(key, self._string(parts, key, ("parts",))) for key in parts)
 
     def _items(self, table: dict[str, Any], parts: tuple[Part, ...]) -> tuple[Item, ...]:
         values = table.get("items")
         if values is None:
-            self._refuse((), "there are no items.", 'Begin with: items = ["A question", "Another one"]')
+            hint = Phrase('Begin with: items = ["A question", "Another one"]')
+            self._refuse((), Phrase("there are no items."), hint)
         if not isinstance(values, list):
-            self._refuse(("items",), "'items' has to be a list.", "Each item begins with [[items]].")
+            self._refuse(("items",), Phrase("'items' has to be a list."), Phrase("Each item begins with [[items]]."))
         if not values:
-            self._refuse(("items",), "there are no items in the list.")
+            self._refuse(("items",), Phrase("there are no items in the list."))
         ids: dict[str, int] = {}
         texts: dict[str, int] = {}
         items: list[Item] = []
         for place, value in enumerate(values):
             if place >= ITEMS_MAX:
-                self._refuse(("items", place), f"a deck has at most {ITEMS_MAX} items.", "Make two decks of it.")
+                wrong = Phrase("a deck has at most {most} items.", {"most": ITEMS_MAX})
+                self._refuse(("items", place), wrong, Phrase("Make two decks of it."))
             item = self._item({"text": value} if isinstance(value, str) else value, place, parts)
             # A text twice is a slip of the hand; an id twice would make one item hide the other.
-            for seen, key, what in ((texts, item.text, "text"), (ids, item.id, "id")):
+            for seen, key, what, wrong in ((texts, item.text, "text", _TEXT_TWICE), (ids, item.id, "id", _ID_TWICE)):
                 if key in seen:
                     line = self._line(("items", seen[key], what))
-                    self._refuse(("items", place, what), f"this {what} stands in line {line} already.")
+                    self._refuse(("items", place, what), wrong._replace(values={"line": line}))
                 seen[key] = place
             items.append(item)
         return tuple(items)
@@ -239,51 +256,53 @@ class _Reader:
     def _item(self, value: Any, place: int, parts: tuple[Part, ...]) -> Item:
         path = ("items", place)
         if not isinstance(value, dict):
-            self._refuse(path, "an item is a text, or a table with a text.")
+            self._refuse(path, Phrase("an item is a text, or a table with a text."))
         self._keys(value, _ITEM_KEYS, path)
         text = self._string(value, "text", path)
         if not text:
-            self._refuse((*path, "text"), "this item has no text.", 'It needs: text = "..."')
+            self._refuse((*path, "text"), Phrase("this item has no text."), Phrase('It needs: text = "..."'))
         item_id = self._string(value, "id", path)
         if item_id and not _ID.fullmatch(item_id):
-            self._refuse((*path, "id"), _bad_id(item_id), "Leave it out, and Bide makes one.")
+            self._refuse((*path, "id"), _bad_id(item_id), Phrase("Leave it out, and Bide makes one."))
         if not item_id and not self.own:
-            self._refuse(path, "this item has no id.")
+            self._refuse(path, Phrase("this item has no id."))
         part = self._string(value, "part", path)
         known = [part.id for part in parts]
         if part and part not in known:
-            self._refuse((*path, "part"), f"there is no part {_shown(part)!r}.", _meant(part, known))
+            self._refuse((*path, "part"), Phrase("there is no part {part!r}.", {"part": _shown(part)}), _meant(part, known))
         return Item(item_id or _id_from(text), text, self._string(value, "note", path), part)
 
     def _keys(self, table: dict[str, Any], known: tuple[str, ...], path: tuple[str | int, ...]) -> None:
         for key in table:
             if key not in known:
-                self._refuse((*path, key), f"{_shown(key)!r} is nothing that can stand here.", _meant(key, known))
+                wrong = Phrase("{key!r} is nothing that can stand here.", {"key": _shown(key)})
+                self._refuse((*path, key), wrong, _meant(key, known))
 
     def _string(self, table: dict[str, Any], key: str, path: tuple[str | int, ...], *, chars_max: int = ITEM_CHARS_MAX) -> str:
         """The cleaned text under `key`; empty when there is none."""
         try:
             return clean_text(table.get(key, ""), what=_shown(key), chars_max=chars_max, one_line=True)
         except InputError as error:
-            self._refuse((*path, key), error.message)
+            self._refuse((*path, key), Phrase(error.template, error.values))
 
-    def _refuse(self, path: tuple[str | int, ...], message: str, hint: str = "") -> NoReturn:
-        raise _at(self.file, self._line(path), message, hint)
+    def _refuse(self, path: tuple[str | int, ...], wrong: Phrase, hint: Phrase | None = None) -> NoReturn:
+        raise _at(self.file, self._line(path), wrong, hint)
 
 
-def _at(file: str, line: int, message: str, hint: str = "") -> InputError:
-    return InputError(f"{file}, line {line}: {message}", hint=hint or "Change that line; nothing else is affected.")
+def _at(file: str, line: int, wrong: Phrase, hint: Phrase | None = None) -> InputError:
+    hint = hint or Phrase("Change that line; nothing else is affected.")
+    return InputError("{file}, line {line}: {wrong}", hint="{advice}", file=file, line=line, wrong=wrong, advice=hint)
 
 
 def _own_name(stem: str, file: str) -> str:
     try:
         name = clean_text(stem, what="the name", chars_max=NAME_CHARS_MAX, one_line=True)
     except InputError as error:
-        raise _at(file, 1, "the name of this file can't be the name of a deck.", "Give it a short plain name.") from error
+        raise _at(file, 1, _BAD_NAME, Phrase("Give it a short plain name.")) from error
     if not name or name.startswith(("-", ".")):
-        raise _at(file, 1, "the name of this file can't be the name of a deck.", "Begin it with a letter.")
+        raise _at(file, 1, _BAD_NAME, Phrase("Begin it with a letter."))
     if name.casefold() in (*deck_names(), FEELINGS_FILE):
-        raise _at(file, 1, "Bide has a deck of that name already.", "Give the file another name.")
+        raise _at(file, 1, Phrase("Bide has a deck of that name already."), Phrase("Give the file another name."))
     return name
 
 
@@ -297,10 +316,10 @@ def _syntax(message: str, text: str) -> tuple[str, int]:
     return _shown(message[: found.start()], chars_max=120), line
 
 
-def _hint_for(message: str) -> str:
+def _hint_for(message: str) -> Phrase | None:
     if message.startswith(("Illegal character", "Unterminated", "Unescaped", "Invalid value")):
-        return 'Texts stand between quotes, and a quote inside a text is written \\".'
-    return ""
+        return Phrase('Texts stand between quotes, and a quote inside a text is written \\".')
+    return None
 
 
 def _deepest_line(text: str) -> int:
@@ -319,14 +338,14 @@ def _deepest_line(text: str) -> int:
     return deepest_line
 
 
-def _meant(given: str, known: Iterable[str]) -> str:
+def _meant(given: str, known: Iterable[str]) -> Phrase | None:
     from difflib import get_close_matches
 
     known = list(known)
     near = get_close_matches(given[:80].casefold(), known, n=1, cutoff=0.6)
     if near:
-        return f"Did you mean: {near[0]}"
-    return f"Possible here: {', '.join(known)}" if known else ""
+        return Phrase("Did you mean: {near}", {"near": near[0]})
+    return Phrase("Possible here: {known}", {"known": ", ".join(known)}) if known else None
 
 
 def _id_from(text: str) -> str:
@@ -335,8 +354,8 @@ def _id_from(text: str) -> str:
     return blake2s(text.encode(), digest_size=6).hexdigest()
 
 
-def _bad_id(given: str) -> str:
-    return f"{_shown(given)!r} can't be an id: small letters a to z, digits and hyphens, at most 40."
+def _bad_id(given: str) -> Phrase:
+    return Phrase("{id!r} can't be an id: small letters a to z, digits and hyphens, at most 40.", {"id": _shown(given)})
 
 
 def _shown(text: str, *, chars_max: int = 40) -> str:
@@ -345,5 +364,7 @@ def _shown(text: str, *, chars_max: int = 40) -> str:
     return shown + "…" if len(text) > chars_max else shown
 
 
-def _reason(error: Exception) -> str:
-    return error.strerror or "the system refuses it" if isinstance(error, OSError) else "its name is not possible"
+def _reason(error: Exception) -> str | Phrase:
+    if not isinstance(error, OSError):
+        return Phrase("its name is not possible")
+    return error.strerror or Phrase("the system refuses it")

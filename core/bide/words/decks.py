@@ -111,7 +111,7 @@ def deck(name: str, language: str = LANGUAGE_DEFAULT) -> Deck:
         NotFound: there is no deck of that name.
     """
     if name not in deck_names():
-        raise NotFound("There is no deck of that name.", hint=_nearest_decks(name))
+        raise _unknown_deck(name)
     language = language_for(language)
     english = _load(name, LANGUAGE_DEFAULT)
     if language == LANGUAGE_DEFAULT or not file_of(name, language).is_file():
@@ -143,8 +143,10 @@ def _load(name: str, language: str) -> Deck:
     return parse_deck(path.read_bytes(), name=name, file=f"{language}/{path.name}", own=False)
 
 
-def _nearest_decks(name: str) -> str:
+def _unknown_deck(name: str) -> NotFound:
     from difflib import get_close_matches
 
     near = get_close_matches(name[:80], deck_names(), n=3, cutoff=0.5)
-    return f"Did you mean: {', '.join(near)}" if near else f"The decks are: {', '.join(deck_names())}"
+    if near:
+        return NotFound("There is no deck of that name.", hint="Did you mean: {near}", near=", ".join(near))
+    return NotFound("There is no deck of that name.", hint="The decks are: {known}", known=", ".join(deck_names()))

@@ -23,6 +23,9 @@ _PREFIX_CHARS_MIN = 2
 _ALSO = "also"
 """The table of a file that holds no feelings but words to answer with one."""
 
+_OWN_WORD = "A word of your own goes beneath one of the nine, as in: {example}"
+_NEAR_OR_OWN_WORD = "Did you mean: {near}? A word of your own goes beneath one of the nine, as in: {example}"
+
 _DIGRAPHS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
 
 
@@ -82,8 +85,13 @@ def feeling(text: str, language: str = LANGUAGE_DEFAULT) -> Feeling:
         return found
     near = ", ".join(each.word for each in suggest(text, language))
     core = cores(language)[0].word
-    own = f"A word of your own goes beneath one of the nine, as in: {core}{OWN_MARK}{text or '...'}"
-    raise InputError(f"{text!r} is not among the feelings here.", hint=f"Did you mean: {near}? {own}" if near else own)
+    raise InputError(
+        "{text!r} is not among the feelings here.",
+        hint=_NEAR_OR_OWN_WORD if near else _OWN_WORD,
+        text=text,
+        near=near,
+        example=f"{core}{OWN_MARK}{text or '...'}",
+    )
 
 
 def find_slug(slug: str, language: str = LANGUAGE_DEFAULT) -> Feeling | None:
@@ -146,10 +154,10 @@ def _own(text: str, language: str) -> Feeling:
     found = find(before, language) if OWN_MARK not in before else None
     if found is None or found.level != 1:
         nine = ", ".join(each.word for each in cores(language))
-        raise InputError("A word of your own goes beneath one of the nine.", hint=f"They are: {nine}")
+        raise InputError("A word of your own goes beneath one of the nine.", hint="They are: {nine}", nine=nine)
     # Commas part the feelings of an entry.
     if not any(character.isalnum() for character in word) or OWN_MARK in word or "," in word:
-        raise InputError("That can't be a word for a feeling.", hint=f"As in: {found.word}{OWN_MARK}...")
+        raise InputError("That can't be a word for a feeling.", hint="As in: {example}", example=f"{found.word}{OWN_MARK}...")
     known = find(word, language)
     if known is not None and known.core == found.slug:
         return known

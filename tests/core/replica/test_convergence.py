@@ -200,7 +200,7 @@ class Couple(RuleBasedStateMachine):
         assert digest(sam) == digest(robin)
         assert json.dumps(shared(sam)) == json.dumps(shared(robin))
         for replica in self.replicas:
-            assert all(finding["level"] != "damage" for finding in replica.doctor())
+            assert all(finding.level != "damage" for finding in replica.doctor())
             counts = replica.status()["spaces"][1]
             assert (counts["waiting"], counts["newer"], counts["ignored"], counts["quarantined"]) == (0, 0, 0, 0)
             before = replica.digest()

@@ -296,11 +296,11 @@ def test_the_unexpected_is_set_aside_and_the_rest_goes_on(
     robin.write("appreciation", {"noticed": "fine"})
     genuine = getattr(deriving, what)
 
-    def failing(given: Any) -> Any:
+    def failing(given: Any, **how: Any) -> Any:
         events = given if what == "judge" else [item.event for item in given.applied]
         if any(event.entry_id == bad for event in events):
             raise IndexError("poison")
-        return genuine(given)
+        return genuine(given, **how)
 
     monkeypatch.setattr(deriving, what, failing)
     give(robin, sam)

@@ -102,7 +102,7 @@ def test_refusing_after_the_other_has_confirmed_leaves_at_most_something_pending
     with pytest.raises(NotPaired):
         robin.write("checkin", {"hard": "x"})
     assert robin.status()["spaces"][1]["state"] == "pending"
-    assert any("not been finished" in finding["words"] for finding in robin.doctor())
+    assert any("not been finished" in str(finding.words) for finding in robin.doctor())
     robin.rebuild()
     pair_up(sam, robin)
     assert [space.pending for space in robin.spaces()] == [False, False]
@@ -147,7 +147,7 @@ def test_breaking_off_anywhere_shares_nothing_or_is_completed_by_a_sync(boundary
         exchange(sam, robin)
         assert not pair_space(robin).pending
         assert sam.digest()[1]["digest"] == robin.digest()[1]["digest"]
-        assert {finding["level"] for replica in (sam, robin) for finding in replica.doctor()} <= {"ok", "note"}
+        assert {finding.level for replica in (sam, robin) for finding in replica.doctor()} <= {"ok", "note"}
 
 
 def test_a_joiner_who_was_cut_off_says_its_name_with_the_next_sync() -> None:

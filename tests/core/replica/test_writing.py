@@ -148,7 +148,7 @@ def test_two_at_once_on_one_home_neither_fork_nor_lose(tmp_path: Path, how: str)
     }
     exchange(sam, robin)
     assert sam.digest()[1]["digest"] == robin.digest()[1]["digest"]
-    assert all(finding["level"] != "damage" for finding in sam.doctor())
+    assert all(finding.level != "damage" for finding in sam.doctor())
     sam.storage.close()
 
 

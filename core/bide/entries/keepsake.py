@@ -1,0 +1,15 @@
+"""A keepsake: an entry of another journal, brought along."""
+
+from __future__ import annotations
+
+from bide.entries.fields import Field, FieldKind
+
+FIELDS = (
+    Field("title", FieldKind.LINE, "What is it called?", "Title"),
+    Field("text", FieldKind.TEXT, "What does it say?", "Text"),
+    Field("feelings", FieldKind.FEELINGS, "What goes with it, in up to three words?", "Feeling"),
+    Field("tags", FieldKind.LINES, "Under which words was it kept?", "Tags"),
+    Field("source", FieldKind.LINE, "Which journal is it from?", "From", asked=False),
+    Field("by_name", FieldKind.LINE, "Who wrote it?", "By", asked=False),
+    Field("original", FieldKind.TEXT, "What did it look like there?", "Original", asked=False),
+)
