@@ -281,49 +281,19 @@ def repair_table() -> str:
 # The programs
 
 
-def option_names(parameter: click.Parameter) -> str:
-    """An option as it is typed."""
-    if isinstance(parameter, click.Argument):
-        return f"`{parameter.make_metavar(click.Context(click.Command('x')))}`"
-    names = [*parameter.opts, *parameter.secondary_opts]
-    assert isinstance(parameter, click.Option)
-    value = "" if parameter.is_flag else " " + parameter.make_metavar(click.Context(click.Command("x")))
-    return f"`{', '.join(names)}{value}`"
-
-
-def walk(command: click.Command, path: str) -> Iterable[tuple[str, click.Command]]:
-    """A command and those beneath it, with what is typed to get there."""
-    context = click.Context(command, info_name=path)
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            if below is not None and not below.hidden:
-                yield from walk(below, f"{path} {name}")
-        if not command.invoke_without_command or path.count(" ") == 0:
-            return
-    yield path, command
-
-
-SHARED_OPTIONS = ("--json", "--plain", "--accessible", "--no-input")
-
-
 def commands_of(root: click.Command, path: str, level: str) -> str:
-    """Every command of a program with its arguments and options."""
+    """Every command of a program with its arguments, options and examples."""
     parts = []
     for name, command in walk(root, path):
-        context = click.Context(command, info_name=name)
-        usage = " ".join([name, *command.collect_usage_pieces(context)])
-        text = inspect.cleandoc(command.help or "").split("\f")[0].replace("\b\n", "").rstrip()
-        parts.append(f"{level} `{name}`\n\n{text}\n\n{fenced(usage)}")
-        shared = path == "bide"
-        rows = [
-            (option_names(parameter), getattr(parameter, "help", None) or "")
-            for parameter in command.params
-            if not getattr(parameter, "hidden", False) and not (shared and set(parameter.opts) & set(SHARED_OPTIONS))
-        ]
-        rows = [row for row in rows if row[0] != "`--help`"]
+        words = "\n\n".join(fenced(p.text).rstrip() if p.preformatted else p.text for p in help_of(command))
+        parts.append(f"{level} `{name}`\n\n{words}\n\n{fenced(usage(name, command))}")
+        rows = [(f"`{option.typed}`", option.words) for option in options_of(command, shared=path != "bide")]
         if rows:
             parts.append(table(("option or argument", ""), rows))
+        examples, others = examples_of(command)
+        if examples:
+            parts.append(fenced("\n".join(f"$ {line}" for line in examples), "console"))
+        parts += [f"{paragraph.text}\n" for paragraph in others]
     return "\n".join(parts)
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from bide.entries.fields import clean_field
 from bide.entries.question import ANSWER_FIELDS, Reveal
 from bide.errors import NotAllowed
+from bide.replica.holding import Deed, Do
 from bide_cli.asking import ask_until_good
+from bide_cli.holding import put
 from bide_cli.language import _
 from bide_cli.render import draw_timeline
 from bide_cli.shell import Shell, clean_line
@@ -59,7 +61,7 @@ def ask_answer(shell: Shell, prompt: str) -> str:
 
 def give_answer(shell: Shell, replica: Replica, config: Config, question: dict[str, Any], values: dict[str, Any]) -> None:
     """Write an answer, and tell when it opens."""
-    written = replica.reply("answer", question["id"], values)
+    written = put(shell, replica, config, Deed(Do.REPLY, "answer", values, about=question["id"]))
     now = replica.show(question["id"])
     extra = {"about": now["id"], "reveal": now["fields"].get("reveal", ""), "open": is_open(now)}
     tell_written(shell, "answer", replica, config, written, words=opening_words(now), extra=extra)

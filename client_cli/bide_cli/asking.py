@@ -7,8 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from bide.errors import InputError
+from bide_cli.language import N_, _, sentence
 from bide_cli.shell import Shell, clean_line
 
+YES = N_("y yes")
+NO = N_("n no")
+"""What can be typed, each first the letter that the question shows."""
+_ENGLISH_YES, _ENGLISH_NO = YES.split(), NO.split()
 LINE_CHARS_MAX = 100_000
 """More than any field takes: what is longer is refused, not cut."""
 
@@ -62,19 +67,30 @@ def ask_until_good(shell: Shell, prompt: str, check: Callable[[str], str]) -> st
         try:
             return check(ask(shell, prompt))
         except InputError as error:
-            shell.say(f"  {error.message}{' ' + error.hint if error.hint else ''}")
+            say_again(shell, error)
+
+
+def say_again(shell: Shell, error: InputError) -> None:
+    """Tell, before a question is asked once more, why the answer can't be used."""
+    shell.say("  " + " ".join(filter(None, sentence(error))))
 
 
 def ask_yes(shell: Shell, prompt: str, *, default: bool) -> bool:
     """A yes or a no; Enter gives the default."""
 
     def check(answer: str) -> str:
-        word = answer.strip().casefold() or ("y" if default else "n")
-        if word not in ("y", "yes", "n", "no"):
-            raise InputError("Type y or n.")
-        return word[0]
+        word = answer.strip().casefold()
+        if not word:
+            return _ENGLISH_YES[0] if default else _ENGLISH_NO[0]
+        # The words of this language come first: a letter may mean one thing here and the other in English.
+        for yes, no in ((_(YES).split(), _(NO).split()), (_ENGLISH_YES, _ENGLISH_NO)):
+            if word in yes:
+                return _ENGLISH_YES[0]
+            if word in no:
+                return _ENGLISH_NO[0]
+        raise InputError("Type y or n.")
 
-    return ask_until_good(shell, f"{prompt} {'[Y/n]' if default else '[y/N]'}", check) == "y"
+    return ask_until_good(shell, f"{prompt} {_('[Y/n]') if default else _('[y/N]')}", check) == _ENGLISH_YES[0]
 
 
 def choose(
@@ -107,9 +123,11 @@ def choose(
         for key, _ in choices:
             if typed in (key, letters.get(key)):
                 return key
-        raise InputError(f"Type a number from 1 to {len(choices)}{' or a letter' if lettered else ''}.")
+        if lettered:
+            raise InputError("Type a number from 1 to {most} or a letter.", most=len(choices))
+        raise InputError("Type a number from 1 to {most}.", most=len(choices))
 
-    return ask_until_good(shell, "Choice [1]:", check)
+    return ask_until_good(shell, _("Choice [1]:"), check)
 
 
 def require_person(shell: Shell, what: str, hint: str) -> None:

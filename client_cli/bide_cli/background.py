@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
-from bide_cli.home import Config
+from bide_cli.home import PASSPHRASE, Config
 from bide_cli.unlocking import unlocks_unasked
 
 SOCKET = "watch.sock"
 SOCKET_PATH_BYTES_MAX = 100
 """sun_path holds 104 bytes on macOS and 108 on Linux."""
 POKE = b"new"
+WAIT_MAX_S = 2 * 3600
+"""How far away something held may be due for a process to wait for it; what is further away goes with a later command."""
 
 
 def wanted(config: Config) -> bool:
@@ -32,6 +35,27 @@ def carry_on(home: Path, config: Config) -> None:
         return
     if unlocks_unasked(config):
         _spawn(home)
+
+
+def wait_for(home: Path, config: Config, due: float) -> bool:
+    """See to it that what is held goes when it is due. Nothing is sent before: not even a relay learns that somebody writes.
+
+    Args:
+        home: of the device.
+        config: of the home.
+        due: in seconds since 1970.
+
+    Returns:
+        Whether something is there that will let it go; if not, the next command that writes or syncs does.
+    """
+    if not wanted(config):
+        return False
+    if poke(home):
+        return True  # the watcher looks every few seconds
+    asks = config.unlock == PASSPHRASE and not os.environ.get("BIDE_KEY_FILE")
+    if asks or not unlocks_unasked(config) or due - time.time() > WAIT_MAX_S:
+        return False
+    return _spawn(home, "--held")
 
 
 def poke(home: Path) -> bool:
@@ -56,14 +80,13 @@ def poke(home: Path) -> bool:
     return True
 
 
-def _spawn(home: Path) -> None:
+def _spawn(home: Path, *flags: str) -> bool:
     """Start ``bide sync --background`` with nothing tied to this terminal. Failing to is no failure of the write."""
     import subprocess
-    from contextlib import suppress
 
-    with suppress(OSError):
+    try:
         subprocess.Popen(
-            [sys.executable, "-m", "bide_cli.main", "sync", "--background", "--no-input"],
+            [sys.executable, "-m", "bide_cli.main", "sync", "--background", "--no-input", *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -72,6 +95,9 @@ def _spawn(home: Path) -> None:
             cwd=home,
             env=_environment(home),
         )
+    except OSError:
+        return False
+    return True
 
 
 def _environment(home: Path) -> dict[str, str]:

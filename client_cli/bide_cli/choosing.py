@@ -5,6 +5,7 @@ A deck of one's own that can't be used is told of in one line, and nothing else 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,18 @@ FOLDER = "decks"
 
 def decks_folder(home: Path, config: Config) -> Path:
     """Where the person's own decks are: ``decks`` in the home, or where the config says, seen from the home."""
-    return home / Path(config.decks or FOLDER).expanduser()
+    return home / os.path.expanduser(config.decks or FOLDER)  # noqa: PTH111 pathlib's own fails for an unknown person
 
 
 def own_decks(shell: Shell, config: Config) -> tuple[list[Deck], list[InputError]]:
     """The person's own decks, and what is wrong with the others."""
     from bide.words import load_deck_folder
 
-    try:
-        return load_deck_folder(decks_folder(shell.home, config))
-    except RuntimeError:  # the config names the home of somebody whom this system doesn't know
-        return [], [InputError("The folder for decks in the config can't be found.")]
+    folder = decks_folder(shell.home, config)
+    decks, errors = load_deck_folder(folder)
+    if config.decks and not os.path.lexists(folder):
+        errors.append(InputError("The folder for decks that the config names is not there: {folder}", folder=folder))
+    return decks, errors
 
 
 def find_deck(shell: Shell, name: str) -> Deck:
@@ -60,7 +62,7 @@ def tell_broken(shell: Shell, errors: list[InputError]) -> None:
     """Say in a line each which decks can't be used."""
     for error in errors:
         message, _hint = sentence(error)
-        shell.say(_("This deck is left out: {why}").format(why=clean_line(message)))
+        shell.say(_("Left out: {why}").format(why=clean_line(message)))
 
 
 def _unknown(name: str, names: list[str]) -> NotFound:

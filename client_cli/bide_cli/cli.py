@@ -24,6 +24,10 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("did", "Keep something that you did together."),
             ("reflect", "Write for yourself."),
             ("edit", "Change something you wrote."),
+            ("undo", "Take back what you wrote."),
+            ("outbox", "See what waits here before it is sent."),
+            ("send", "Let go now of what waits here."),
+            ("release", "Share something that you wrote for yourself."),
         ),
     ),
     (
@@ -49,9 +53,11 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Together",
         (
+            ("start", "Begin, or find one small thing for this week."),
             ("init", "Begin a journal on this device."),
             ("pair", "Invite the other person; gives a code."),
             ("join", "Join by the other person's code."),
+            ("people", "See with whom you share."),
             ("sync", "Exchange entries through the relay now."),
             ("sit", "Sit together: talk, look, or breathe."),
             ("safety", "Read what to do when it is not safe."),
@@ -63,6 +69,8 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("status", "See what is here and what still waits."),
             ("decks", "See the decks of questions and prompts."),
             ("relay", "Choose the relay."),
+            ("config", "See and change what this device does."),
+            ("completion", "Print the completion file of a shell."),
             ("doctor", "Look for anything wrong in this home."),
             ("rebuild", "Build everything shown again from the log."),
             ("digest", "Compare two devices by one short line."),

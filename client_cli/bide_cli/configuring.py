@@ -190,7 +190,8 @@ def _value_in(document: Mapping[str, Any], name: str) -> Any:
     table, _, last = name.rpartition(".")
     holder = document.get(table) if table else document
     value = holder.get(last) if isinstance(holder, Mapping) else None
-    return value.unwrap() if hasattr(value, "unwrap") else value
+    # tomlkit's own numbers and texts remember how they were written; what is shown is the value.
+    return value.unwrap() if value is not None and hasattr(value, "unwrap") else value
 
 
 def _put(document: TOMLDocument, name: str, value: Value | None) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bide.entries.fields import Field, FieldKind
-from bide.errors import InputError
+from bide.errors import InputError, Phrase
 from bide_cli.giving import STDIN_BYTES_MAX, decode
+from bide_cli.language import N_, _
 from bide_cli.shell import Shell
 
 _HEAD = "## "
-_NOTE = "<!-- Write below the questions. Empty ones are left out; lines such as this one are, too. -->"
+_NOTE = N_("Write below the questions. Empty ones are left out; lines such as this one are, too.")
 EDITOR_DEFAULT = "vi"
 
 
@@ -35,13 +36,17 @@ def edit_fields(
     Raises:
         InputError: the editor failed, or its file can't be used.
     """
-    sheet = _NOTE + "\n"
+    sheet = _note() + "\n"
     for field in fields:
         value = before.get(field.name, "")
         between = ", " if field.kind is FieldKind.FEELINGS else "\n"
         text = between.join(map(str, value)) if isinstance(value, list) else str(value)
-        sheet += f"\n{_HEAD}{prepare(field.prompt)} [{field.name}]\n{text}\n"
+        sheet += f"\n{_HEAD}{prepare(_(field.prompt))} [{field.name}]\n{text}\n"
     return _read_sheet(_edit(shell, sheet), fields)
+
+
+def _note() -> str:
+    return f"<!-- {_(_NOTE)} -->"
 
 
 def _edit(shell: Shell, text: str) -> str:
@@ -54,7 +59,7 @@ def _edit(shell: Shell, text: str) -> str:
         path.chmod(0o600)
         _run_editor(path)
         with path.open("rb") as file:
-            return decode(file.read(STDIN_BYTES_MAX + 1), "the editor")
+            return decode(file.read(STDIN_BYTES_MAX + 1), Phrase("the editor"))
     except OSError:
         raise InputError("The text could not be handed to the editor.", hint="Nothing was written.") from None
     finally:
@@ -80,14 +85,14 @@ def _remove(folder: Path) -> None:
 
 def _read_sheet(text: str, fields: Sequence[Field]) -> dict[str, Any]:
     values: dict[str, list[str]] = {field.name: [] for field in fields}
-    name = ""
+    name, note = "", _note()
     for line in text.splitlines():
         if line.startswith(_HEAD) and line.rstrip().endswith("]"):
             candidate = line.rstrip()[:-1].rpartition("[")[2]
             if candidate in values:
                 name = candidate
                 continue
-        if line.strip() == _NOTE:
+        if line.strip() == note:
             continue
         if name:
             values[name].append(line)

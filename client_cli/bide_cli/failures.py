@@ -1,4 +1,4 @@
-"""From an error to what a person reads, what a script reads, and the exit code. Imports little, for every command imports it."""
+"""From an error to what a person reads, what a script reads, and the exit code. Imports little."""
 
 from __future__ import annotations
 

@@ -41,8 +41,9 @@ def require_no_home(home: Path) -> None:
     """
     if homes.exists(home):
         raise NotAllowed(
-            f"There is a journal in {home} already; it was left as it is.",
+            "There is a journal in {home} already; it was left as it is.",
             hint="Another one needs another home: bide --home DIR init",
+            home=home,
         )
 
 
@@ -72,7 +73,7 @@ def found_home(home: Path, *, name: str, locking: Locking) -> None:
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise StorageError(f"{home} can't be written.", hint="Choose another place: bide --home DIR init") from error
+        raise StorageError("{home} can't be written.", hint="Choose another place: bide --home DIR init", home=home) from error
 
 
 def _fill(staging: Path, home: Path, *, name: str, locking: Locking) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bide.entries.fields import Field, FieldKind, clean_field
-from bide.errors import InputError
-from bide_cli.asking import ask, ask_until_good
+from bide.errors import InputError, Phrase
+from bide_cli.asking import ask, ask_until_good, say_again
 from bide_cli.language import N_, _
 from bide_cli.shell import Shell
 
@@ -66,18 +66,20 @@ def read_stdin() -> str:
     return decode(sys.stdin.buffer.read(STDIN_BYTES_MAX + 1), "stdin")
 
 
-def decode(data: bytes, what: str) -> str:
+def decode(data: bytes, source: str | Phrase) -> str:
     """`data` as text.
 
     Raises:
         InputError: too much, or not valid UTF-8.
     """
     if len(data) > STDIN_BYTES_MAX:
-        raise InputError(f"That is more than fits: {what} takes at most 1 MiB.", hint="Nothing was written.")
+        raise InputError("That is more than fits: {source} takes at most 1 MiB.", hint="Nothing was written.", source=source)
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise InputError(f"What came from {what} is not valid UTF-8 text.", hint="Nothing was written.") from None
+        raise InputError(
+            "What came from {source} is not valid UTF-8 text.", hint="Nothing was written.", source=source
+        ) from None
 
 
 def read_json_object(source: str) -> dict[str, Any]:
@@ -93,15 +95,17 @@ def read_json_object(source: str) -> dict[str, Any]:
     else:
         try:
             with Path(source).open("rb") as file:
-                text = decode(file.read(STDIN_BYTES_MAX + 1), "the file")
+                text = decode(file.read(STDIN_BYTES_MAX + 1), Phrase("the file"))
         except (OSError, ValueError):
             raise InputError("The file for --from-json can't be read.") from None
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         # The text of the error may quote what somebody wrote.
-        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(f"That is not valid JSON{place}.", hint="One object with the entry's fields is wanted.") from None
+        wanted = "One object with the entry's fields is wanted."
+        if isinstance(error, json.JSONDecodeError):
+            raise InputError("That is not valid JSON (line {line}).", hint=wanted, line=error.lineno) from None
+        raise InputError("That is not valid JSON.", hint=wanted) from None
     if not isinstance(value, dict):
         raise InputError("One JSON object with the entry's fields is wanted.")
     return value
@@ -131,7 +135,7 @@ def gather(
         given: what the options gave.
         before: present values, for an edit.
         prepare: turns a field's question into the one shown, e.g. putting in a name.
-        starter: a line to stand above a field's question, for whoever looks for words; may be empty.
+        starter: for whoever looks for words: a question to ask instead of the field's own, or a beginning to stand above it.
 
     Raises:
         InputError: nothing was given and nobody can be asked.
@@ -144,7 +148,7 @@ def gather(
         return given.values
     if not shell.may_ask:
         flags = " ".join(flag(field.name) for field in fields if field.asked)
-        raise InputError("Nothing was said, so nothing was written.", hint=f"Say it with {flags} or --from-json -")
+        raise InputError("Nothing was said, so nothing was written.", hint="Say it with {flags} or --from-json -", flags=flags)
     return _ask_fields(shell, fields, prepare, starter)
 
 
@@ -176,14 +180,18 @@ def _ask_fields(
     shell: Shell, fields: Sequence[Field], prepare: Callable[[str], str], starter: Callable[[Field], str] | None
 ) -> dict[str, Any]:
     if any(not field.required for field in fields):
-        shell.say("Answer what you like; Enter goes past a question.")
+        shell.say(_("Answer what you like; Enter goes past a question."))
     values: dict[str, Any] = {}
     for field in fields:
         if not field.asked:
             continue
-        if starter is not None and (line := starter(field)):
-            shell.say(shell.style(line, FAINT))
-        answer = _ask_field(shell, field, prepare(_(field.prompt)))
+        prompt = prepare(_(field.prompt))
+        line = starter(field) if starter is not None else ""
+        if line.endswith("?"):
+            prompt = f"{_(field.label)} · {line}"
+        elif line:
+            shell.say(shell.style(f"  {line}", FAINT))
+        answer = _ask_field(shell, field, prompt)
         if answer:
             values[field.name] = answer
     return values
@@ -245,18 +253,19 @@ def _clean(field: Field, value: Any) -> str:
     try:
         return clean_field(field, value)
     except InputError as error:
-        raise InputError(error.message.replace(f"'{field.name}'", f"'{field.label}'"), hint=error.hint) from None
+        values = {**error.values, "field": Phrase(field.label)} if "field" in error.values else error.values
+        raise InputError(error.template, hint=error.hint_template, **values) from None
 
 
 def _ask_lines(shell: Shell, field: Field, prompt: str) -> str:
     lines: list[str] = []
     while True:
-        answer = ask(shell, prompt if not lines else "  and?").strip()
+        answer = ask(shell, prompt if not lines else "  " + _("and?")).strip()
         if not answer:
             return "\n".join(lines)
         try:
             _clean(field, [*lines, answer])
         except InputError as error:
-            shell.say(f"  {error.message} {error.hint}".rstrip())
+            say_again(shell, error)
             continue
         lines.append(answer)

@@ -1,7 +1,7 @@
-"""Help in other languages: the texts of click's commands stand in English where they are declared, and are turned here.
+r"""Help in other languages: the texts of click's commands stand in English where they are declared, and are turned here.
 
 A help text is translated paragraph by paragraph, however its lines were broken, so that breaking them elsewhere leaves the
-translations as they are. Of a block that is kept as it stands (``\\b``) only the heading is words; the rest are commands.
+translations as they are. Of a block that is kept as it stands (``\b``) only the heading is words; the rest are commands.
 """
 
 from __future__ import annotations

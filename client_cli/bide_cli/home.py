@@ -5,14 +5,16 @@
     bide.db          the encrypted database; a home exists exactly when this does
     config.toml      how to unlock it, and a few choices; no secrets
     key.wrapped      the database key under a passphrase, if that is how it is locked
-    *.lock           locks of `bide init`, `bide sync` and its background runs
+    *.lock           locks of `bide init`, `bide sync`, its background runs and what waits for something held
     watch.sock       where `bide sync --watch` hears of new entries
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bide.errors import InputError, StorageError
@@ -22,6 +24,10 @@ CONFIG = "config.toml"
 WRAPPED_KEY = "key.wrapped"
 CONFIG_BYTES_MAX = 64 * 1024
 DAY_STARTS_DEFAULT = "04:00"
+HOLD = "hold"
+HOLD_DEFAULTS = {"repair": 30}
+"""Minutes; every other kind goes at once."""
+HOLD_MINUTES_MAX = 7 * 24 * 60
 
 KEY_FILE = "key-file"
 PASSPHRASE = "passphrase"  # noqa: S105 the name of a method
@@ -46,6 +52,12 @@ class Config(NamedTuple):
     """In which language Bide speaks; empty: in that of the system."""
     with_: str = ""
     """Whom to write to where nobody is named and there are several; ``with`` in the file."""
+    hold: Mapping[str, int] = MappingProxyType({})
+    """By kind, for how many minutes an entry waits on this device before it goes: ``hold.KIND`` in the file."""
+
+    def hold_min(self, kind: str) -> int:
+        """For how many minutes an entry of that kind waits on this device."""
+        return self.hold.get(kind, HOLD_DEFAULTS.get(kind, 0))
 
     @property
     def day_starts_min(self) -> int:
@@ -104,6 +116,10 @@ def _read_simple(text: str) -> dict[str, object] | None:
         if not line or line.startswith("#"):
             continue
         key, _, value = (part.strip() for part in line.partition("="))
+        if key.startswith(f"{HOLD}."):
+            if not _read_hold(key.removeprefix(f"{HOLD}."), value, values):
+                return None
+            continue
         if not key.isidentifier() or not key.isascii() or key in values:
             return None
         if value in ("true", "false"):
@@ -113,6 +129,16 @@ def _read_simple(text: str) -> dict[str, object] | None:
         else:
             return None
     return values
+
+
+def _read_hold(kind: str, value: str, values: dict[str, object]) -> bool:
+    """Put one ``hold.KIND = MINUTES`` where TOML would put it; False: it is not as plain as that."""
+    held = values.setdefault(HOLD, {})
+    plain = value.isascii() and value.isdecimal() and (value == "0" or value[0] != "0")
+    if not plain or not isinstance(held, dict) or kind in held or not (kind.isidentifier() and kind.isascii()):
+        return False
+    held[kind] = int(value[:9])
+    return True
 
 
 def _read_toml(text: str, home: Path) -> dict[str, object]:
@@ -127,13 +153,29 @@ def _read_toml(text: str, home: Path) -> dict[str, object]:
 def _checked(values: dict[str, object], home: Path) -> Config:
     # What a newer Bide or the person put there besides is left alone.
     known = {name: values[name.rstrip("_")] for name in Config._fields if name.rstrip("_") in values}
+    if HOLD in known:
+        known[HOLD] = _checked_hold(known[HOLD], home)
     for name, value in known.items():
-        if type(value) is not type(Config._field_defaults[name]):
+        if name != HOLD and type(value) is not type(Config._field_defaults[name]):
             raise _broken(home)
     config = Config(**known)  # type: ignore[arg-type]  # checked one by one above
     if config.unlock not in ("", *UNLOCK_METHODS):
         raise InputError("This home is locked in a way that this Bide doesn't know: {method!r}.", method=config.unlock[:40])
     return config
+
+
+def _checked_hold(value: object, home: Path) -> Mapping[str, int]:
+    if not isinstance(value, dict):
+        raise _broken(home)
+    for kind, minutes in value.items():
+        if type(minutes) is not int or not 0 <= minutes <= HOLD_MINUTES_MAX:
+            raise InputError(
+                "'hold.{kind}' in the config is a number of minutes, from 0 to {most}.",
+                hint="For example: bide config set hold.repair 30",
+                kind=str(kind)[:40],
+                most=HOLD_MINUTES_MAX,
+            )
+    return value
 
 
 def _broken(home: Path) -> InputError:
@@ -144,9 +186,10 @@ def format_config(config: Config) -> str:
     """`config` as the text of ``config.toml``."""
     lines = ["# Bide's config for this device. It holds no secrets."]
     for name, value in config._asdict().items():
-        if value == "":
+        if value == "" or name == HOLD:
             continue
         lines.append(f"{name.rstrip('_')} = {_toml(value)}")
+    lines += [f"{HOLD}.{kind} = {minutes}" for kind, minutes in config.hold.items()]
     return "\n".join(lines) + "\n"
 
 

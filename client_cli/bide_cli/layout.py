@@ -1,7 +1,7 @@
 """Setting text in columns: how wide it is on a screen, and where to break it.
 
-What counts is the cluster, what a reader takes for one character: a letter with its marks, a flag, a family of emoji. Most texts
-are letters of one column each and need no more than their length; `wcwidth` is imported for the others alone.
+What counts is the cluster, what a reader takes for one character: a letter with its marks, a flag, a family of emoji. Most
+texts are letters of one column each and need no more than their length; `wcwidth` is imported for the others alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _MARKS = dict.fromkeys(range(0xDB00, 0xDC00))
 """Styles and directions on their way to the screen, see `bide_cli.shell`: they take no room."""
 
 # Where a line may not begin: closing signs, small kana, what lengthens or repeats; and where it may not end.
-_NOT_FIRST = frozenset("、。，．,.!?！？：；:;・)）]］}｝」』】〕〉》〗〙’”»…‥ー～々ゝゞヽヾぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ%％℃°")
+_NOT_FIRST = frozenset(
+    "、。，．,.!?！？：；:;・)）]］}｝」』】〕〉》〗〙’”»…‥ー～々ゝゞヽヾ%％℃°"  # signs
+    "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ"  # small kana
+)
 _NOT_LAST = frozenset("(（[［{｛「『【〔〈《〖〘‘“«¥￥$＄£#＃")
 _THAI_VOWELS_BEFORE = frozenset("เแโใไເແໂໃໄ")
 """Written before their consonant: a syllable begins here."""
@@ -183,19 +186,17 @@ def _kept_together(current: list[str], after: str) -> int:
     return 1 if (follows or leads) and len(current) > 1 and not after.isascii() else 0
 
 
-def labelled(label: str, text: str, *, indent: str, label_columns: int, width: int) -> list[str]:
-    """A text with its label before it: ``Went well   The walk by the river``, continued below itself.
+def labelled(label: str, texts: list[str], *, indent: str, label_columns: int) -> list[str]:
+    """Lines of a text with its label before them: ``Went well   The walk by the river``, continued below itself.
 
     Args:
         label: set in a column of its own.
-        text: may have several lines.
+        texts: the lines, see `wrap`; at least one.
         indent: before all lines.
         label_columns: width of the label's column.
-        width: of the screen; 0: don't wrap.
     """
     hanging = label_columns + 2
-    columns = text_room(width, len(indent) + hanging)
-    first, *others = wrap(text, columns)
+    first, *others = texts
     head = f"{indent}{label}{' ' * max(hanging - text_columns(label), 1)}{first}".rstrip()
     return [head, *(f"{indent}{' ' * hanging}{line}".rstrip() for line in others)]
 

@@ -1,4 +1,4 @@
-"""Leading a person through a repair conversation: what is open, what is theirs to do next if they like, and nothing pressing."""
+"""Leading a person through a repair conversation: what is open, what is theirs to do next, and nothing pressing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,6 @@ STEMS_MAX = 3
 _STEM_DECKS = {"mirrored": "listening", "validated": "listening", "empathised": "listening"}
 _STEM_DECK_DEFAULT = "repair"
 _NEW, _LEAVE, _HELP = "new", "leave", "?"
-_KEEP, _EDIT, _ANEW = "keep", "edit", "anew"
 _ALWAYS = ("return", "later", "rest", "withdraw")
 """Ways out and back, offered after everything else."""
 _PAUSED = ("later", "resting")
@@ -136,11 +135,7 @@ class Leader:
             if step == "withdraw" and not ask_yes(self._shell, _("For good?"), default=False):
                 self._shell.say(_("Fine. Nothing changed."))
                 return
-            given = self._given(entry, step)
-            if given is None:
-                self._shell.say(_("Fine. Nothing changed."))
-                return
-            if not self._take(entry, step, given):
+            if not self._take(entry, step, Given({})):
                 return
             entry = self._replica.show(entry["id"])
             step = self._next_step(entry)
@@ -154,10 +149,7 @@ class Leader:
             return ""
         if clashes(entry):
             self._shell.say(_("You both changed the agreement at the same time; each wording is shown. One of you settles it."))
-        if mine:
-            title = _("Your turn, when you want it:")
-        else:
-            title = _("Nothing waits for you here. You can:")
+        title = _("Your turn, when you want it:") if mine else _("Nothing waits for you here. You can:")
         steps = [*(step for step in steps if step not in _ALWAYS), *(step for step in _ALWAYS if step in steps)]
         others = _offered(steps) + ([(_NEW, _("something new"))] if new else [])
         # Enter takes the first: what is mine to do, and if nothing is, nothing.
@@ -185,45 +177,54 @@ class Leader:
             self._shell.say(_(WHAT_IS_THIS))
         return chosen
 
-    def _given(self, entry: dict[str, Any], step: str) -> Given | None:
-        """What a step needs beside its own questions; None: the person would rather not."""
-        if step == "answer":
-            return self._answer()
-        if step == "agree" and entry["fields"].get(AGREEMENT_FIELD.name):
-            return self._agree(entry)
-        return Given({})
 
-    def _answer(self) -> Given:
-        verdicts = ((Verdict.HEARD.value, _("yes, that is it")), (Verdict.NOT_QUITE.value, _("not quite; say what you meant")))
-        verdict = choose(self._shell, _("Were you heard?"), verdicts)
-        clarification = ""
-        while verdict == Verdict.NOT_QUITE.value and not clarification:
-            clarification = ask(self._shell, _("What did you mean?")).strip()
-        return Given({"verdict": verdict, "clarification": clarification}, typed=True)
+def ask_before(shell: Shell, entry: dict[str, Any], step: str) -> Given | None:
+    """What is better chosen than typed: whether one was heard, and what becomes of an agreement that is there.
 
-    def _agree(self, entry: dict[str, Any]) -> Given | None:
-        """There is an agreement: keep it, take one of two wordings, change it, or write another one."""
-        present = str(entry["fields"][AGREEMENT_FIELD.name])
-        versions = [version for version in clashes(entry) if version != present]
-        choices = [
-            (_ANEW, _("write it anew")),
-            (_EDIT, _("change it in your editor")),
-            *((str(number), _("take this one: {text}").format(text=clean_line(v))) for number, v in enumerate(versions)),
-        ]
-        if versions:
-            choices = [*choices[2:], (_KEEP, _("take it as it stands, with both")), *choices[:2]]
-        self._shell.say(_("What you agree on now: {text}").format(text=clean_line(present)))
-        chosen = choose(self._shell, _("What would you like?"), _by_number([*choices, (_LEAVE, _("nothing now"))]))
-        chosen = [key for key, _words in [*choices, (_LEAVE, "")]][int(chosen) - 1]
-        if chosen == _LEAVE:
-            return None
-        if chosen in (_ANEW, _EDIT):
-            return Given({}, edit=chosen == _EDIT)
-        return Given({AGREEMENT_FIELD.name: present if chosen == _KEEP else versions[int(chosen)]})
+    Returns:
+        What was chosen; empty where the step has only its own questions. None: the person would rather not.
+    """
+    if step == "answer":
+        return _ask_verdict(shell)
+    if step == "agree" and entry["fields"].get(AGREEMENT_FIELD.name):
+        return _ask_agreement(shell, entry)
+    return Given({})
 
 
-def _by_number(choices: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(str(number), words) for number, (_key, words) in enumerate(choices, 1)]
+def _ask_verdict(shell: Shell) -> Given:
+    verdicts = ((Verdict.HEARD.value, _("yes, that is it")), (Verdict.NOT_QUITE.value, _("not quite; say what you meant")))
+    verdict = choose(shell, _("Were you heard?"), verdicts)
+    clarification = ""
+    while verdict == Verdict.NOT_QUITE.value and not clarification:
+        clarification = ask(shell, _("What did you mean?")).strip()
+    return _said({"verdict": verdict, "clarification": clarification})
+
+
+def _ask_agreement(shell: Shell, entry: dict[str, Any]) -> Given | None:
+    """Take one of two wordings, keep what stands there, change it, or write another one."""
+    present = str(entry["fields"][AGREEMENT_FIELD.name])
+    wordings = [version for version in clashes(entry) if version != present]
+    choices: list[tuple[Given | None, str]] = [
+        (_said({AGREEMENT_FIELD.name: wording}), _("take this one: {text}").format(text=clean_line(wording)))
+        for wording in wordings
+    ]
+    if wordings:
+        choices.append((_said({AGREEMENT_FIELD.name: present}), _("take it as it stands, with both")))
+    choices += [
+        (Given({}), _("write it anew")),
+        (Given({}, edit=True), _("change it in your editor")),
+        (None, _("nothing now")),
+    ]
+    shell.say(_("What you agree on now: {text}").format(text=clean_line(present)))
+    numbered = [(str(number), words) for number, (_given, words) in enumerate(choices, 1)]
+    return choices[int(choose(shell, _("What would you like?"), numbered)) - 1][0]
+
+
+def _said(values: dict[str, str]) -> Given:
+    """What was answered already: unlike an option's, a text of one stroke is a text and not stdin."""
+    given = Given({})
+    given.values, given.by_options = dict(values), True
+    return given
 
 
 def _endings() -> list[tuple[str, str]]:

@@ -9,9 +9,14 @@ from bide_cli import home as homes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bide.replica import Replica
     from bide_cli.home import Config
     from bide_cli.shell import Shell
+
+_keys: dict[Path, bytes] = {}
+"""Of homes that this process has opened: `bide start` leads from one command to the next, and a passphrase is typed once."""
 
 
 def open_replica(shell: Shell, config: Config | None = None) -> Replica:
@@ -24,14 +29,17 @@ def open_replica(shell: Shell, config: Config | None = None) -> Replica:
     require_home(shell)
     if config is None:
         config = homes.read_config(shell.home)
-    from bide_cli.unlocking import unlock
+    key = _keys.get(shell.home)
+    if key is None:
+        from bide_cli.unlocking import unlock
 
-    key = unlock(shell, config)
+        key = unlock(shell, config)
     from bide.replica import Replica
     from bide.storage.sqlite import SqliteStorage
     from bide_cli.zone import local_zone
 
     storage = SqliteStorage(shell.home / homes.DATABASE, key)
+    _keys[shell.home] = key
     return Replica(storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_)
 
 
@@ -45,6 +53,6 @@ def require_home(shell: Shell) -> None:
     try:
         os.stat(shell.home / homes.DATABASE)  # noqa: PTH116 to tell missing from not permitted
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"There is no journal in {shell.home} yet.", hint="bide init makes one.") from None
+        raise NotFound("There is no journal in {home} yet.", hint="bide init makes one.", home=shell.home) from None
     except (OSError, ValueError) as error:
-        raise StorageError(f"{shell.home} can't be read.", hint="Look at who owns it.") from error
+        raise StorageError("{home} can't be read.", hint="Look at who owns it.", home=shell.home) from error

@@ -61,7 +61,6 @@ def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
 
     The texts are not click's to check: `bide.entries` does that for every way in.
     """
-
     asked = [field for field in fields if field.asked]
 
     def decorate(command: Command) -> Command:
@@ -92,8 +91,21 @@ def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
     return decorate
 
 
+_NOW = "bide_cli.now"
+
+
+def _note_now(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    context.meta[_NOW] = value
+
+
+def asked_now() -> bool:
+    """Whether this call was given ``--now``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_NOW))
+
+
 private_option = click.option("--private", is_flag=True, help="Only for you: nothing but your own devices can open it.")
 with_option = click.option("--with", "with_", metavar="NAME", default="", help="With whom, if you share with several people.")
 now_option = click.option(
-    "--now", is_flag=True, expose_value=False, help="Don't hold it back. (Nothing is held back yet, so this changes nothing.)"
+    "--now", is_flag=True, expose_value=False, callback=_note_now, help="Let it go at once, even what is held back by default."
 )

@@ -13,6 +13,7 @@ from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, RelayUn
 from bide.ids import SpaceId
 from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
 from bide_cli.asking import ask
+from bide_cli.language import N_, _, sentence
 from bide_cli.shell import Shell, clean_line, write_talk
 from bide_cli.transport import as_frame, check_url, dialled_blocking
 
@@ -25,7 +26,14 @@ CODE_LASTS_S = 10 * 60
 LAST_WORD_S = 10
 """How long to wait for the relay to end a pairing that is done."""
 TRIES = 2
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+WHICH_WORD = (
+    N_("Which word is the first one on {name}'s screen?"),
+    N_("Which word is the second one on {name}'s screen?"),
+    N_("Which word is the third one on {name}'s screen?"),
+    N_("Which word is the fourth one on {name}'s screen?"),
+    N_("Which word is the fifth one on {name}'s screen?"),
+    N_("Which word is the sixth one on {name}'s screen?"),
+)
 _HIDDEN = "·····"
 UNFINISHED = "The connection ended before the other device had let this one in."
 UNFINISHED_HINT = (
@@ -108,17 +116,20 @@ class PairingTalk:
                     raise
         except (RelayUnreachable, NotAllowed, CodeMismatch) as error:
             if isinstance(error, NotAllowed | CodeMismatch):
-                error.hint = self._again()
+                hint, values = self._again()
+                error.advise(hint, **values)
             if not self._session.saved or isinstance(error, CodeMismatch):
                 raise
         name = self._paired.name if self._paired is not None else self._name
         return Result(name, self._words, self._paired is not None, self._known)
 
-    def _again(self) -> str:
-        """How to begin anew, for this side."""
+    def _again(self) -> tuple[str, dict[str, str]]:
+        """How to begin anew, for this side: words, and what is put into them."""
         if self._initiator:
-            return "For a new code: bide pair"
-        return f"Ask {clean_line(self._name) or 'the other person'} to run: bide pair"
+            return "For a new code: bide pair", {}
+        if not self._name:
+            return "Ask the other person to run: bide pair", {}
+        return "Ask {name} to run: bide pair", {"name": clean_line(self._name)}
 
     def _talk(self, connection: ClientConnection) -> None:
         deadline = time.monotonic() + CODE_LASTS_S
@@ -180,9 +191,9 @@ class PairingTalk:
             return
         import sys
 
-        self._shell.out(f"Say to the other:  {code}")
+        self._shell.out(_("Say to the other:  {code}").format(code=code))
         sys.stdout.flush()
-        self._shell.say("They run bide join and type it: one use, ten minutes. Waiting … (Ctrl-C to stop)")
+        self._shell.say(_("They run bide join and type it: one use, ten minutes. Waiting … (Ctrl-C to stop)"))
 
     def _compare(self, name: str, words: tuple[str, ...], connection: ClientConnection) -> list[PairingEvent]:
         """Let the person prove that they looked at the other screen.
@@ -199,19 +210,20 @@ class PairingTalk:
         position = 2 * secrets.randbelow(3) + (0 if self._initiator else 1)
         shown = " ".join(_HIDDEN if index == position else word for index, word in enumerate(words))
         name = clean_line(name)
-        _print_talk(f"Both screens now show six words, each with one left out.\nHere:  {shown}")
-        _print_talk(f"All the others must be the same on {name}'s screen. If not, press Ctrl-C.")
+        _print_talk(_("Both screens now show six words, each with one left out.\nHere:  {words}").format(words=shown))
+        _print_talk(_("All the others must be the same on {name}'s screen. If not, press Ctrl-C.").format(name=name))
         for left in range(TRIES - 1, -1, -1):
             with _Listener(self._session, connection, early):
-                typed = ask(self._shell, f"Which word is the {ORDINALS[position]} one on {name}'s screen?").strip().casefold()
+                typed = ask(self._shell, _(WHICH_WORD[position]).format(name=name)).strip().casefold()
             if typed == words[position]:
-                _print_talk(f"Waiting for {name} …")
+                _print_talk(_("Waiting for {name} …").format(name=name))
                 return early
             if left:
-                _print_talk("  That is not the word. Ask once more, letter by letter.")
+                _print_talk("  " + _("That is not the word. Ask once more, letter by letter."))
         self._session.refuse()
+        hint, values = self._again()
         raise VerificationFailed(
-            "The words differ, so somebody else may be in between. Nothing was shared.", hint=self._again()
+            "The words differ, so somebody else may be in between. Nothing was shared.", hint=hint, **values
         )
 
 
@@ -278,29 +290,41 @@ def finish(shell: Shell, replica: Replica, command: str, result: Result, relay_u
         error = worst_error(sync_once(replica, shell.home))
     except BideError as busy:
         error = busy
-    paired = result.complete or _is_paired(replica, result.known)
+    person = next((person for person in replica.reader.people() if person.space.space_id not in result.known), None)
+    paired = result.complete or person is not None
+    # As they are called here: a second Robin is "Robin (2)".
+    name = person.name if person is not None else result.name
     if shell.as_json:
         shell.emit(
             command,
             paired=paired,
-            **{"with": result.name},
+            **{"with": name},
             safety_words=list(result.safety_words),
             synced=error is None,
         )
     if not paired:
         raise RelayUnreachable(UNFINISHED, hint=UNFINISHED_HINT)
-    name = clean_line(result.name)
-    shell.out(f"Paired. From here on you and {name} both see what either of you shares.")
-    shell.out("Nothing that was written earlier is shared.")
-    shell.out(f"{name} can't see when you read, or whether you are online.")
-    if error is not None and not result.complete:
-        shell.say("Almost done: bide sync finishes it.")
+    _tell_paired(shell, clean_line(name), error, complete=result.complete)
+    _tell_several(shell, replica, clean_line(name), same_name=name != result.name)
+
+
+def _tell_paired(shell: Shell, name: str, error: BideError | None, *, complete: bool) -> None:
+    shell.out(_("Paired. From here on you and {name} both see what either of you shares.").format(name=name))
+    shell.out(_("Nothing that was written earlier is shared."))
+    shell.out(_("{name} can't see when you read, or whether you are online.").format(name=name))
+    if error is not None and not complete:
+        shell.say(_("Almost done: bide sync finishes it."))
+    elif isinstance(error, RelayUnreachable):
+        shell.say(_("The relay can't be reached just now; syncing goes on by itself."))
     elif error is not None:
-        away = isinstance(error, RelayUnreachable)
-        shell.say("The relay can't be reached just now; syncing goes on by itself." if away else f"Syncing: {error.message}")
-    shell.say("Next: bide thank, bide checkin. To exchange things as they happen: bide sync --watch")
+        shell.say(_("Syncing: {why}").format(why=sentence(error)[0]))
+    shell.say(_("Next: bide thank, bide checkin. To exchange things as they happen: bide sync --watch"))
 
 
-def _is_paired(replica: Replica, known: frozenset[SpaceId]) -> bool:
-    """Whether a space came into being here that both are in."""
-    return any(space.kind == "pair" and not space.pending and space.space_id not in known for space in replica.spaces())
+def _tell_several(shell: Shell, replica: Replica, name: str, *, same_name: bool) -> None:
+    """What is different for whoever shares with several people."""
+    if len(replica.reader.people()) < 2:
+        return
+    if same_name:
+        shell.say(_("You share with somebody of that name already, so here this one is called {name}.").format(name=name))
+    shell.say(_("To write to {name}: --with '{name}'. To do so unasked: bide people default '{name}'").format(name=name))

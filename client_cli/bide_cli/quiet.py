@@ -49,6 +49,7 @@ class QuietTerminal:
 
     def begin(self) -> None:
         """Hide the cursor and listen."""
+        sys.stdout.flush()  # what was said before is there while time passes, whoever reads it
         for name in _ENDING_SIGNALS:
             if hasattr(signal, name):
                 self._handle(getattr(signal, name), _end_process)

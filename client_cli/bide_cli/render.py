@@ -1,13 +1,26 @@
 """Drawing entries for a person: days as headings, each entry under its line, everything labelled.
 
-Text of an entry is passed through `clean` here, before it is set; names and other short things through `clean_line`.
+What is drawn are the words of `bide_cli.wording`, which have been cleaned. A line is never wider than the screen: where there
+is little room labels go above their text, and where there is much the text stays as narrow as is good to read.
 """
 
 from __future__ import annotations
 
 from bide_cli.dates import clock, heading, local_minute
-from bide_cli.layout import LABEL_COLUMNS_MAX, labelled, text_columns
-from bide_cli.shell import Shell, clean, clean_line, name_list
+from bide_cli.directions import isolated, isolated_lines
+from bide_cli.language import _
+from bide_cli.layout import (
+    BESIDE_COLUMNS_MIN,
+    LABEL_COLUMNS_MAX,
+    TEXT_COLUMNS_MAX,
+    labelled,
+    text_columns,
+    text_room,
+    wrap,
+)
+from bide_cli.shell import Shell, styled
+from bide_cli.wording import STATES as STATES
+from bide_cli.wording import Said, beneath, beside, headline, said, said_before, who
 from bide_cli.zone import local_zone
 
 TYPE_CHECKING = False
@@ -15,194 +28,191 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from bide.entries.fields import Field
-
 BOLD, FAINT = "1", "2"
+ACCENTS = {"appreciation": "33", "repair": "35", "share": "36", "question": "32", "activity": "34"}
+"""One quiet colour for the title of some kinds, so that they are found at a glance."""
 INDENT = "  "
-ANSWERS = {"heard": "That fits", "not_quite": "Not quite"}
-OTHER_LABELS = {"answer": "Answer", "verdict": "Answer", "pause": "Pause"}
-"""What is no field that anybody is asked for."""
-STATES = {
-    "invited": "an invitation",
-    "open": "open",
-    "told": "told",
-    "heard": "heard",
-    "reconnecting": "coming closer again",
-    "settled": "settled",
-    "later": "kept for later",
-    "resting": "resting",
-    "withdrawn": "withdrawn",
-    "folded": "went on in another conversation",
-}
-"""A repair's state, as a person reads it."""
+NARROW = 60
+"""On a screen narrower than this nothing is spent on margins."""
+WIDE = 100
+"""From here on times stand in a margin of their own, and what is less read stands to the right."""
+EDGE = TEXT_COLUMNS_MAX + 24
+"""Nothing is drawn to the right of it: margin, labels and text have their full room by then."""
+_TIME_COLUMNS = 7
+_SEPARATOR = " · "
+
+Piece = tuple[str, str]
+"""A text that stays together where it can, and its style."""
 
 
-def draw_timeline(shell: Shell, entries: Iterable[dict[str, Any]]) -> list[str]:
-    """The lines of a timeline, oldest first."""
-    here = local_zone()
+class Sheet:
+    """What lines are drawn on: worked out once, for all entries."""
+
+    __slots__ = ("accessible", "coloured", "here", "width")
+
+    def __init__(self, shell: Shell) -> None:
+        self.coloured = shell.coloured
+        self.accessible = shell.accessible
+        self.width = min(shell.columns, EDGE)
+        """0: no screen, nothing is wrapped."""
+        self.here = local_zone()
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is room to set things apart. Not for a screen reader, which reads along the line."""
+        return self.width >= WIDE and not self.accessible
+
+    @property
+    def indent(self) -> str:
+        """What an entry is indented by."""
+        return "" if 0 < self.width < NARROW else INDENT
+
+    @property
+    def step(self) -> str:
+        """What stands beneath something is indented by this."""
+        return " " * _TIME_COLUMNS if self.is_wide else INDENT
+
+    def paint(self, text: str, style: str) -> str:
+        """A cleaned text in a style, and set apart if it runs from right to left."""
+        text = isolated(text)
+        return styled(text, style) if self.coloured and style and text else text
+
+    def set(self, text: str, columns: int, style: str = "") -> list[str]:
+        """The lines of a cleaned text, at most `columns` wide."""
+        lines: list[str] = []
+        for paragraph in text.split("\n"):
+            lines += isolated_lines([line.rstrip() for line in wrap(paragraph, columns)], paragraph)
+        return [styled(line, style) if line else line for line in lines] if self.coloured and style else lines
+
+
+def draw_timeline(
+    shell: Shell, entries: Iterable[dict[str, Any]], *, today: int | None = None, whole: bool = False
+) -> list[str]:
+    """The lines of a timeline, oldest first.
+
+    Args:
+        shell: of this call.
+        entries: as `bide.projections.timeline.show_entry` makes them.
+        today: as `bide_cli.dates.today` counts it, to call it that.
+        whole: with what only an entry by itself has room for.
+    """
+    sheet = Sheet(shell)
     lines: list[str] = []
     day = ""
     for entry in entries:
         if entry["day"] != day:
             day = entry["day"]
-            lines += [*([""] if lines else []), shell.style(heading(day), BOLD)]
+            lines += [*([""] if lines else []), *_draw_heading(sheet, heading(day, today=today))]
         lines.append("")
-        lines += draw_entry(shell, entry, here=here)
+        lines += draw_entry(sheet, entry, whole=whole)
     return lines
 
 
-def draw_entry(shell: Shell, entry: dict[str, Any], *, here: str, indent: str = INDENT) -> list[str]:
+def _draw_heading(sheet: Sheet, text: str) -> list[str]:
+    lines = sheet.set(text, sheet.width, BOLD)
+    rule = sheet.width - text_columns(text) - 2
+    if sheet.is_wide and sheet.coloured and rule > 0 and len(lines) == 1:
+        # A day is found again while scrolling, also where its name is far to the left of everything else.
+        lines[0] += f"  {sheet.paint('─' * rule, FAINT)}"
+    return lines
+
+
+def draw_entry(sheet: Sheet, entry: dict[str, Any], *, indent: str | None = None, whole: bool = False) -> list[str]:
     """The lines of one entry: who and when, what was said, and the replies to it."""
-    lines = [indent + _headline(shell, entry, here)]
-    inner = indent + INDENT
-    pairs = repair_pairs(entry) if entry["kind"] == "repair" else entry_pairs(entry)
-    lines += _draw_pairs(shell, pairs, inner)
-    for name, texts in entry["alternatives"].items():
-        lines += _draw_pairs(shell, [(f"{_label(entry['kind'], name)}, also", as_text(text)) for text in texts], inner)
+    indent = sheet.indent if indent is None else indent
+    inner = indent + sheet.step
+    lines = _draw_headline(sheet, entry, indent)
+    if notes := beneath(entry):
+        lines += _draw_pieces(sheet, [(note, FAINT) for note in notes], inner, inner)
+    lines += _draw_said(sheet, said(entry, whole=whole), inner)
     for reply in entry["replies"]:
-        lines += draw_entry(shell, reply, here=here, indent=inner)
+        lines += draw_entry(sheet, reply, indent=inner, whole=whole)
     return lines
 
 
 def draw_history(shell: Shell, entry: dict[str, Any]) -> list[str]:
     """The lines of an entry's earlier texts."""
+    sheet = Sheet(shell)
+    inner = sheet.indent + sheet.step
     lines: list[str] = []
     for item in entry["history"]:
-        lines.append(f"{INDENT}Before {local_minute(item['at'])}:")
-        pairs = [_before(entry["kind"], item, name, value) for name, value in item["fields"].items()]
-        lines += _draw_pairs(shell, pairs, INDENT * 2)
+        lines.append(sheet.indent + _("Before {time}:").format(time=local_minute(item["at"])))
+        lines += _draw_said(sheet, said_before(entry["kind"], item), inner)
     return lines
 
 
-def _before(kind: str, item: dict[str, Any], name: str, value: Any) -> tuple[str, str]:
-    """Label and text of one thing that an entry said before.
-
-    In a repair everything but the topic and the agreement belongs to the one who changed it: its key names their place.
-    """
-    label, text = _label(kind, name), as_text(value)
-    if name == "answer" or name.endswith(".verdict"):
-        text = ANSWERS.get(str(value), text)
-    elif name.startswith("pause."):
-        text = STATES.get(str(value), text)
-    return (f"{_who(item)}:", f"{label}: {text}") if "." in name else (label, text)
-
-
-def _headline(shell: Shell, entry: dict[str, Any], here: str) -> str:
-    who = "You" if entry["by"]["me"] else clean_line(entry["by"]["name"])
-    parts = [title(entry["kind"]), entry["code"], seen_by(entry)]
-    if entry["kind"] == "repair":
-        parts.append(STATES.get(entry["state"], clean_line(entry["state"])))
-    if entry.get("edited"):
-        parts.append("edited")
-    if entry.get("delivery") == "here":
-        parts.append("not sent yet")
-    time = clock(entry["at"], entry["tz"], here)
-    return f"{time}  {shell.style(who, BOLD)} {shell.style('· ' + ' · '.join(p for p in parts if p), FAINT)}"
-
-
-def seen_by(entry: dict[str, Any]) -> str:
-    """Who can see an entry, in words."""
-    if entry["visibility"] == "private":
-        return "only you"
-    if not entry["by"]["me"]:
-        return "shared with you"
-    return f"shared with {name_list(entry['shared_with'])}" if entry["shared_with"] else "shared"
-
-
-def title(kind: str) -> str:
-    """What a kind of entry is called."""
-    from bide.entries.kinds import KINDS
-
-    return KINDS[kind].title if kind in KINDS else clean_line(kind)
-
-
-def _label(kind: str, name: str) -> str:
-    from bide.entries.hearing import CLARIFICATION
-    from bide.entries.hearing import FIELDS as HEARING
-    from bide.entries.kinds import KINDS
-    from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, TELL_FIELDS
-
-    fields: tuple[Field, ...] = KINDS[kind].fields if kind in KINDS else ()
-    if kind == "repair":
-        fields = (*fields, *TELL_FIELDS, *HEARING, GESTURE_FIELD, AGREEMENT_FIELD)
-    if kind in ("repair", "hearing"):
-        fields = (*fields, CLARIFICATION)
-    head, _, tail = name.rpartition(".")
-    # A key of a repair names whose place it is: tell.0.felt, gesture.0.
-    tail = head if tail in ("0", "1") else tail
-    if tail in OTHER_LABELS:
-        return OTHER_LABELS[tail]
-    return next((field.label for field in fields if field.name == tail), clean_line(tail.replace("_", " ")))
-
-
-def entry_pairs(entry: dict[str, Any]) -> list[tuple[str, str]]:
-    """The label and text of everything that an entry other than a repair says."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in entry["fields"].items():
-        if name in ("about", "clarification") or not value:
-            continue
-        if name == "answer":
-            pairs.append((ANSWERS.get(str(value), "Answer"), as_text(entry["fields"].get("clarification", ""))))
-        else:
-            pairs.append((_label(entry["kind"], name), as_text(value)))
-    return pairs
-
-
-def repair_pairs(entry: dict[str, Any]) -> list[tuple[str, str]]:
-    """The label and text of everything that was said in a repair conversation, in its order."""
-    from bide.entries.hearing import FIELDS as HEARING
-    from bide.entries.repair import TELL_FIELDS
-
-    fields = entry["fields"]
-    topics = [topic for topic in fields["topics"] if topic["topic"]]
-    # Two who invited each other at the same time: each one's words for it.
-    crossed = len(topics) > 1
-    pairs = [(f"About ({_who(topic)})" if crossed else "About", clean(topic["topic"])) for topic in topics]
-    for said, parts in ((fields["tells"], TELL_FIELDS), (fields["hearings"], HEARING)):
-        for item in said:
-            pairs += _said_by(item, parts)
-    for item in fields["answers"]:
-        label = ANSWERS.get(str(item.get("verdict")), "Answer")
-        pairs.append((f"{_who(item)}:", f"{label}. {as_text(item.get('clarification', ''))}".strip()))
-    for item in fields["gestures"]:
-        pairs.append((f"{_who(item)}:", f"A gesture: {as_text(item['gesture'])}"))
-    if fields["agreement"]:
-        pairs.append(("We agree", as_text(fields["agreement"])))
-    pairs += [(f"{_who(item)}:", "settled it") for item in fields.get("settled", ())]
-    return pairs
-
-
-def _said_by(item: dict[str, Any], parts: Sequence[Field]) -> list[tuple[str, str]]:
-    who = f"{_who(item)}:"
-    pairs: list[tuple[str, str]] = []
-    for part in parts:
-        if item.get(part.name):
-            pairs.append((who, f"{part.label}: {as_text(item[part.name])}"))
-            who = ""
-    return pairs
-
-
-def _who(item: dict[str, Any]) -> str:
-    return "You" if item["by"]["me"] else clean_line(item["by"]["name"])
-
-
-def as_text(value: Any) -> str:
-    """A field's value for a person: lists on one line, or one below the other if they are long."""
-    if isinstance(value, list):
-        items = [clean(item) for item in value]
-        return ", ".join(items) if sum(map(len, items)) <= 60 else "\n".join(items)
-    return clean(value)
-
-
-def _draw_pairs(shell: Shell, pairs: Sequence[tuple[str, str]], indent: str) -> list[str]:
-    if not pairs:
-        return []
-    columns = min(max(text_columns(label) for label, _ in pairs), LABEL_COLUMNS_MAX)
-    width = shell.width
+def draw_notes(shell: Shell, notes: Iterable[str]) -> list[str]:
+    """The lines of what is said beneath an entry, each a paragraph of its own."""
+    sheet = Sheet(shell)
     lines: list[str] = []
-    for label, text in pairs:
-        drawn = labelled(label, text, indent=indent, label_columns=columns, width=width)
-        if label and shell.coloured:
-            drawn[0] = drawn[0].replace(label, shell.style(label, FAINT), 1)
-        lines += drawn
+    for note in notes:
+        lines += ["", *_indented(sheet.set(note, text_room(sheet.width, len(sheet.indent))), sheet.indent)]
     return lines
+
+
+def _draw_headline(sheet: Sheet, entry: dict[str, Any], indent: str) -> list[str]:
+    time = f"{clock(entry['at'], entry['tz'], sheet.here)}  "
+    left = [(who(entry), BOLD), (headline(entry), ACCENTS.get(entry["kind"], FAINT))]
+    right = [(part, FAINT) for part in beside(entry)]
+    if sheet.is_wide:
+        used = len(indent) + text_columns(time) + _pieces_columns(left)
+        gap = sheet.width - used - _pieces_columns(right)
+        if gap >= len(_SEPARATOR):
+            return [f"{indent}{time}{_joined(sheet, left)}{' ' * gap}{_joined(sheet, right)}"]
+    hanging = indent + (INDENT if sheet.indent == "" else " " * _TIME_COLUMNS)
+    return _draw_pieces(sheet, [*left, *right], indent + time, hanging)
+
+
+def _pieces_columns(pieces: Sequence[Piece]) -> int:
+    return sum(text_columns(text) for text, _style in pieces) + len(_SEPARATOR) * (len(pieces) - 1)
+
+
+def _joined(sheet: Sheet, pieces: Sequence[Piece]) -> str:
+    separator = sheet.paint(_SEPARATOR, FAINT)
+    return separator.join(sheet.paint(text, style) for text, style in pieces)
+
+
+def _draw_pieces(sheet: Sheet, pieces: Sequence[Piece], first: str, hanging: str) -> list[str]:
+    """Short texts on one line with points between, or on as many lines as they need: `first` before it, then `hanging`."""
+    if not sheet.width or text_columns(first) + _pieces_columns(pieces) <= sheet.width:
+        return [first + _joined(sheet, pieces)]
+    lines: list[str] = []
+    line: list[Piece] = []
+    before = first
+    for piece in pieces:
+        if line and text_columns(before) + _pieces_columns([*line, piece]) > sheet.width:
+            lines.append(before + _joined(sheet, line))
+            line, before = [], hanging
+        room = sheet.width - text_columns(before)
+        text, style = piece
+        if text_columns(text) > room:
+            *whole, text = wrap(text, max(room, 8))
+            for part in whole:
+                lines.append(before + sheet.paint(part, style))
+                before = hanging
+        line.append((text, style))
+    lines.append(before + _joined(sheet, line))
+    return lines
+
+
+def _draw_said(sheet: Sheet, things: Sequence[Said], indent: str) -> list[str]:
+    columns = min(max((text_columns(thing.label) for thing in things if thing.label), default=0), LABEL_COLUMNS_MAX)
+    # Beside their label texts begin in one column: either all of them have room there, or none is put there.
+    is_beside = not sheet.width or sheet.width - len(indent) - columns - 2 >= BESIDE_COLUMNS_MIN
+    lines: list[str] = []
+    for label, text, style in things:
+        if label is None:
+            lines += _indented(sheet.set(text, text_room(sheet.width, len(indent)), style), indent)
+        elif is_beside and (not sheet.width or text_columns(label) <= columns):
+            texts = sheet.set(text, text_room(sheet.width, len(indent) + columns + 2))
+            lines += labelled(sheet.paint(label, FAINT), texts, indent=indent, label_columns=columns)
+        else:
+            beneath_it = indent + INDENT
+            if label:
+                lines += _indented(sheet.set(label, sheet.width - len(indent), FAINT), indent)
+            lines += _indented(sheet.set(text, text_room(sheet.width, len(beneath_it))), beneath_it)
+    return lines
+
+
+def _indented(lines: Iterable[str], indent: str) -> list[str]:
+    return [f"{indent}{line}".rstrip() for line in lines]

@@ -149,7 +149,7 @@ class Shell:
     def out(self, text: str = "") -> None:
         """Print data for a person. With ``--json`` nothing but the object may be on stdout, so this is silent."""
         if not self.as_json:
-            sys.stdout.write(shown(text, directed=self.directed) + "\n")
+            _write_data(shown(text, directed=self.directed) + "\n")
 
     def say(self, text: str = "") -> None:
         """Tell a person something that is not the data."""
@@ -164,7 +164,7 @@ class Shell:
         """Print a text, through a pager if it doesn't fit on the screen; opened at its end where the newest stands there."""
         text = shown(text, directed=self.directed)
         if self.plain or self.accessible or self.as_json or not self.on_terminal or not _is_long(text):
-            sys.stdout.write(text)
+            _write_data(text)
             return
         _run_pager(text, newest_last=newest_last)
 
@@ -172,6 +172,14 @@ class Shell:
 def shown(text: str, *, styled: bool = True, directed: bool = False) -> str:
     """`text` as it goes out: cleaned, with the marks that were made here for styles and directions, and no others."""
     return text.translate(_SHOWN[styled, directed])
+
+
+def _write_data(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:  # a screen or file that isn't UTF-8: better a question mark than nothing
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def _knows_directions(stream: TextIO) -> bool:
@@ -241,7 +249,7 @@ def _run_pager(text: str, *, newest_last: bool) -> None:
         command = []
     program = shutil.which(command[0]) if command else None
     if program is None or os.environ.get("TERM", "dumb") == "dumb":
-        sys.stdout.write(text)
+        _write_data(text)
         return
     # LESSSECURE: no shell and no saving to a file from inside the pager; LESSHISTFILE: no trace of what was looked for.
     env = {**os.environ, "LESSSECURE": "1", "LESSHISTFILE": "-", "LESSCHARSET": "utf-8"}

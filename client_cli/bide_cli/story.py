@@ -16,6 +16,7 @@ from typing import Any, Self
 import click
 
 from bide.errors import BideError
+from bide_cli.language import _, grouped, language
 
 _COMMAND_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 15
@@ -70,7 +71,7 @@ class Stage:
         assert self._relay.stdout is not None
         line = self._relay.stdout.readline().strip()
         if "ready on " not in line:
-            raise DemoFailed("The relay did not start.", hint=f"See {self.folder / 'relay.log'}")
+            raise DemoFailed("The relay did not start.", hint="See {path}", path=self.folder / "relay.log")
         click.echo(line)
         self.url = line.rsplit(" ", 1)[-1]
         self._listen = self.url.split("//", 1)[1]
@@ -96,8 +97,8 @@ class Stage:
 
     def environment(self, name: str) -> dict[str, str]:
         """What their shell has set."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("BIDE_")}
-        return kept | {"BIDE_HOME": str(self.home(name)), "BIDE_AUTO_SYNC": "0"}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("BIDE_") or key == "BIDE_LOCALE_DIR"}
+        return kept | {"BIDE_HOME": str(self.home(name)), "BIDE_AUTO_SYNC": "0", "BIDE_LANGUAGE": language()}
 
     def run(self, name: str, *args: str, quiet: bool = False) -> str:
         """Run ``bide`` on somebody's device and show what they see.
@@ -138,13 +139,13 @@ class Stage:
         assert waiting.stdout is not None
         first = waiting.stdout.readline()
         if not first:
-            _, errors = waiting.communicate(timeout=_COMMAND_TIMEOUT_S)
+            _nothing, errors = waiting.communicate(timeout=_COMMAND_TIMEOUT_S)
             raise DemoFailed(hint=errors.strip())
         code = json.loads(first)["code"]
         self.show(one.lower(), "bide pair")
-        click.echo(f"Say to {two}:  {code}")
+        click.echo(_("Say to {name}:  {code}").format(name=two, code=code))
         self.show(two.lower(), "bide join")
-        click.echo(f"Code: {code}")
+        click.echo(f"{_('Code:')} {code}")
         joined = self.ask(two, "join", code, "--words-verified")
         out, errors = waiting.communicate(timeout=_COMMAND_TIMEOUT_S)
         if waiting.returncode:
@@ -152,8 +153,8 @@ class Stage:
         paired = json.loads(out.strip().splitlines()[-1])
         if paired["safety_words"] != joined["safety_words"]:
             raise DemoFailed("The two screens show different safety words.")
-        click.echo(f"Both screens show: {' '.join(paired['safety_words'])}")
-        click.echo("Each types one word from the other's screen. (Here, --words-verified says that they did.) Paired.")
+        click.echo(_("Both screens show: {words}").format(words=" ".join(paired["safety_words"])))
+        click.echo(_("Each types one word from the other's screen. (Here, --words-verified says that they did.) Paired."))
 
     # What the relay has
 
@@ -168,13 +169,13 @@ class Stage:
             DemoFailed: one was found.
         """
         data = self.relay_bytes()
-        click.echo(f"The relay's files hold {len(data):,} bytes. Looking for words that were written:")
+        click.echo(_("The relay's files hold {n} bytes. Looking for words that were written:").format(n=grouped(len(data))))
         for word in words:
             found = word.encode() in data
-            click.echo(f"  {word!r:<12} {'FOUND' if found else 'not there'}")
+            click.echo(f"  {word!r:<12} {_('FOUND') if found else _('not there')}")
             if found:
                 raise DemoFailed("The relay's file holds words in the clear.")
-        click.echo("\nThe beginning of the last sealed body, as the relay stores it:")
+        click.echo("\n" + _("The beginning of the last sealed body, as the relay stores it:"))
         at = data.rfind(_ENVELOPE_START) + _HEADER_BYTES
         for row in range(at, at + _DUMP_BYTES, _DUMP_ROW_BYTES):
             chunk = data[row : row + _DUMP_ROW_BYTES]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bide.errors import BideError, NotAllowed, RelayUnreachable
 from bide.storage.base import SpaceRecord
 from bide_cli.contact import note_contact
+from bide_cli.language import sentence
 from bide_cli.locks import Lock
 from bide_cli.transport import as_frame, dialled, host_of
 
@@ -158,10 +159,27 @@ def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] =
     view = replica.reader.view()
     outcomes = [Outcome(space, view.others(space.space_id)) for space in replica.spaces() if space.relay_url]
     if outcomes:
+        replica.holding.send_due()
         asyncio.run(_sync_spaces(replica, outcomes, on_frame))
+        # What waited for something that arrived just now goes with the same sync.
+        if replica.holding.send_due():
+            asyncio.run(_sync_again(replica, outcomes, on_frame))
         error = worst_error(outcomes)
-        note_contact(replica.storage, code=error.code if error else "", words=error.message if error else "")
+        note_contact(replica.storage, code=error.code if error else "", words=sentence(error)[0] if error else "")
     return outcomes
+
+
+async def _sync_again(replica: Replica, outcomes: list[Outcome], on_frame: Callable[[list[Outcome]], None]) -> None:
+    """A second round for the spaces that the first one reached; what both carried counts together."""
+    again = [Outcome(outcome.space, outcome.others) for outcome in outcomes if outcome.error is None]
+    await _sync_spaces(replica, again, on_frame)
+    for second in again:
+        first = next(outcome for outcome in outcomes if outcome.space is second.space)
+        first.error = second.error
+        if first.sync is not None and second.sync is not None:
+            second.sync.sent += first.sync.sent
+            second.sync.received += first.sync.received
+            first.sync = second.sync
 
 
 def sync_own(replica: Replica, home: Path) -> None:

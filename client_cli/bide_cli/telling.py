@@ -1,22 +1,34 @@
-"""After a write: its id, who can see it, what happens next; and waking what carries it on."""
+"""After a write: its id, who can see it, what happens next, how to take it back; and waking what carries it on."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bide.ids import entry_slot, parse_entry_id
 from bide_cli import background
 from bide_cli.home import Config
+from bide_cli.language import N_, _
 from bide_cli.shell import Shell, name_list
 
 if TYPE_CHECKING:
     from bide.replica import Replica
+    from bide.replica.holding import Held
     from bide.replica.writing import Written
 
-NEXT_PRIVATE = "only your own devices can open it"
-NEXT_NO_RELAY = "stays here until a relay is set: bide relay set URL"
-NEXT_RELAY = "goes when the relay is reachable"
-NEXT_BY_HAND = "goes with the next bide sync"
+NEXT_PRIVATE = N_("only your own devices can open it")
+NEXT_NO_RELAY = N_("stays here until a relay is set: bide relay set URL")
+NEXT_RELAY = N_("goes when the relay is reachable")
+NEXT_BY_HAND = N_("goes with the next bide sync")
+HELD_BY_ITSELF = N_("goes by itself then")
+HELD_BY_HAND = N_("goes with the first thing you write or sync after that")
+HELD_REPLY = N_("goes when what it answers has arrived here")
+_UNDONE_OTHERWISE = ("edit", "later")
+"""Commands that add to an entry; `bide undo` would take back all of it."""
+_CLOCK_SLACK_MS = 3_600_000
+_CLOCK_LOOK = 3
 
 
 def tell_written(
@@ -24,10 +36,10 @@ def tell_written(
     command: str,
     replica: Replica,
     config: Config,
-    written: Written,
+    written: Written | Held,
     *,
     words: str = "",
-    extra: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Tell a person or a script what was written, and let the background carry it on.
 
@@ -37,21 +49,61 @@ def tell_written(
         replica: has it.
         config: of the home.
         written: what the replica said.
-        words: what else to say.
+        words: what else to say of what is under way; what is held is not.
         extra: what else a script is told.
     """
-    shared = written.visibility == "shared"
-    then = _next(replica, config, shared=shared)
-    if shell.as_json:
-        shell.emit(command, **written._asdict(), then=then, **(extra or {}))
+    from bide.replica.holding import Held  # only who writes gets here
+
+    if isinstance(written, Held):
+        _tell_held(shell, command, replica, config, written, extra)
     else:
-        seen = f"Shared with {name_list(written.shared_with)}" if shared else "Only you can see it"
-        shell.out(f"{seen} · {written.code} · {then}")
-        if words:
-            shell.say(words)
-    if replica.relay():
-        # Private entries too: they go, sealed, to the person's own other devices.
-        background.carry_on(shell.home, config)
+        shared = written.visibility == "shared"
+        then = _next(replica, config, shared=shared)
+        if shell.as_json:
+            shell.emit(command, **written._asdict(), then=then, held=False, **extra)
+        else:
+            seen = _("Shared with {names}").format(names=name_list(written.shared_with)) if shared else _("Only you can see it")
+            parts = [seen, written.code, _(then)]
+            if _can_be_undone(replica, command, written, extra):
+                parts.append(_("take it back: bide undo {code}").format(code=written.code))
+            shell.out(" · ".join(parts))
+            if words:
+                shell.say(words)
+        if replica.relay():
+            # Private entries too: they go, sealed, to the person's own other devices.
+            background.carry_on(shell.home, config)
+    if clock := clock_words(replica):
+        shell.say(clock)
+
+
+def _tell_held(shell: Shell, command: str, replica: Replica, config: Config, held: Held, extra: Mapping[str, Any]) -> None:
+    from bide_cli.dates import epoch_seconds
+    from bide_cli.holding import due_words
+
+    relay = bool(replica.relay())
+    if held.waits_for:
+        then = HELD_REPLY
+    elif not relay:
+        then = NEXT_NO_RELAY
+    else:
+        by_itself = background.wait_for(shell.home, config, epoch_seconds(held.due))
+        then = HELD_BY_ITSELF if by_itself else HELD_BY_HAND
+    if shell.as_json:
+        values = held._asdict()
+        shell.emit(command, **values, then=then, held=True, **extra)
+        return
+    if held.waits_for:
+        parts = [_("Waits here until what it answers has arrived"), held.code]
+    else:
+        parts = [_("Waits here until {time}").format(time=due_words(held.due)), held.code]
+        parts.append(_("send it now: bide send {code}").format(code=held.code))
+    parts.append(_("take it back: bide undo {code}").format(code=held.code))
+    shell.out(" · ".join(parts))
+    if not held.waits_for:
+        seen = _("Until then it is on this device only; afterwards {names} can see it.").format(
+            names=name_list(held.shared_with)
+        )
+        shell.say(f"{seen} {_('It {then}.').format(then=_(then))}")
 
 
 def _next(replica: Replica, config: Config, *, shared: bool) -> str:
@@ -60,3 +112,37 @@ def _next(replica: Replica, config: Config, *, shared: bool) -> str:
     if not replica.relay():
         return NEXT_NO_RELAY
     return NEXT_RELAY if background.wanted(config) else NEXT_BY_HAND
+
+
+def _can_be_undone(replica: Replica, command: str, written: Written, extra: Mapping[str, Any]) -> bool:
+    """Whether `bide undo` takes back what was just done, and nothing besides."""
+    if command in _UNDONE_OTHERWISE or (written.kind == "repair" and extra.get("step") != "invite"):
+        return False
+    entry = parse_entry_id(written.id)
+    records = replica.storage.entries_with_id(entry) if entry is not None else []
+    slots = {space.space_id: space.slot for space in replica.spaces()}
+    return entry is not None and any(slots[record.space_id] == entry_slot(entry) for record in records)
+
+
+def clock_words(replica: Replica) -> str:
+    """A gentle sentence if this device's clock says that it is long before what one wrote last; else empty.
+
+    Looks at a few entries: a single one from a day when the clock was ahead says nothing about today.
+    """
+    from bide.storage.base import EntryQuery
+
+    now_ms = time.time_ns() // 1_000_000
+    authors = tuple((space.space_id, space.slot) for space in replica.spaces())
+    newest = [entry.at_ms for entry in replica.storage.entries(EntryQuery(authors=authors, limit=_CLOCK_LOOK))]
+    # What was written just now is among them only if it is one of the newest.
+    earlier = [at_ms for at_ms in newest if abs(at_ms - now_ms) > _CLOCK_SLACK_MS]
+    if not earlier or min(earlier) < now_ms:
+        return ""
+    today = time.strftime("%Y-%m-%d", time.localtime(now_ms // 1000))
+    return _("This device's clock says {day}, which is before your last entry. Is it right?").format(day=_day(today))
+
+
+def _day(day: str) -> str:
+    from bide_cli.dates import heading
+
+    return heading(day)

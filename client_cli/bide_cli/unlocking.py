@@ -9,8 +9,9 @@ import os
 import stat
 from pathlib import Path
 
-from bide.errors import InputError, Locked
+from bide.errors import InputError, Locked, Phrase
 from bide_cli.home import KEY_FILE, KEYRING, PASSPHRASE, WRAPPED_KEY, Config
+from bide_cli.language import _, sentence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bide_cli.shell import Shell
 
 KEY_BYTES = 32
+KEY_FILE_WORDS = Phrase("The key file")
+PASSPHRASE_FILE_WORDS = Phrase("The passphrase file")
 PASSPHRASE_TRIES = 3
 PASSPHRASE_BYTES_MAX = 8 * 1024
 WRAPPED_BYTES_MAX = 4 * 1024
@@ -63,26 +66,31 @@ def read_key_file(path: Path) -> bytes:
     Raises:
         Locked: it is missing, not 32 bytes, or others can read it.
     """
-    data = _read_private(path, what="key file", bytes_max=KEY_BYTES)
+    data = _read_private(path, what=KEY_FILE_WORDS, bytes_max=KEY_BYTES)
     if len(data) != KEY_BYTES:
-        raise Locked("The key file doesn't hold a key.", hint=f"It has to be {KEY_BYTES} bytes: {path}")
+        raise Locked("The key file doesn't hold a key.", hint="It has to be {size} bytes: {path}", size=KEY_BYTES, path=path)
     return data
 
 
-def _read_private(path: Path, *, what: str, bytes_max: int) -> bytes:
+def _read_private(path: Path, *, what: Phrase, bytes_max: int) -> bytes:
     try:
         # Not blocking: a pipe put in its place would otherwise hang every command.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise Locked(f"The {what} is not there.", hint=f"It should be at {path}") from error
+        raise Locked("{file} is not there.", hint="It should be at {path}", file=what, path=path) from error
     except (OSError, ValueError) as error:
-        raise Locked(f"The {what} can't be read.", hint=str(path)) from error
+        raise Locked("{file} can't be read.", hint="{path}", file=what, path=path) from error
     with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise Locked(f"The {what} is not a file.", hint=str(path))
+            raise Locked("{file} is not a file.", hint="{path}", file=what, path=path)
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise Locked(f"Other people of this machine can read the {what}, so it was not used.", hint=f"chmod 600 {path}")
+            raise Locked(
+                "{file} was not used, because other people of this machine can read it.",
+                hint="chmod 600 {path}",
+                file=what,
+                path=path,
+            )
         return file.read(bytes_max + 1)
 
 
@@ -92,18 +100,18 @@ def _unlock_by_passphrase(shell: Shell) -> bytes:
         with path.open("rb") as file:
             blob = file.read(WRAPPED_BYTES_MAX)
     except OSError as error:
-        raise Locked("The file that holds this home's key is not there.", hint=f"It should be at {path}") from error
+        raise Locked("The file that holds this home's key is not there.", hint="It should be at {path}", path=path) from error
     passphrase = passphrase_from_file()
     if passphrase is not None:
         return _unwrap(blob, passphrase)
     for left in range(PASSPHRASE_TRIES - 1, -1, -1):
-        passphrase = ask_passphrase(shell, "Passphrase: ")
+        passphrase = ask_passphrase(shell, _("Passphrase:") + " ")
         try:
             return _unwrap(blob, passphrase)
         except Locked as error:
             if not left:
                 raise
-            shell.say(f"{error.message} Once more.")
+            shell.say(f"{sentence(error)[0]} {_('Once more.')}")
     raise Locked  # not reached
 
 
@@ -114,7 +122,7 @@ def _unwrap(blob: bytes, passphrase: str) -> bytes:
         return unwrap_with_passphrase(blob, passphrase)
     except InputError as error:
         # What can't be a passphrase doesn't open anything.
-        raise Locked(error.message, hint=error.hint) from error
+        raise Locked(error.template, hint=error.hint_template, **error.values) from error
 
 
 def passphrase_from_file() -> str | None:
@@ -123,7 +131,7 @@ def passphrase_from_file() -> str | None:
     if not name:
         return None
     path = Path(name).expanduser()
-    data = _read_private(path, what="passphrase file", bytes_max=PASSPHRASE_BYTES_MAX)
+    data = _read_private(path, what=PASSPHRASE_FILE_WORDS, bytes_max=PASSPHRASE_BYTES_MAX)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -18,6 +18,7 @@ from bide.storage.base import SpaceRecord
 from bide_cli import failures
 from bide_cli.background import SOCKET, SOCKET_PATH_BYTES_MAX
 from bide_cli.contact import note_contact
+from bide_cli.language import sentence
 from bide_cli.syncing import Carrier
 from bide_cli.transport import dialled, host_of
 
@@ -67,6 +68,7 @@ class Watcher:
         with self._listening(loop):
             while not self._stop.is_set():
                 self._look_for_spaces()
+                self._send_due()
                 self._wake()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), POLL_S)
@@ -85,6 +87,10 @@ class Watcher:
             task = self._tasks.get(space.space_id)
             if space.relay_url and (task is None or task.done()):
                 self._tasks[space.space_id] = asyncio.create_task(self._keep(space.space_id))
+
+    def _send_due(self) -> None:
+        with contextlib.suppress(BideError):  # busy: the next look finds it
+            self._replica.holding.send_due()
 
     def _wake(self) -> None:
         for carrier in list(self._carriers.values()):
@@ -134,7 +140,7 @@ class Watcher:
                 connection.space = space
                 await self._connect(space, connection)
             except BideError as error:
-                words, lasting = error.message, isinstance(error, (VerificationFailed, NotAllowed))
+                words, lasting = sentence(error)[0], isinstance(error, (VerificationFailed, NotAllowed))
                 self._note(error)
             except Exception:
                 words, lasting = _unforeseen(), True
@@ -180,7 +186,7 @@ class Watcher:
 
     def _note(self, error: BideError | None) -> None:
         with contextlib.suppress(Exception):  # only `bide status` shows it
-            note_contact(self._replica.storage, code=error.code if error else "", words=error.message if error else "")
+            note_contact(self._replica.storage, code=error.code if error else "", words=sentence(error)[0] if error else "")
 
 
 class _Connection:

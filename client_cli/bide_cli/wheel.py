@@ -66,7 +66,7 @@ def _gloss(feeling: Feeling) -> str:
 
 
 def _find(shell: Shell, answer: str, offered: Sequence[Feeling]) -> Feeling | None:
-    """What an answer means: a number of those offered, or any word that is here; None after saying what it could have meant."""
+    """What an answer means: a number of those offered, or any word that is here; None after saying what could be meant."""
     from bide import words
 
     if answer.isascii() and answer.isdecimal():
@@ -78,8 +78,13 @@ def _find(shell: Shell, answer: str, offered: Sequence[Feeling]) -> Feeling | No
     try:
         return words.feeling(answer, language())
     except InputError as error:
-        shell.say(_INDENT + " ".join(filter(None, sentence(error))))
-        return None
+        near = words.suggest(answer, language())
+        if not near:
+            shell.say(_INDENT + " ".join(filter(None, sentence(error))))
+            return None
+    _offer(shell, near)
+    typed = ask(shell, _INDENT + _("One of these? A number, or Enter for none:")).strip()
+    return near[int(typed) - 1] if typed.isascii() and typed.isdecimal() and 1 <= int(typed[:6]) <= len(near) else None
 
 
 def _offer(shell: Shell, feelings: Sequence[Feeling]) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from bide.entries.fields import Field
 from bide.errors import InputError, NotPaired
+from bide.replica.holding import Deed, Do
 from bide_cli.giving import Given, gather
+from bide_cli.holding import is_elsewhere, put
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
 from bide_cli.shell import Shell, clean_line
@@ -54,6 +56,7 @@ def write_entry(
     config = read_config(shell.home)
     replica = open_replica(shell, config)
     name = ""
+    space = replica.reader.own_space()
     if not private:
         try:
             space = replica.reader.pair_space(with_)
@@ -68,7 +71,7 @@ def write_entry(
         starter=Starters(deck) if deck else None,
     )
     values = {**values, **{field: text for field, text in noted.items() if text}}
-    written = replica.write(kind, values, private=private, with_=with_)
+    written = put(shell, replica, config, Deed(Do.WRITE, kind, values), space=space, private=private)
     words = remark(values) if remark and not private else ""
     tell_written(shell, command or kind, replica, config, written, words=words)
 
@@ -97,14 +100,17 @@ def write_reply(
         wordless: it can be given without a word, so nothing has to be said.
 
     Raises:
-        NotFound: there is no such entry.
+        NotFound: there is no such entry. Given its whole id, the reply waits until it has arrived.
         NotAllowed: it can't be replied to like this. Both are told before anything is asked, so that no text is lost.
     """
     config = read_config(shell.home)
     replica = open_replica(shell, config)
-    replica.require_reply(kind, entry_id)
+    elsewhere = is_elsewhere(replica, entry_id)
+    if not elsewhere:
+        replica.require_reply(kind, entry_id)
     values: dict[str, Any] = {}
     if not wordless or given.by_options or given.edit or shell.may_ask:
         values = gather(shell, fields, given, starter=Starters(deck) if deck else None)
-    written = replica.reply(kind, entry_id, values)
-    tell_written(shell, command, replica, config, written, extra={"about": replica.show(entry_id)["id"]})
+    written = put(shell, replica, config, Deed(Do.REPLY, kind, values, about=entry_id))
+    about = entry_id.strip().lower() if elsewhere else replica.show(entry_id)["id"]
+    tell_written(shell, command, replica, config, written, extra={"about": about})

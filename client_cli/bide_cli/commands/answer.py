@@ -11,11 +11,13 @@ from bide.errors import InputError, NotPaired
 from bide_cli.answering import describe, give_answer, open_questions, opening_words, require_unanswered
 from bide_cli.asking import choose
 from bide_cli.giving import Given, gather
+from bide_cli.holding import is_elsewhere
 from bide_cli.home import read_config
 from bide_cli.language import _
 from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options, with_option
 from bide_cli.shell import Shell, clean_line
+from bide_cli.writing import write_reply
 
 if TYPE_CHECKING:
     from bide.replica import Replica
@@ -45,6 +47,9 @@ def command(shell: Shell, entry_id: str | None, given: Given, with_: str) -> Non
         question = _choose(shell, replica, with_, writes=given.by_options or given.edit)
         if question is None:
             return
+    elif is_elsewhere(replica, entry_id):
+        write_reply(shell, "answer", ANSWER_FIELDS, entry_id, given, command="answer")
+        return
     else:
         question = replica.show(entry_id)
     require_unanswered(replica, question)

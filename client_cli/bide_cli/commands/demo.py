@@ -9,6 +9,7 @@ from shlex import quote
 
 import click
 
+from bide_cli.language import _
 from bide_cli.story import DemoFailed, Stage, elapsed, program
 
 SAM, ROBIN = "Sam", "Robin"
@@ -29,12 +30,13 @@ def command(folder: str | None) -> None:
         _tell(stage)
     bide, listen = program("bide"), stage.url.split("//", 1)[1]
     sam, robin, relay = (quote(str(path)) for path in (stage.home(SAM), stage.home(ROBIN), place / "relay"))
+    took = _("That took {time}. The two homes are yours to play with:").format(time=elapsed(began))
     click.echo(
-        f"\nThat took {elapsed(began)}. The two homes are yours to play with:\n"
+        f"\n{took}\n"
         f"  export BIDE_HOME={sam}\n"
-        f"  {bide} timeline        (or: BIDE_HOME={robin} {bide} timeline)\n"
+        f"  {bide} timeline        ({_('or:')} BIDE_HOME={robin} {bide} timeline)\n"
         f"  {program('bide-relay')} serve --listen {listen} --data {relay} --registration open\n"
-        f"To be rid of it all: rm -r {quote(str(place))}",
+        f"{_('To be rid of it all:')} rm -r {quote(str(place))}",
     )
 
 
@@ -50,18 +52,18 @@ def _place(folder: str | None) -> Path:
 
 
 def _tell(stage: Stage) -> None:
-    stage.say("A relay, on this machine only.")
+    stage.say(_("A relay, on this machine only."))
     stage.show("relay", "bide-relay serve --registration open --listen 127.0.0.1:0 --data relay")
     stage.start_relay()
 
-    stage.say("Two people, each on a device of their own.")
+    stage.say(_("Two people, each on a device of their own."))
     for name in (SAM, ROBIN):
         key_file = stage.home(name) / "key"
         stage.run(name, "init", "--name", name, "--key-file", str(key_file), "--no-input")
     stage.run(SAM, "relay", "set", stage.url)
     stage.pair(SAM, ROBIN)
 
-    stage.say("The relay goes away. Both write all the same.")
+    stage.say(_("The relay goes away. Both write all the same."))
     stage.stop_relay()
     stage.run(SAM, "checkin", "--feelings", "tired, glad", "--went-well", "The walk along the river.", "--hard", "Mondays.")
     stage.run(
@@ -76,20 +78,20 @@ def _tell(stage: Stage) -> None:
     )
     stage.run(ROBIN, "checkin", "--feelings", "calm", "--lift", "สวัสดี from the neighbours, مرحبا from the baker 🌞")
     stage.run(ROBIN, "thank", "--noticed", "You kept the last piece of cake for me.")
-    stage.say("At the same time, each begins to mend the same quarrel.")
+    stage.say(_("At the same time, each begins to mend the same quarrel."))
     stage.run(SAM, "repair", "--topic", "The dishes on Sunday")
     stage.run(ROBIN, "repair", "--topic", "How we spoke on Sunday")
 
-    stage.say("Each sees their own.")
+    stage.say(_("Each sees their own."))
     for name in (SAM, ROBIN):
         stage.run(name, "timeline")
 
-    stage.say("The relay is back.")
+    stage.say(_("The relay is back."))
     stage.start_relay()
     for name in (SAM, ROBIN, SAM):
         stage.run(name, "sync")
 
-    stage.say("Both see the same now; the two invitations have become one conversation.")
+    stage.say(_("Both see the same now; the two invitations have become one conversation."))
     for name in (SAM, ROBIN):
         stage.run(name, "timeline")
     digests = {name: _pair_digest(stage, name) for name in (SAM, ROBIN)}
@@ -98,9 +100,9 @@ def _tell(stage: Stage) -> None:
         click.echo(digest)
     if len(set(digests.values())) != 1:
         raise DemoFailed("The two timelines differ.")
-    click.echo("The same.")
+    click.echo(_("The same."))
 
-    stage.say("And what the relay has of it:")
+    stage.say(_("And what the relay has of it:"))
     stage.show_relay(WORDS_TO_LOOK_FOR)
 
 

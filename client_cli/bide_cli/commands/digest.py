@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bide_cli.language import _, plural
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell, name_list
@@ -21,5 +22,5 @@ def command(shell: Shell) -> None:
         shell.emit("digest", spaces=digests)
         return
     for item in digests:
-        label = f"With {name_list(item['with'])}" if item["with"] else "Only yours"
-        shell.out(f"{item['digest']}  {label}, {item['entries']:,} {'entry' if item['entries'] == 1 else 'entries'}")
+        label = _("With {name}").format(name=name_list(item["with"])) if item["with"] else _("Only yours")
+        shell.out(f"{item['digest']}  {label}, {plural('{n} entry', '{n} entries', item['entries'])}")

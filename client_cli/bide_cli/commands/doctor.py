@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
+from bide.errors import Phrase
+from bide.replica.doctor import DAMAGE, NOTE, OK, Finding
 from bide_cli import failures
 from bide_cli import home as homes
+from bide_cli.language import N_, _, worded
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
 
-MARKS = {"ok": "ok    ", "note": "note  ", "damage": "DAMAGE"}
+MARKS = {OK: N_("ok"), NOTE: N_("note"), DAMAGE: N_("DAMAGE")}
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -25,18 +28,21 @@ def command(shell: Shell) -> int:
     Reads everything and changes nothing. Exit code 1 if there is damage.
     """
     findings = [*open_replica(shell).doctor(), *_permissions(shell.home)]
-    sound = all(finding["level"] != "damage" for finding in findings)
+    sound = all(finding.level != DAMAGE for finding in findings)
+    told = [{"level": finding.level, "words": worded(*finding.words)} for finding in findings]
     if shell.as_json:
-        shell.emit("doctor", findings=findings, sound=sound)
+        shell.emit("doctor", findings=told, sound=sound)
     else:
-        for finding in findings:
-            shell.out(f"{MARKS.get(finding['level'], finding['level'])}  {finding['words']}")
+        marks = {level: _(mark) for level, mark in MARKS.items()}
+        width = max(map(len, marks.values()))
+        for finding in told:
+            shell.out(f"{marks[finding['level']]:<{width}}  {finding['words']}")
         if not sound:
-            shell.say("Keep a copy of this home before anything else. What is only derived comes back with: bide rebuild")
+            shell.say(_("Keep a copy of this home before anything else. What is only derived comes back with: bide rebuild"))
     return failures.OK if sound else failures.ERROR
 
 
-def _permissions(home: Path) -> list[dict[str, str]]:
+def _permissions(home: Path) -> list[Finding]:
     """Whether other people of this machine can look into the home."""
     open_ones = [
         path.name or str(path)
@@ -44,6 +50,6 @@ def _permissions(home: Path) -> list[dict[str, str]]:
         if path.exists() and path.stat().st_mode & _OTHERS
     ]
     if open_ones:
-        words = f"Other people of this machine can look at {', '.join(open_ones)} (chmod go= {home})."
-        return [{"level": "note", "words": words}]
-    return [{"level": "ok", "words": "Only you can look into this home."}]
+        values = {"files": ", ".join(open_ones), "home": home}
+        return [Finding(NOTE, Phrase("Other people of this machine can look at {files} (chmod go= {home}).", values))]
+    return [Finding(OK, Phrase("Only you can look into this home."))]

@@ -13,6 +13,7 @@ from bide.entries.repair import INVITE_FIELDS
 from bide.errors import InputError, NotAllowed
 from bide_cli.giving import Given, gather
 from bide_cli.home import read_config
+from bide_cli.language import _
 from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options
 from bide_cli.shell import Shell
@@ -38,15 +39,19 @@ def command(shell: Shell, entry_id: str, given: Given) -> None:
     config = read_config(shell.home)
     replica = open_replica(shell, config)
     entry = replica.show(entry_id)
-    if not entry["by"]["me"]:
+    # Of two invitations that became one conversation each has its own topic.
+    own_topic = next((topic["topic"] for topic in entry["fields"].get("topics", ()) if topic["by"]["me"]), None)
+    if not entry["by"]["me"] and own_topic is None:
         raise NotAllowed("Only the one who wrote it can change it.")
     fields = KINDS[entry["kind"]].fields
     present = {field.name: entry["fields"].get(field.name, "") for field in fields}
+    if own_topic is not None:
+        present["topic"] = own_topic
     if not given.by_options and shell.may_ask:
         given.edit = True
     values = _changed(fields, present, gather(shell, fields, given, before=present))
     written = replica.edit(entry["id"], values)
-    tell_written(shell, "edit", replica, config, written, words="It is marked as edited; bide show has the earlier text.")
+    tell_written(shell, "edit", replica, config, written, words=_("It is marked as edited; bide show has the earlier text."))
 
 
 def _changed(fields: tuple[Field, ...], present: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

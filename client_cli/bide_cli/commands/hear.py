@@ -8,8 +8,10 @@ import click
 
 from bide.entries.hearing import CLARIFICATION, FIELDS, Verdict
 from bide.errors import InputError, NotAllowed
+from bide.replica.holding import Deed, Do
 from bide_cli.asking import choose
 from bide_cli.giving import STDIN, Given, gather, read_stdin
+from bide_cli.holding import is_elsewhere, put
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options
@@ -17,11 +19,7 @@ from bide_cli.render import draw_timeline
 from bide_cli.shell import Shell
 from bide_cli.starters import Starters
 from bide_cli.telling import tell_written
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from bide.replica import Replica
-    from bide.replica.writing import Written
+from bide_cli.writing import write_reply
 
 VERDICTS = ((Verdict.HEARD.value, "yes, that is it"), (Verdict.NOT_QUITE.value, "not quite; say what you meant"))
 
@@ -49,6 +47,9 @@ def command(shell: Shell, entry_id: str, given: Given, heard: bool, not_quite: s
         raise InputError("--heard and --not-quite answer a hearing; they take no other fields.")
     config = read_config(shell.home)
     replica = open_replica(shell, config)
+    if is_elsewhere(replica, entry_id) and not answering:
+        write_reply(shell, "hearing", FIELDS, entry_id, given, command="hear", deck="listening")
+        return
     entry = replica.show(entry_id)
     if shell.may_ask and not answering and not given.by_options:
         shell.say("\n".join(draw_timeline(shell, [entry])) + "\n")
@@ -56,12 +57,16 @@ def command(shell: Shell, entry_id: str, given: Given, heard: bool, not_quite: s
             heard, not_quite = _ask_verdict(shell)
             answering = True
     if answering:
-        written = _answer(replica, entry, heard=heard, not_quite=not_quite)
+        written = put(shell, replica, config, _answer(entry, heard=heard, not_quite=not_quite))
         words = ""
     else:
         if entry["by"]["me"] and entry["kind"] != "repair":
             raise NotAllowed("That one is yours; hearing is for what the other wrote.")
-        written = replica.hear(entry["id"], gather(shell, FIELDS, given, starter=Starters("listening")))
+        said = gather(shell, FIELDS, given, starter=Starters("listening"))
+        deed = Deed(Do.REPLY, "hearing", said, about=entry["id"])
+        if entry["kind"] == "repair":
+            deed = Deed(Do.STEP, "repair", said, about=entry["id"], step="hear")
+        written = put(shell, replica, config, deed)
         words = "They can say whether it fits."
     tell_written(shell, "hear", replica, config, written, words=words)
 
@@ -81,11 +86,12 @@ def ask_clarification(shell: Shell) -> str:
     return str(gather(shell, (CLARIFICATION,), Given({})).get(CLARIFICATION.name, ""))
 
 
-def _answer(replica: Replica, entry: dict[str, Any], *, heard: bool, not_quite: str | None) -> Written:
+def _answer(entry: dict[str, Any], *, heard: bool, not_quite: str | None) -> Deed:
     verdict = Verdict.HEARD if heard else Verdict.NOT_QUITE
     text = read_stdin() if not_quite == STDIN else not_quite or ""
+    values = {"verdict": verdict.value, "clarification": text}
     if entry["kind"] == "repair":
-        return replica.repair_step(entry["id"], "answer", {"verdict": verdict.value, "clarification": text})
+        return Deed(Do.STEP, "repair", values, about=entry["id"], step="answer")
     if entry["kind"] != "hearing":
         if not entry["by"]["me"]:
             raise NotAllowed("Only the one who was heard can say whether it fits.")
@@ -94,4 +100,4 @@ def _answer(replica: Replica, entry: dict[str, Any], *, heard: bool, not_quite: 
             raise NotAllowed("Nobody has said that one back yet, so there is nothing to answer.")
         # The one that waits for an answer; if none does, the last one's answer is changed.
         entry = next((h for h in reversed(hearings) if not h["fields"].get("answer")), hearings[-1])
-    return replica.answer_hearing(entry["id"], verdict=verdict.value, clarification=text)
+    return Deed(Do.VERDICT, "hearing", values, about=entry["id"])

@@ -11,12 +11,13 @@ from bide.errors import InputError, Locked
 from bide_cli import home as homes
 from bide_cli.asking import ask_until_good, choose
 from bide_cli.founding import Locking, found_home, require_no_home
+from bide_cli.language import N_, _
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
 from bide_cli.unlocking import allowed_keyring, ask_passphrase, passphrase_from_file
 
 NAME_CHARS_MAX = 60
-NO_WAY_BACK = (
+NO_WAY_BACK = N_(
     "Only your devices hold the keys. If both of you lose every device, or you forget a passphrase, nobody can bring the "
     "journal back: not whoever runs the relay, and not us."
 )
@@ -47,9 +48,9 @@ def command(shell: Shell, name: str | None, key_file: str | None, passphrase: bo
     if shell.as_json:
         shell.emit("init", name=name, home=str(shell.home), unlock=locking.method)
         return
-    shell.out(f"Your journal is ready, {name}. It is in {shell.home}")
-    shell.say(NO_WAY_BACK)
-    shell.say("Next: bide checkin --private, or share one: bide relay set URL, then bide pair")
+    shell.out(_("Your journal is ready, {name}. It is in {home}").format(name=name, home=shell.home))
+    shell.say(_(NO_WAY_BACK))
+    shell.say(_("Next: bide checkin --private, or share one: bide relay set URL, then bide pair"))
 
 
 def _name(shell: Shell, given: str | None) -> str:
@@ -63,7 +64,7 @@ def _name(shell: Shell, given: str | None) -> str:
         return check(given)
     if not shell.may_ask:
         raise InputError("A journal needs a name for you.", hint="bide init --name Sam")
-    return ask_until_good(shell, "What should the other person call you?", check)
+    return ask_until_good(shell, _("What should the other person call you?"), check)
 
 
 def _locking(shell: Shell, key_file: str, *, passphrase: bool, keyring: bool) -> Locking:
@@ -80,13 +81,13 @@ def _choose_method(shell: Shell) -> str:
         raise InputError(
             "How is this home to be locked?", hint="Say --key-file FILE, --passphrase (with BIDE_PASSPHRASE_FILE) or --keyring"
         )
-    choices = [(homes.PASSPHRASE, "a passphrase, asked at every command")]
+    choices = [(homes.PASSPHRASE, _("a passphrase, asked at every command"))]
     if allowed_keyring() is not None:
-        choices.insert(0, (homes.KEYRING, "the keyring of this system, open while you are logged in"))
+        choices.insert(0, (homes.KEYRING, _("the keyring of this system, open while you are logged in")))
     if len(choices) == 1:
-        shell.say("Your journal is locked with a passphrase. (A key file is possible too: bide init --key-file FILE)")
+        shell.say(_("Your journal is locked with a passphrase. (A key file is possible too: bide init --key-file FILE)"))
         return homes.PASSPHRASE
-    return choose(shell, "How should this journal be locked?", choices)
+    return choose(shell, _("How should this journal be locked?"), choices)
 
 
 def _new_passphrase(shell: Shell) -> str:
@@ -97,14 +98,14 @@ def _new_passphrase(shell: Shell) -> str:
         return from_file
     try:
         while True:
-            first = ask_passphrase(shell, "New passphrase (a few words are good): ")
+            first = ask_passphrase(shell, _("New passphrase (a few words are good):") + " ")
             if not first.strip():
-                shell.say("  A passphrase can't be empty.")
-            elif ask_passphrase(shell, "Once more: ") == first:
+                shell.say("  " + _("A passphrase can't be empty."))
+            elif ask_passphrase(shell, _("Once more:") + " ") == first:
                 return first
             else:
-                shell.say("  The two differ.")
+                shell.say("  " + _("The two differ."))
     except Locked as error:
         if shell.may_ask:
             raise
-        raise InputError("There is no terminal to ask for a passphrase on.", hint=error.hint) from None
+        raise InputError("There is no terminal to ask for a passphrase on.", hint=error.hint_template, **error.values) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError
+from bide_cli.language import _
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
@@ -33,14 +34,14 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
     if text == STDIN:
         text = read_stdin().strip()
     from bide.replica.pairing import PairingSession
-    from bide_cli.asking import ask, require_person
+    from bide_cli.asking import ask, require_person, say_again
     from bide_cli.pairing import PairingTalk, finish, require_way_to_compare
 
     require_way_to_compare(shell, words_verified=words_verified)
     if not text:
         require_person(shell, "There is no code.", "bide join CODE, or bide join --code - with the code on stdin")
     while True:
-        typed = text or ask(shell, "Code:")
+        typed = text or ask(shell, _("Code:"))
         try:
             session = PairingSession.join(replica, typed, replica.relay())
             break
@@ -48,6 +49,6 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
             if text:
                 raise
             # Nothing has been sent yet, so a slip of the keyboard costs nothing.
-            shell.say(f"  {error.message} {error.hint}".rstrip())
+            say_again(shell, error)
     result = PairingTalk(shell, replica, session, initiator=False, words_verified=words_verified).run()
     finish(shell, replica, "join", result, session.relay_url)

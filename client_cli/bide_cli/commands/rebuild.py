@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bide_cli.language import _, plural
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
@@ -23,4 +24,4 @@ def command(shell: Shell) -> None:
     if shell.as_json:
         shell.emit("rebuild", entries=entries, spaces=len(spaces))
     else:
-        shell.out(f"Built again from the log: {entries:,} {'entry' if entries == 1 else 'entries'}.")
+        shell.out(_("Built again from the log: {entries}.").format(entries=plural("{n} entry", "{n} entries", entries)))

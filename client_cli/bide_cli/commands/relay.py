@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bide_cli.language import _
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
@@ -34,7 +35,7 @@ def _show(shell: Shell) -> None:
     elif url:
         shell.out(url)
     else:
-        shell.say("No relay is set. (bide relay set URL)")
+        shell.say(_("No relay is set. (bide relay set URL)"))
 
 
 @command.command("show", epilog="\b\nExample:\n  bide relay show --json")
@@ -63,8 +64,8 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
     if shell.as_json:
         shell.emit("relay", relay=checked)
         return
-    shell.out(f"Relay: {checked}")
-    shell.say("Next: bide pair, or bide join with the code that the other person reads to you.")
+    shell.out(_("Relay: {url}").format(url=checked))
+    shell.say(_("Next: bide pair, or bide join with the code that the other person reads to you."))
 
 
 @command.command("unset", epilog="\b\nExample:\n  bide relay unset")
@@ -76,5 +77,8 @@ def unset(shell: Shell) -> None:
         shell.emit("relay", relay="")
     else:
         shell.out(
-            "No relay any more: nothing is sent and nothing comes. What you write stays on this device until you set one again."
+            _(
+                "No relay any more: nothing is sent and nothing comes. "
+                "What you write stays on this device until you set one again."
+            )
         )

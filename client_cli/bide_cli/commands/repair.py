@@ -11,14 +11,17 @@ from bide.entries.fields import Field
 from bide.entries.hearing import CLARIFICATION, Verdict
 from bide.entries.hearing import FIELDS as HEARING_FIELDS
 from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, INVITE_FIELDS, TELL_FIELDS, Step
-from bide.errors import InputError
+from bide.errors import BideError, InputError
+from bide.replica.holding import Deed, Do
 from bide_cli.giving import STDIN, Given, flag, gather, read_stdin
+from bide_cli.holding import put
 from bide_cli.home import read_config
-from bide_cli.leading import AFTER, Leader
+from bide_cli.language import _
+from bide_cli.leading import AFTER, Leader, ask_before, stems
 from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options, with_option
 from bide_cli.render import draw_timeline
-from bide_cli.shell import Shell
+from bide_cli.shell import Shell, clean
 from bide_cli.telling import tell_written
 
 STEP_FIELDS: Mapping[str, tuple[Field, ...]] = {
@@ -66,7 +69,9 @@ def command(
     if entry_id in STEPS and step is None:
         entry_id, step = None, entry_id
     if step is not None and step not in STEPS:
-        raise InputError(f"There is no step called {step[:40]!r}.", hint=f"The steps are: {', '.join(STEPS)}")
+        raise InputError(
+            "There is no step called {step!r}.", hint="The steps are: {steps}", step=step[:40], steps=", ".join(STEPS)
+        )
     repair = _Repair(shell, with_)
     if heard or not_quite is not None:
         _put_verdict(given, step, heard=heard, not_quite=not_quite)
@@ -74,10 +79,10 @@ def command(
         repair.take(repair.one(entry_id), step, given)
     elif entry_id is None and (given.by_options or given.edit):
         repair.invite(given)
-    elif shell.may_ask and not given.by_options:
+    elif shell.may_ask and not shell.as_json and not given.by_options:
         Leader(shell, repair.replica, take=repair.take, invite=repair.invite).lead(entry_id or "")
     elif given.by_options:
-        raise InputError("Which step is that for?", hint=f"bide repair ID STEP, with one of: {', '.join(STEPS)}")
+        raise InputError("Which step is that for?", hint="bide repair ID STEP, with one of: {steps}", steps=", ".join(STEPS))
     else:
         repair.list(entry_id)
 
@@ -115,23 +120,40 @@ class _Repair:
     def invite(self, given: Given) -> None:
         """Begin a conversation."""
         self.replica.reader.pair_space(self._with)  # told before anything is asked
-        values = dict(gather(self._shell, INVITE_FIELDS, given))
+        values = dict(self._gather(INVITE_FIELDS, given, about=""))
         calm = values.pop("calm", True)
         if not isinstance(calm, bool):
             raise InputError("'calm' has to be true or false.")
-        written = self.replica.invite_to_repair(_only(values, INVITE_FIELDS), calm=calm, with_=self._with)
-        self._told(written, "invite", "They can say yes, or come back to it later; neither needs a reason.")
+        deed = Deed(Do.INVITE, "repair", {**_only(values, INVITE_FIELDS), "calm": calm})
+        written = put(self._shell, self.replica, self._config, deed, space=self.replica.reader.pair_space(self._with))
+        self._told(written, "invite", _("They can say yes, or come back to it later; neither needs a reason."))
 
-    def take(self, entry: dict[str, Any], step: str, given: Given) -> None:
-        """Take a step."""
+    def take(self, entry: dict[str, Any], step: str, given: Given) -> bool:
+        """Take a step.
+
+        Returns:
+            Whether it was taken and counts already; what is held back does not.
+        """
         fields = STEP_FIELDS.get(step, ())
-        values: dict[str, Any] = {}
-        if fields:
-            values = gather(self._shell, fields, given, before=_present(entry, step))
-        elif given.by_options:
-            values = given.values
-        written = self.replica.repair_step(entry["id"], step, _only(values, fields))
-        self._told(written, step)
+        # What isn't possible is told before anything is asked.
+        asking = bool(fields) and (given.edit or not given.by_options) and step in entry.get("next", ())
+        if asking and not given.edit and self._shell.may_ask:
+            chosen = ask_before(self._shell, entry, step)
+            if chosen is None:
+                self._shell.say(_("Fine. Nothing changed."))
+                return False
+            given = chosen
+        values: Mapping[str, Any] = given.values
+        if asking:
+            values = self._gather(fields, given, about=entry["id"], before=_present(entry, step))
+        try:
+            deed = Deed(Do.STEP, "repair", _only(values, fields), about=entry["id"], step=step)
+            written = put(self._shell, self.replica, self._config, deed)
+        except BideError:
+            if asking:
+                self._give_back(fields, values)
+            raise
+        return self._told(written, step, entry=entry)
 
     def list(self, entry_id: str | None) -> None:
         """For a script that asks for nothing: what is open."""
@@ -141,15 +163,42 @@ class _Repair:
         elif entries:
             self._shell.page("\n".join(draw_timeline(self._shell, entries)) + "\n")
         else:
-            self._shell.say("No conversation is open. One begins with: bide repair --topic 'What it is about'")
+            self._shell.say(_("No conversation is open. One begins with: bide repair --topic 'What it is about'"))
 
-    def _told(self, written: Any, step: str, words: str = "") -> None:
-        entry = self.replica.show(written.id)
+    def _gather(
+        self, fields: Sequence[Field], given: Given, *, about: str, before: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return gather(self._shell, fields, given, before=before, starter=lambda field: stems(self._shell, about, field))
+
+    def _give_back(self, fields: Sequence[Field], values: Mapping[str, Any]) -> None:
+        """Show what was typed and could not be written: it is nowhere else."""
+        said = [(field, str(values.get(field.name) or "")) for field in fields]
+        if any(text for _field, text in said):
+            self._shell.say(_("This is what you wrote, so that it isn't lost:"))
+        for field, text in said:
+            if text:
+                self._shell.say(f"  {_(field.label)}: {clean(text)}")
+
+    def _told(self, written: Any, step: str, words: str = "", *, entry: dict[str, Any] | None = None) -> bool:
+        """Tell what was written.
+
+        Args:
+            written: what the replica said: `Written`, or `Held` for a while.
+            step: what was done.
+            words: what else to say; by default what goes with the step.
+            entry: the conversation before the step; None: it began with it.
+
+        Returns:
+            Whether it counts already.
+        """
+        held = hasattr(written, "due")  # what is held has changed nothing yet, and has no entry of its own
+        now = (entry or {}) if held else self.replica.show(written.id)
         # What the step has come to goes before what it usually comes to.
-        outcome = entry["state"] if step == "settle" and entry["state"] == "settled" else step
-        words = words or AFTER.get(outcome, "")
-        extra = {"step": step, "state": entry.get("state", ""), "next": entry.get("next", [])}
+        outcome = now["state"] if step == "settle" and now.get("state") == "settled" else step
+        words = "" if held else words or _(AFTER.get(outcome, ""))
+        extra = {"step": step, "state": now.get("state", ""), "next": now.get("next", [])}
         tell_written(self._shell, "repair", self.replica, self._config, written, words=words, extra=extra)
+        return not held
 
 
 def _present(entry: dict[str, Any], step: str) -> dict[str, Any]:
@@ -167,5 +216,7 @@ def _only(values: Mapping[str, Any], fields: Sequence[Field]) -> Mapping[str, An
     for name in values:
         if name not in known:
             takes = ", ".join(flag(field.name) for field in fields) or "nothing"
-            raise InputError(f"There is no field {name[:40]!r} in this step.", hint=f"It takes {takes}.")
+            raise InputError(
+                "There is no field {field!r} in this step.", hint="It takes {takes}.", field=name[:40], takes=takes
+            )
     return values

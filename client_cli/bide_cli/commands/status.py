@@ -8,8 +8,11 @@ import click
 
 from bide_cli.contact import last_contact
 from bide_cli.dates import local_minute
+from bide_cli.holding import count_words
+from bide_cli.language import _
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
+from bide_cli.relations import relation_word
 from bide_cli.shell import Shell, clean_line, name_list
 
 
@@ -22,27 +25,32 @@ def command(shell: Shell) -> None:
     """
     replica = open_replica(shell)
     status = replica.status()
+    held = replica.holding.shown() if replica.storage.outbox() else []
     contact = last_contact(replica.storage)
     if shell.as_json:
-        shell.emit("status", **status, home=str(shell.home), last_contact=contact)
+        shell.emit("status", **status, held=len(held), home=str(shell.home), last_contact=contact)
         return
     shell.out(f"You are {clean_line(status['name'])}, in {shell.home}")
     for space in status["spaces"]:
-        for line in _space_lines(space):
+        for line in _space_lines(space, [item for item in held if item["space"] == space["id"]]):
             shell.out(line)
     if len(status["spaces"]) == 1:
         shell.out("You share with nobody yet. (bide pair, or bide join)")
     shell.out(_relay_line(status["relay"], contact))
 
 
-def _space_lines(space: dict[str, Any]) -> list[str]:
+def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:
     if space["state"] == "pending":
         return ["A pairing is not finished on the other side yet; syncing may complete it."]
-    label = f"With {name_list(space['with'])}" if space["with"] else "Private"
+    label = _("Private")
+    if space["with"]:
+        label = _("With {name} ({kind})").format(name=name_list(space["with"]), kind=relation_word(space["relation"]))
     parts = [_count(space["entries"], "entry", "entries") + " here"]
     if space["relay"] and space["pending"] and space["entries"]:
         # Not how many: what counts is log entries, and an entry can be several of them.
         parts.append("not all of it is on the relay yet")
+    if held:
+        parts.append(f"{count_words(held)} (bide outbox)")
     lines = [f"{label}: {', '.join(parts)}; {_devices(space)}"]
     notes = (
         ("waiting", "changes wait for something that has not arrived yet"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from bide.errors import BideError, NotAllowed
+from bide_cli.home import exists
+from bide_cli.language import _, grouped, worded
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell, clean_line, name_list
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 
 WATCH_LOCK = "watch.lock"
 WAITING_LOCK = "sync-waiting.lock"
+HELD_LOCK = "outbox.lock"
 BACKGROUND_WAIT_S = 120
+HELD_LOCK_WAIT_S = 2.0
+"""Longer than it takes the one who waits already to find that nothing is left, and to go."""
+HELD_LOOK_S = 60.0
+"""How often to look whether something was held meanwhile that goes earlier, or was taken back."""
 PROGRESS_AFTER_S = 1.0
 PROGRESS_EVERY_S = 0.2
 PROGRESS_LINE_EVERY_S = 5.0
@@ -33,13 +40,16 @@ PROGRESS_LINE_EVERY_S = 5.0
 )
 @click.option("--watch", is_flag=True, help="Stay, and exchange everything as it happens, until Ctrl-C.")
 @click.option("--background", is_flag=True, hidden=True)
+@click.option("--held", is_flag=True, hidden=True)
 @shell_options
-def command(shell: Shell, watch: bool, background: bool) -> None:
+def command(shell: Shell, watch: bool, background: bool, held: bool) -> None:
     """Exchange entries through the relay now.
 
     Bide does this by itself after you write something. What can't go now stays here and goes later.
     """
-    if background:
+    if background and held:
+        _wait_unseen(shell)
+    elif background:
         _sync_unseen(shell)
     elif watch:
         _watch(shell)
@@ -70,7 +80,7 @@ def _sync(shell: Shell) -> None:
     else:
         for outcome in outcomes:
             for notice in outcome.sync.notices if outcome.sync else ():
-                shell.say(notice)
+                shell.say(worded(*notice))
         shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
     error = worst_error(outcomes)
     if error is not None:
@@ -86,9 +96,11 @@ def _waits(replica: Replica, outcome: Outcome) -> bool:
 
 
 def _summary(sent: int, received: int, *, waiting: bool) -> str:
-    parts = [f"{count} {word}" for count, word in ((sent, "sent"), (received, "received")) if count] or ["Nothing new"]
+    parts = [_("{n} sent").format(n=grouped(sent))] if sent else []
+    parts += [_("{n} received").format(n=grouped(received))] if received else []
+    parts = parts or [_("Nothing new")]
     if waiting:
-        parts.append("what you wrote is waiting here for the relay")
+        parts.append(_("what you wrote is waiting here for the relay"))
     return " · ".join(parts)
 
 
@@ -143,6 +155,35 @@ def _sync_unseen(shell: Shell) -> None:
         pass  # noted for status where it could be
     finally:
         working.release()
+
+
+def _wait_unseen(shell: Shell) -> None:
+    """Wait until what is held has gone or was taken back, at most one process a home; then sync. Silent as well.
+
+    The home is not kept open meanwhile: whoever copies it finds everything in one file.
+    """
+    from bide_cli.background import WAIT_MAX_S
+    from bide_cli.locks import Lock
+
+    lock = Lock(shell.home / HELD_LOCK, wait_s=HELD_LOCK_WAIT_S)
+    if not lock.take():
+        return  # somebody waits already, and looks at the outbox again and again
+    try:
+        while exists(shell.home):
+            replica = open_replica(shell)
+            sent = replica.holding.send_due()
+            due_ms = replica.storage.outbox_due()
+            replica.storage.close()
+            if sent:
+                _sync_unseen(shell)
+            left_s = (due_ms or 0) / 1000 - time.time()
+            if due_ms is None or left_s > WAIT_MAX_S:
+                return
+            time.sleep(min(HELD_LOOK_S, max(left_s, 0.0) + 0.05))
+    except BideError:
+        pass  # what is held stays, and goes with the next command that writes or syncs
+    finally:
+        lock.release()
 
 
 def _watch(shell: Shell) -> None:

@@ -13,7 +13,7 @@ from bide.errors import InputError
 from bide_cli.importing.found import NOTHING_WRITTEN
 
 STDIN = "-"
-FILE_BYTES_MAX = 64 * 1024 * 1024
+FILE_BYTES_MAX = 256 * 1024 * 1024
 ARCHIVE_BYTES_MAX = 8 * 1024 * 1024 * 1024
 """A zip is mostly photos, which are not read."""
 MEMBERS_MAX = 200_000

@@ -55,6 +55,8 @@ class Parsed(NamedTuple):
     """Characters that can't be shown and were replaced."""
     left: int = 0
     """Pictures and other attachments that aren't taken."""
+    empty: int = 0
+    """Entries without a word in them."""
 
 
 class Tidier:

@@ -75,13 +75,12 @@ def read(source: str, *, zone: str, timeformat: str = "") -> Parsed:
     too_many(len(raw))
     tidier = Tidier()
     entries = [_found(place, item, zone=zone, tidier=tidier) for place, item in enumerate(raw, 1)]
-    return Parsed(entries, tidier.replaced)
+    worded = [entry for entry in entries if entry.title or entry.text]
+    return Parsed(worded, tidier.replaced, empty=len(entries) - len(worded))
 
 
 def _found(place: int, raw: _Raw, *, zone: str, tidier: Tidier) -> Found:
     title, body = tidier.text(raw.title), tidier.text(raw.body)
-    if not title and not body:
-        raise bad_entry(JOURNAL, place, "is empty.")
     return Found(
         place=place,
         at_ms=moment_ms(raw.at, ZoneInfo(zone)),

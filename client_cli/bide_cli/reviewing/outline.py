@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from bide_cli.language import N_, _
-from bide_cli.reviewing.days import span_name
+from bide_cli.reviewing.days import day_name, range_name, span_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ class Item(NamedTuple):
     """What one entry adds to a section."""
 
     day: str
-    code: str
+    """Empty where the heading above it says the day."""
     private: bool
     parts: Parts
 
 
 class Group(NamedTuple):
-    """The items of one week, month, quarter or year."""
+    """The items of one week, month, quarter or year; of one day for what two people had together."""
 
     heading: str
     items: list[Item]
@@ -51,6 +51,8 @@ SECTIONS = (
     ("talks", N_("Talked through, and settled by both of you"), ""),
     ("questions", N_("Questions you both answered"), N_("With your own answer beside it.")),
 )
+_BY_DAY = ("together", "talks", "questions")
+"""These are few, and each stands under its own day."""
 
 
 def outline(data: dict[str, Any]) -> list[Section]:
@@ -58,15 +60,21 @@ def outline(data: dict[str, Any]) -> list[Section]:
     begins = [span["first"] for span in data["spans"]]
     sections = []
     for key, title, about in SECTIONS:
-        groups: dict[int, list[Item]] = {}
+        groups: dict[str, list[Item]] = {}
         for item in data[key]:
-            number = max(bisect_right(begins, item["day"]) - 1, 0)
+            day = item["day"]
             parts = [(label, text) for label, text in _PARTS[key](item) if text]
-            groups.setdefault(number, []).append(Item(item["day"], item["code"], item["visibility"] == "private", parts))
+            single = key in _BY_DAY
+            name = _full_day(data, day) if single else span_name(data, max(bisect_right(begins, day) - 1, 0))
+            groups.setdefault(name, []).append(Item("" if single else day, item["visibility"] == "private", parts))
         if groups:
-            drawn = [Group(span_name(data, number), items) for number, items in sorted(groups.items())]
+            drawn = [Group(name, items) for name, items in groups.items()]
             sections.append(Section(key, _(title), _(about) if about else "", drawn))
     return sections
+
+
+def _full_day(data: dict[str, Any], day: str) -> str:
+    return day_name(day, year=data["step"] != "week" or day[:4] != data["until"][:4])
 
 
 def is_empty(data: dict[str, Any]) -> bool:
@@ -76,8 +84,6 @@ def is_empty(data: dict[str, Any]) -> bool:
 
 def heading(data: dict[str, Any]) -> str:
     """The title of it all."""
-    from bide_cli.reviewing.days import range_name
-
     return _("A look back, {days}").format(days=range_name(data["since"], data["until"]))
 
 

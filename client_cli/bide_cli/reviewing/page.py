@@ -161,7 +161,7 @@ def _group(group: Group) -> str:
 
 
 def _item(item: Item) -> str:
-    day = f'<time datetime="{escape(item.day)}">{escape(day_name(item.day, short=True))}</time>'
+    day = f'<time datetime="{escape(item.day)}">{escape(day_name(item.day, short=True))}</time>' if item.day else ""
     mine = f'<span class="mine">{escape(_("only you"))}</span>' if item.private else ""
     parts = ""
     for number, (label, text) in enumerate(item.parts):

@@ -15,7 +15,7 @@ _NARROW_PX = 340
 """The width a picture has on a small telephone: dots of neighbouring columns must not touch there."""
 _DOT_PX_MAX, _DOT_PX_MIN = 11.0, 2.0
 _BAR_LEFT, _BAR_WIDTH = 37.0, 52.0
-_BAR_PITCH_PX, _BAR_PX = 30, 12
+_BAR_PITCH_PX, _BAR_PX = 30, 8
 _LABEL_CHARS_MAX = 16
 _TOP_PX = 30
 
@@ -65,7 +65,7 @@ def dots(
     for number, row in enumerate(rows):
         y = _TOP_PX + pitch * number + pitch // 2
         parts.append(f'<line class="base" x1="{PLOT_LEFT}%" x2="{PLOT_LEFT + PLOT_WIDTH}%" y1="{y}" y2="{y}"/>')
-        parts.append(_label(row.label, x=PLOT_LEFT - 2, y=y))
+        parts.append(_label(row.label, y=y))
         for column, count in enumerate(row.counts):
             if count:
                 radius = max(largest * (count / most) ** 0.5, _DOT_PX_MIN)
@@ -84,7 +84,7 @@ def bars(key: str, title: str, description: str, items: Sequence[Bar]) -> str:
     for number, item in enumerate(items):
         y = _BAR_PITCH_PX * number + _BAR_PITCH_PX // 2
         width = _BAR_WIDTH * item.times / most
-        parts.append(_label(item.label, x=_BAR_LEFT - 3, y=y))
+        parts.append(_label(item.label, y=y))
         parts.append(
             f'<rect class="{escape(item.core or "own")}" x="{_BAR_LEFT}%" y="{y - _BAR_PX // 2}" width="{width:.2f}%" '
             f'height="{_BAR_PX}" rx="{_BAR_PX // 2}"/>'
@@ -93,10 +93,9 @@ def bars(key: str, title: str, description: str, items: Sequence[Bar]) -> str:
     return _picture(key, title, description, _BAR_PITCH_PX * len(items), parts)
 
 
-def _label(text: str, *, x: float, y: int) -> str:
+def _label(text: str, *, y: int) -> str:
     shown = text if len(text) <= _LABEL_CHARS_MAX else f"{text[: _LABEL_CHARS_MAX - 1]}…"
-    # The paragraph decides on which side it ends: a word written from right to left ends there too.
-    return f'<text class="name" x="{x}%" y="{y}" dy="0.35em" text-anchor="end">{escape(shown)}</text>'
+    return f'<text class="name" x="0" y="{y}" dy="0.35em">{escape(shown)}</text>'
 
 
 def _picture(key: str, title: str, description: str, height: int, parts: list[str]) -> str:

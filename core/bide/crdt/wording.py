@@ -236,9 +236,11 @@ def _apply(old: Sequence[str], group: Sequence[tuple[Stretch, int]], number: int
 def _side_by_side(wordings: Sequence[str]) -> str:
     if len(wordings) == 1:
         return wordings[0]
-    said = [wording.strip() for wording in wordings if wording.strip()]
-    between = "\n" if any("\n" in wording for wording in said) else _BETWEEN
-    # The spaces around them are those of the first and the last.
-    before = wordings[0][: len(wordings[0]) - len(wordings[0].lstrip())]
-    after = wordings[-1][len(wordings[-1].rstrip()) :] if wordings[-1].strip() else ""
-    return f"{before}{between.join(said)}{after}"
+    said = [wording for wording in wordings if wording.strip()]
+    if not said:
+        return max(wordings, key=len)
+    # A gap that any of them keeps to what stands before or after stays: words must not grow together.
+    before = max((wording[: len(wording) - len(wording.lstrip())] for wording in said), key=len)
+    after = max((wording[len(wording.rstrip()) :] for wording in said), key=len)
+    between = "\n" if any("\n" in wording.strip() for wording in said) else _BETWEEN
+    return before + between.join(wording.strip() for wording in said) + after

@@ -102,8 +102,8 @@ def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> lis
         if standing.value in _STANDINGS:
             findings.append(_finding(NOTE, _STANDINGS[standing.value], count=count, space=label))
     words = "An entry in {space} was set aside and kept: {reason}"
-    for item in storage.quarantine(space.space_id):
-        findings.append(_finding(NOTE, words, space=label, reason=Phrase(item.reason)))
+    set_aside = storage.quarantine(space.space_id)
+    findings.extend(_finding(NOTE, words, space=label, reason=Phrase(item.reason)) for item in set_aside)
     return findings
 
 

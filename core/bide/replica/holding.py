@@ -200,7 +200,8 @@ class Holding:
         about = parse_entry_id(deed.about) if deed.do is Do.REPLY else None
         if about is None or self._storage.entries_with_id(about):
             return None
-        if self._storage.held(about) is not None:
+        # One's own question and one's own answer to it may both be held.
+        if self._storage.held(about) is not None and deed.kind != ANSWER.name:
             raise NotAllowed("That one is yours, and still waits here.", hint="bide outbox shows it.")
         return about
 
@@ -400,6 +401,7 @@ class Holding:
             "code": f"{kind.prefix}-{entry_code(record.held_id)[:CODE_CHARS]}",
             "kind": kind.name,
             "step": deed.step or deed.do.value,
+            "space": record.space_id.hex(),
             "about": deed.about,
             # Whom a reply goes to is known once the entry is here that it is to.
             "shared_with": [] if record.waits_for is not None else self._reader.view().others(record.space_id),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bide.entries.kinds import KINDS, PERSON
@@ -105,8 +105,7 @@ class Reader:
         """Entries that fit, oldest first; see `bide.replica.Replica.timeline`."""
         for kind in kinds:
             if kind not in KINDS or not KINDS[kind].shown:
-                known = ", ".join(k.name for k in KINDS.values() if k.shown)
-                raise InputError(f"There is no kind of entry called {kind[:40]!r}.", hint=f"The kinds are: {known}")
+                raise _no_such_kind(kind)
         query = EntryQuery(
             space_id=self.pair_space(with_name).space_id if with_name else None,
             kinds=tuple(kinds),
@@ -128,7 +127,7 @@ class Reader:
             if (mine and view.own_slots[space] == slot) or name.casefold() == wanted
         ]
         if not found:
-            raise NotFound("Nobody here is called that.", hint="bide status shows who is.")
+            raise _nobody_called(wanted, view.names.values())
         return tuple(found)
 
     def show_record(self, record: EntryRecord) -> dict[str, Any]:
@@ -267,3 +266,28 @@ class Reader:
                 }
             )
         return digests
+
+
+def _no_such_kind(kind: str) -> InputError:
+    from difflib import get_close_matches
+
+    known = [each.name for each in KINDS.values() if each.shown]
+    near = get_close_matches(kind[:40].casefold(), known, n=1)
+    hint = "Did you mean {near}? The kinds are: {known}" if near else "The kinds are: {known}"
+    return InputError(
+        "There is no kind of entry called {kind!r}.",
+        hint=hint,
+        kind=kind[:40],
+        near=near[0] if near else "",
+        known=", ".join(known),
+    )
+
+
+def _nobody_called(wanted: str, names: Iterable[str]) -> NotFound:
+    from difflib import get_close_matches
+
+    known = {folded(name): name for name in names}
+    near = get_close_matches(wanted[:NAME_CHARS_MAX], known, n=1)
+    if near:
+        return NotFound("Nobody here is called that.", hint="Did you mean {near}?", near=known[near[0]])
+    return NotFound("Nobody here is called that.", hint="bide status shows who is.")

@@ -17,6 +17,7 @@ from bide.replica.reading import Reader
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
+    from bide.replica.doctor import Finding
     from bide.replica.holding import Holding
     from bide.replica.syncing import SpaceSync
     from bide.replica.writing import Moment, Writer, Written

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bide.crypto import signing
-from bide.errors import BideError, ForkDetected, NotAllowed, RelayUnreachable, RemoteProtocolError, VerificationFailed
+from bide.errors import (
+    BideError,
+    ForkDetected,
+    NotAllowed,
+    Phrase,
+    RelayUnreachable,
+    RemoteProtocolError,
+    VerificationFailed,
+)
 from bide.ids import LogId, Randomness
 from bide.log.envelope import LOG_ID_AT
 from bide.log.head import Head
@@ -53,7 +61,7 @@ _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite T
 
 
 _FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
-_NO_INVITE = (
+_NO_INVITE = Phrase(
     "This relay takes your private entries only with an invite of your own; they stay on this device. "
     "With one: bide relay set URL --invite TOKEN"
 )
@@ -101,7 +109,7 @@ class SpaceSync:
         self.to_send = 0
         self.received = 0
         self.to_receive = 0
-        self.notices: list[str] = []
+        self.notices: list[Phrase] = []
         self.declined = ""
         """The relay's error code, if it doesn't take this space and that is no error for the person."""
         self.progress = 0
@@ -163,7 +171,7 @@ class SpaceSync:
         known, now = self._storage.meta(key), (hello.relay_key + hello.store_id).hex()
         if known != now:
             if known:
-                self.notices.append("The relay's storage is new; it gets everything again.")
+                self.notices.append(Phrase("The relay's storage is new; it gets everything again."))
             with self._storage.transaction():
                 self._storage.put_meta(key, now)
         self._session.authenticate(
@@ -194,7 +202,7 @@ class SpaceSync:
             self._relay[log] = self._announced[log] = head.seq
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
         if any(self._relay.get(log, 0) < head.seq for log, head in known.items()):
-            self.notices.append("The relay has lost something that it had; it gets it again.")
+            self.notices.append(Phrase("The relay has lost something that it had; it gets it again."))
         with self._storage.transaction():
             for log in known:
                 if log not in theirs:
@@ -281,7 +289,7 @@ class SpaceSync:
         return [member.log_id for member in self._storage.members(self._space.space_id)]
 
     def _not_admitted_yet(self) -> None:
-        self.notices.append("The other device has not finished pairing on its side yet.")
+        self.notices.append(Phrase("The other device has not finished pairing on its side yet."))
         self._session.fail("not_admitted", "This device has not been admitted yet.")
 
     def _unsent(self) -> int:

@@ -26,8 +26,8 @@ from bide.entries.kinds import (
     Kind,
     clean_entry,
 )
-from bide.entries.question import CLOSED, Reveal
 from bide.entries.person import NAME_KEY, RELATION_KEY
+from bide.entries.question import CLOSED, Reveal
 from bide.entries.records import EntryRecord, Standing
 from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, TELL_FIELDS, RepairState, Step
 from bide.errors import InputError, NotAllowed

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from bide.entries.records import EntryRecord, EventRecord, Standing
+from bide.errors import Phrase
 from bide.ids import DeviceId, EntryId, LogId, SpaceId
 from bide.log.head import Head
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bide.crdt.change import read_change
-from bide.crdt.document import EntryDocument, NothingChanged, amend_change, create_change
+from bide.crdt.document import VERSIONS_MAX, Cowritten, EntryDocument, NothingChanged, amend_change, create_change
 from bide.errors import ChangeRejected
 from bide.ids import SystemRandomness
 
@@ -71,6 +71,60 @@ def test_edits_of_one_text_merge() -> None:
     robin = amend([one], {}, agreement="On Sundays, We wash the dishes.")
     for order in ([one, sam, robin], [one, robin, sam]):
         assert EntryDocument(order).fields()["agreement"] == "On Sundays, We wash the dishes together."
+
+
+def cowritten(*changes: bytes, slots: tuple[int, ...]) -> Cowritten:
+    """The agreement of a document, of which every change but the first edited it."""
+    headers = [read_change(change) for change in changes]
+    writers = {header.hash: slot for header, slot in zip(headers[1:], slots, strict=True)}
+    return EntryDocument(changes).cowritten("agreement", headers, writers)
+
+
+def test_edits_of_one_word_keep_each_version_until_somebody_chooses() -> None:
+    """Both whole versions, person by person, whatever arrived first; an edit by who had both leaves only itself."""
+    one = create({}, agreement="We wash the dishes.")
+    sam = amend([one], {}, agreement="We dry the dishes.")
+    robin = amend([one], {}, agreement="We clean the dishes.")
+    both = ("We dry the dishes.", "We clean the dishes.")
+    assert cowritten(one, sam, robin, slots=(0, 1)) == ("We dry / clean the dishes.", both)
+    assert cowritten(one, robin, sam, slots=(1, 0)) == ("We dry / clean the dishes.", both)
+    for chosen in (*both, "We dry / clean the dishes.", "Neither."):
+        last = amend_change(
+            [one, sam, robin], {}, texts={"agreement": chosen}, confirm=["agreement"], slot=1, randomness=RANDOM
+        )
+        assert cowritten(one, sam, robin, last, slots=(0, 1, 1)) == (chosen, ())
+
+
+def test_a_chain_of_edits_is_one_version() -> None:
+    """What one person wrote over and over counts as they left it; what they took back doesn't clash."""
+    one = create({}, agreement="We wash the dishes.")
+    first = amend([one], {}, agreement="We dry the dishes.")
+    second = amend([one, first], {}, agreement="We wash the dishes soon.")
+    other = amend([one], {}, agreement="We clean the dishes.")
+    assert cowritten(one, first, second, other, slots=(0, 0, 1)) == ("We clean the dishes soon.", ())
+
+
+def test_one_person_can_not_drown_out_the_other() -> None:
+    """Of a hundred versions of one person a few are looked at, and the other's is among those shown."""
+    one = create({}, agreement="tea")
+    flood = [amend([one], {}, agreement=f"x{number}") for number in range(100)]
+    other = amend([one], {}, agreement="coffee")
+    found = cowritten(one, *flood, other, slots=(*([0] * 100), 1))
+    assert len(found.versions) == VERSIONS_MAX + 1
+    assert found.versions[-1] == "coffee"
+    assert "coffee" in found.text
+
+
+@given(st.one_of(st.booleans(), st.integers(-5, 5), st.text("ab ", max_size=3)))
+def test_the_same_can_be_said_again(value: Any) -> None:
+    """Only where that is asked for: then it is a change that knows of what came before."""
+    one = create({"a": value})
+    with pytest.raises(NothingChanged):
+        amend([one], {"a": value})
+    two = amend_change([one], {"a": value}, confirm=["a"], slot=0, randomness=RANDOM)
+    assert read_change(two).deps == (read_change(one).hash,)
+    assert read_change(two).keys == {"a"}
+    assert typed(EntryDocument([one, two]).fields()) == typed({"a": value})
 
 
 def test_the_order_of_loading_does_not_matter() -> None:

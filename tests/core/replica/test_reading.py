@@ -138,7 +138,7 @@ def test_a_relay_that_lost_its_disk_gets_everything_again(pair: tuple[Replica, R
     assert session.finished
     session = sync(sam, new)
     assert session.finished
-    assert any("storage is new" in notice for notice in session.notices)
+    assert any("storage is new" in str(notice) for notice in session.notices)
     assert sam.show(mine.id)["delivery"] == "on the relay"
     third = sync(robin, new)
     assert third.received == 1
