@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench soak docs lock package clean
+.PHONY: help setup demo test check format bench soak docs translations lock package clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup  ## the main job for real: a relay, two people, two devices, one timeline
 	@$(BIN)/bide demo
 
+# Tests that look at a page in Chromium are skipped without it, unless BIDE_REQUIRE_BROWSER=1 makes that a failure.
 test: setup  ## all tests; line and branch coverage of protocol, log and crypto at least 95 %
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal --cov=bide.protocol --cov=bide.log --cov=bide.crypto --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=95 tests
@@ -36,9 +37,13 @@ check: setup  ## style, types, layers, freshness of the documents
 	$(BIN)/mypy core sync_server client_cli tests benchmarks docs
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m docs.translate --check
 
 docs: setup  ## bring the generated parts of the documents up to date
 	$(BIN)/python -m docs.generate
+
+translations: setup  ## collect what Bide says and bring the catalogues up to date
+	$(BIN)/python -m docs.translate
 
 format: setup  ## format and sort imports
 	$(BIN)/ruff check --fix --quiet .

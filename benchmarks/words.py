@@ -15,7 +15,11 @@ _LANGUAGES = [
 ]
 _LANGUAGE_WEIGHTS = (78, 8, 8, 6)
 _EMOJI = ["😊", "🌧️", "☕", "❤️", "👨‍👩‍👧", "🥲", "🚲", "🌙", "🍲", "🙏🏽", "✨", "🎶"]
-FEELINGS = ["glad", "tired", "calm", "worried", "hopeful", "sad", "proud", "lonely", "تعب", "ดีใจ", "touched", "tense", "müde"]
+FEELINGS = [
+    *("glad", "tired", "calm", "worried", "hopeful", "sad", "lonely", "touched", "tense"),
+    *("able/proud of us", "worn/تعب", "glad/ดีใจ", "worn/müde"),
+]
+"""Words of the vocabulary, and words of one's own beneath a core."""
 TOPICS = [
     "the dishes",
     "money for the trip",

@@ -14,7 +14,7 @@ import click
 from docs.commands import Option, options_of, summary_of
 
 FILES, FOLDERS = "@files", "@folders"
-_HEAD = "# Completion of bide for {shell}. Written by docs/completions.py from the program; don't edit it here."
+_HEAD = "# Completion of bide for {name}. Written by docs/completions.py from the program; don't edit it here."
 _BY_OPTION = {"--feelings": "feelings", "--deck": "decks", "--home": FOLDERS}
 _BY_METAVAR = {"KIND": "kinds", "STEP": "steps", "KEY": "keys", "FEELING": "feelings", "DECK": "decks", "DAY": "days"}
 _FILE_WORDS = frozenset({"FILE", "PATH", "DIR", "FOLDER"})
@@ -125,7 +125,7 @@ def _names(options: Iterable[Option]) -> str:
 def bash(root: click.Group) -> str:
     """The file for bash, from 3.2 on, which is what macOS has."""
     found = places(root)
-    lines = [_HEAD.format(shell="bash"), ""]
+    lines = [_HEAD.format(name="bash"), ""]
     lines += [f'_bide_{name}="{" ".join(words)}"' for name, words in word_lists().items()]
     lines += ["", "_bide_spec() {", '    case "$1" in']
     for place in found:
@@ -214,12 +214,14 @@ def _described(items: Iterable[tuple[str, str]]) -> str:
 def zsh(root: click.Group) -> str:
     """The file for zsh."""
     found = places(root)
-    lines = ["#compdef bide", _HEAD.format(shell="zsh"), ""]
+    lines = ["#compdef bide", _HEAD.format(name="zsh"), ""]
     lines += [f"typeset -ga _bide_{name}=({' '.join(words)})" for name, words in word_lists().items()]
     lines += ["", "_bide_spec() {", "    below=() flags=() takes=()", '    case "$1" in']
     for place in found:
-        flags = _described((option.names[-1] if False else name, option.words) for option in place.flags for name in option.names)
-        takes = _described((name, option.words) for option in place.takes for name in option.names)
+        flags, takes = (
+            _described((name, option.words) for option in options for name in option.names if name.startswith("--"))
+            for options in (place.flags, place.takes)
+        )
         lines += [
             f'    "{place.path}")',
             f"        below=({_described(place.below)})",
@@ -227,14 +229,14 @@ def zsh(root: click.Group) -> str:
             f"        takes=({takes})",
             "        ;;",
         ]
-    lines += ["    esac", "}", "", "_bide_values() {", '    words=() files="" list=""', '    case "$1/$2" in']
+    lines += ["    esac", "}", "", "_bide_values() {", '    choices=() files="" list=""', '    case "$1/$2" in']
     for source, takers in _values(found).items():
         if source.startswith("@"):
             what = f'files="{source[1:]}"'
         elif source.startswith("$"):
-            what = f"words=($_bide_{source[1:]})" + (' list="yes"' if source == "$feelings" else "")
+            what = f"choices=($_bide_{source[1:]})" + (' list="yes"' if source == "$feelings" else "")
         else:
-            what = f"words=({source})"
+            what = f"choices=({source})"
         lines.append(f"    {'|'.join(takers)}) {what} ;;")
     lines += ["    esac", "}", "", _ZSH_END]
     return "\n".join(lines)
@@ -243,25 +245,23 @@ def zsh(root: click.Group) -> str:
 _ZSH_END = """\
 _bide() {
     local at=2 position=1 word where="" pending="" files="" list=""
-    local -a below flags takes words_here words typed
-    typed=("${(@)words}")
-    typed=("${(@Q)_bide_typed}")
+    local -a below flags takes choices
     _bide_spec ""
     while (( at < CURRENT )); do
-        word="${typed[at]}"
+        word="${words[at]}"
         if [[ "$word" == -* ]]; then
-            if [[ "$word" == --home || -n "${takes[(r)${word}:*]}" ]]; then
-                (( at++ ))
+            if [[ "$word" == --home || -n "${takes[(r)${(b)word}:*]}" ]]; then
+                (( at += 1 ))
                 (( at >= CURRENT )) && pending="$word"
             fi
-        elif [[ -n "${below[(r)${word}:*]}" ]]; then
+        elif [[ -n "${below[(r)${(b)word}:*]}" ]]; then
             where="${where:+$where }$word"
             position=1
             _bide_spec "$where"
         else
-            (( position++ ))
+            (( position += 1 ))
         fi
-        (( at++ ))
+        (( at += 1 ))
     done
     if [[ -z "$pending" && "$PREFIX" == --*=* ]]; then
         pending="${PREFIX%%=*}"
@@ -280,11 +280,93 @@ _bide() {
     fi
     [[ -n "$list" ]] && compset -P '*,'
     if [[ "$files" == folders ]]; then
-        _path_files -/
+        _files -/
     elif [[ -n "$files" ]]; then
         _files
-    elif (( $#words )); then
-        compadd -- $words
+    elif (( $#choices )); then
+        compadd -- $choices
     fi
 }
+
+if [[ "$funcstack[1]" == _bide ]]; then
+    _bide "$@"
+else
+    compdef _bide bide
+fi
 """
+
+
+def fish(root: click.Group) -> str:
+    """The file for fish."""
+    found = places(root)
+    lines = [_HEAD.format(name="fish"), ""]
+    lines += [f"set -g __bide_{name} {' '.join(words)}" for name, words in word_lists().items()]
+    paths = " ".join(_quoted(place.path, "fish") for place in found if place.path)
+    takes = " ".join(
+        _quoted(f"{place.path}/{name}", "fish")
+        for place in found
+        for option in (*place.takes, Option(("--home",), "DIR", "", ()))
+        for name in option.names
+    )
+    lines += [f"set -g __bide_places {paths}", f"set -g __bide_takes {takes}", "", _FISH_AT, "complete -c bide -f"]
+    for place in found:
+        condition = f"-n \"__bide_at '{place.path}'\""
+        lines += [f"complete -c bide {condition} -a {name} -d {_quoted(words, 'fish')}" for name, words in place.below]
+        for option in place.options:
+            values = _fish_values(value_of(place, option)) if option.metavar else ""
+            lines += [
+                f"complete -c bide {condition} -l {name[2:]}{values} -d {_quoted(option.words, 'fish')}"
+                for name in option.names
+                if name.startswith("--")
+            ]
+        for position, argument in enumerate(place.arguments, 1):
+            if source := value_of(place, argument):
+                at = 0 if argument.metavar.endswith("...") else position
+                where = f"-n \"__bide_at '{place.path}' {at}\""
+                lines.append(f"complete -c bide {where}{_fish_values(source).replace(' -x', '').replace(' -r', '')}")
+    return "\n".join(lines) + "\n"
+
+
+def _fish_values(source: str) -> str:
+    if source.startswith("@"):
+        return " -r -F" if source == FILES else " -x -a '(__fish_complete_directories)'"
+    if not source:
+        return " -x"
+    return f' -x -a "{source.replace("$", "$__bide_")}"' if source.startswith("$") else f" -x -a {_quoted(source, 'fish')}"
+
+
+_FISH_AT = """\
+# Whether the command typed so far is this one; with a number, whether its so-manieth argument is next (0: any).
+function __bide_at
+    set -l path ''
+    set -l position 1
+    set -l skip 0
+    for word in (commandline -opc)[2..-1]
+        if test $skip = 1
+            set skip 0
+        else if string match -q -- '-*' $word
+            contains -- "$path/$word" $__bide_takes
+            and set skip 1
+        else if contains -- (string trim -- "$path $word") $__bide_places
+            set path (string trim -- "$path $word")
+            set position 1
+        else
+            set position (math $position + 1)
+        end
+    end
+    test "$path" = "$argv[1]"
+    and begin
+        test (count $argv) = 1
+        or test $argv[2] = 0
+        or test $argv[2] = $position
+    end
+end
+"""
+
+SHELLS = {"bide.bash": bash, "_bide": zsh, "bide.fish": fish}
+"""File name to what writes it."""
+
+
+def completion_files(root: click.Group) -> Mapping[str, str]:
+    """The text of each file, by name."""
+    return {name: write(root) for name, write in SHELLS.items()}

@@ -1,4 +1,4 @@
-"""Write the parts of the documents that follow from the program, between marker comments in the pages.
+"""Write what follows from the program: parts of the pages, the manual and the completion files.
 
     python -m docs.generate            # bring every page up to date
     python -m docs.generate --check    # change nothing; exit 1 and name the pages that are stale
@@ -7,6 +7,8 @@ A page says where a part goes, and everything between its two markers is replace
 
     <!-- generated: relay-settings -->
     <!-- end generated -->
+
+The files of the manual (``docs/man``) and of the shells (``bide_cli/completions``) are written whole.
 """
 
 from __future__ import annotations
@@ -32,9 +34,14 @@ from bide.entries.repair import ALLOWED, Phase, RepairState, Step
 from bide.errors import BideError
 from bide.protocol import frames
 from bide.protocol.states import TRANSITIONS, Side, State
+from docs.commands import examples_of, help_of, options_of, usage, walk
+from docs.completions import completion_files
+from docs.manpages import man_pages
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+MANUAL = ROOT / "docs" / "man"
+COMPLETIONS = ROOT / "client_cli" / "bide_cli" / "completions"
 _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end generated -->)", re.DOTALL)
 
 
@@ -327,11 +334,28 @@ def relay_settings() -> str:
     return table(("setting", "default", ""), rows)
 
 
-def exit_codes() -> str:
-    """The exit codes, from `bide_cli.failures`."""
+def config_keys() -> str:
+    """Every key of ``config.toml`` that can be chosen, from `bide_cli.configuring`."""
+    from bide_cli.configuring import KEYS
+    from bide_cli.home import HOLD
+
+    rows = []
+    for key in KEYS:
+        if key.name.startswith(f"{HOLD}.") and not key.default:
+            continue  # one line for all of them
+        default = str(key.default).lower() if isinstance(key.default, bool) else str(key.default)
+        rows.append((f"`{key.name}`", f"`{default}`" if default else "", key.words))
+        if key.name.startswith(f"{HOLD}."):
+            others = ", ".join(f"`{each.name}`" for each in KEYS if each.name.startswith(f"{HOLD}.") and each is not key)
+            rows.append((f"`{HOLD}.KIND`", "`0`", f"the same for another kind: {others}"))
+    return table(("key", "default", ""), rows)
+
+
+def exit_meanings() -> dict[int, str]:
+    """What each exit code of `bide_cli.failures` means."""
     from bide_cli import failures
 
-    meanings = {
+    return {
         failures.OK: "It worked. A write while the relay is away is this too.",
         failures.ERROR: "Any other error.",
         failures.USAGE: "The command line or the input can't be used.",
@@ -343,7 +367,11 @@ def exit_codes() -> str:
         failures.NOT_ALLOWED: "Not possible at this point.",
         failures.INTERRUPTED: "Ctrl-C.",
     }
-    return table(("code", "meaning"), [(str(code), words) for code, words in sorted(meanings.items())])
+
+
+def exit_codes() -> str:
+    """The exit codes as a table."""
+    return table(("code", "meaning"), [(str(code), words) for code, words in sorted(exit_meanings().items())])
 
 
 def error_kinds() -> list[type[BideError]]:
@@ -396,6 +424,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "bide-commands": bide_commands,
     "relay-commands": relay_commands,
     "relay-settings": relay_settings,
+    "config-keys": config_keys,
     "exit-codes": exit_codes,
     "error-codes": error_codes,
     "decisions": decisions,
@@ -415,25 +444,46 @@ def regenerate(text: str) -> str:
     return _BLOCK.sub(fill, text)
 
 
+def whole_files() -> dict[Path, str]:
+    """The files that are written whole, with their texts."""
+    from bide_cli.cli import bide as program
+
+    texts = {MANUAL / name: text for name, text in man_pages(program, exit_codes=exit_meanings()).items()}
+    return texts | {COMPLETIONS / name: text for name, text in completion_files(program).items()}
+
+
+def stale_files() -> dict[Path, str | None]:
+    """What is not as it should be, with how it should be; None: it should not be there."""
+    stale: dict[Path, str | None] = {}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if (fresh := regenerate(text)) != text:
+            stale[page] = fresh
+    wanted = whole_files()
+    stale |= {path: text for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text}
+    # The manual of a command that is gone.
+    stale |= dict.fromkeys(set(MANUAL.glob("*.1")) - wanted.keys())
+    return stale
+
+
 def main(args: Sequence[str]) -> int:
-    """Rewrite the pages, or check them.
+    """Write what is stale, or only name it.
 
     Returns:
         The exit code.
     """
     check = "--check" in args
-    stale = 0
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        fresh = regenerate(text)
-        if fresh == text:
-            continue
-        stale += 1
-        name = page.relative_to(ROOT)
+    stale = stale_files()
+    for path, text in stale.items():
+        name = path.relative_to(ROOT)
         if check:
             sys.stderr.write(f"{name} is stale; run: python -m docs.generate\n")
+        elif text is None:
+            path.unlink()
+            sys.stdout.write(f"{name} removed\n")
         else:
-            page.write_text(fresh, encoding="utf-8")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"{name} written\n")
     return 1 if check and stale else 0
 

@@ -29,7 +29,7 @@ class Home:
     @property
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("BIDE_")}
-        return kept | {"BIDE_HOME": str(self.folder), "BIDE_AUTO_SYNC": "0"}
+        return kept | {"BIDE_HOME": str(self.folder), "BIDE_AUTO_SYNC": "0", "BIDE_LANGUAGE": "en"}
 
     def start(self, *args: str, stdin: str | None = None) -> subprocess.Popen[str]:
         process = subprocess.Popen(

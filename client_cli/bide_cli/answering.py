@@ -65,7 +65,7 @@ def give_answer(shell: Shell, replica: Replica, config: Config, question: dict[s
     now = replica.show(question["id"])
     extra = {"about": now["id"], "reveal": now["fields"].get("reveal", ""), "open": is_open(now)}
     tell_written(shell, "answer", replica, config, written, words=opening_words(now), extra=extra)
-    if is_open(now) and _others(now) and shell.may_ask:
+    if is_open(now) and my_answer(now) and _others(now) and shell.may_ask:
         shell.out()
         shell.out("\n".join(draw_timeline(shell, [now])))
 

@@ -120,7 +120,7 @@ def choose(
             return choices[0][0]
         if typed.isascii() and typed.isdecimal() and 1 <= int(typed[:6]) <= len(choices):
             return choices[int(typed) - 1][0]
-        for key, _ in choices:
+        for key, _words in choices:
             if typed in (key, letters.get(key)):
                 return key
         if lettered:

@@ -19,6 +19,7 @@ class OneOf(click.Choice[str]):
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
             near = get_close_matches(str(value)[:40].lower(), list(self.choices), n=1)
-            if near:
-                error.message += " " + _("Did you mean {words}?").format(words=near[0])
-            raise
+            if not near:
+                raise
+            meant = _("Did you mean {words}?").format(words=near[0])
+            raise click.BadParameter(f"{error.message} {meant}", ctx=ctx, param=param) from None

@@ -70,6 +70,8 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("decks", "See the decks of questions and prompts."),
             ("relay", "Choose the relay."),
             ("config", "See and change what this device does."),
+            ("import", "Bring along what you wrote in another journal."),
+            ("export", "Take your journal along as a file."),
             ("completion", "Print the completion file of a shell."),
             ("doctor", "Look for anything wrong in this home."),
             ("rebuild", "Build everything shown again from the log."),

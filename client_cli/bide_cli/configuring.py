@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bide.entries.fields import LINE_CHARS_MAX, clean_text
-from bide.entries.kinds import KINDS
+from bide.entries.kinds import KINDS, PERSON
 from bide.errors import InputError, NotAllowed, StorageError
 from bide_cli import home as homes
+from bide_cli.home import HOLD, HOLD_DEFAULTS, HOLD_MINUTES_MAX
 from bide_cli.language import N_
 from bide_cli.locks import Lock
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 Value = str | bool | int
-HOLD = "hold"
-HOLD_MINUTES_MAX = 7 * 24 * 60
-HOLD_DEFAULTS = {"repair": 30}
-"""Minutes; every other kind goes at once."""
 _WAIT_S = 10
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0")
@@ -68,7 +65,10 @@ def _check_language(text: str) -> str:
         if name.lower().replace("_", "-") == typed.lower().replace("_", "-"):
             return name
     raise InputError(
-        "There is no language {name!r} here.", hint="The languages are: {known}", name=typed[:40], known=", ".join(sorted(known))
+        "There is no language {name!r} here.",
+        hint="The languages are: {known}",
+        name=typed[:40],
+        known=", ".join(sorted(known)),
     )
 
 
@@ -94,7 +94,9 @@ def _check_folder(text: str) -> str:
 def _check_minutes(text: str) -> int:
     typed = text.strip()
     if not (typed.isascii() and typed.isdecimal() and len(typed) < 6 and int(typed) <= HOLD_MINUTES_MAX):
-        raise InputError("A hold is a number of minutes, from 0 to {most}.", hint="0 lets it go at once.", most=HOLD_MINUTES_MAX)
+        raise InputError(
+            "A hold is a number of minutes, from 0 to {most}.", hint="0 lets it go at once.", most=HOLD_MINUTES_MAX
+        )
     return int(typed)
 
 
@@ -105,9 +107,14 @@ KEYS: tuple[Key, ...] = (
     Key("with", N_("whom to write to where nobody is named"), "", _check_name),
     Key("decks", N_("the folder of your own decks; decks in the home if unset"), "", _check_folder),
     *(
-        Key(f"{HOLD}.{kind.name}", N_("minutes that it waits here before it goes"), HOLD_DEFAULTS.get(kind.name, 0), _check_minutes)
+        Key(
+            f"{HOLD}.{kind.name}",
+            N_("minutes that it waits here before it goes"),
+            HOLD_DEFAULTS.get(kind.name, 0),
+            _check_minutes,
+        )
         for kind in KINDS.values()
-        if kind.shown
+        if kind is not PERSON
     ),
     Key("unlock", N_("how this home is unlocked; set by bide init"), "", None),
     Key("key_file", N_("where its key file is; set by bide init"), "", None),
@@ -131,7 +138,9 @@ def find_key(name: str) -> Key:
     names = [key.name for key in KEYS]
     near = get_close_matches(typed[:40], names, n=_SUGGESTIONS_MAX)
     if near:
-        raise InputError("There is no key {key!r} in the config.", hint="Did you mean {near}?", key=name[:40], near=", ".join(near))
+        raise InputError(
+            "There is no key {key!r} in the config.", hint="Did you mean {near}?", key=name[:40], near=", ".join(near)
+        )
     raise InputError("There is no key {key!r} in the config.", hint="bide config lists them.", key=name[:40])
 
 
@@ -198,11 +207,12 @@ def _put(document: TOMLDocument, name: str, value: Value | None) -> None:
     import tomlkit
 
     table, _, last = name.rpartition(".")
-    holder: Any = document
-    if table:
-        if value is not None and table not in document:
-            document[table] = tomlkit.table()
-        holder = document.get(table, {})
+    if table and table not in document:
+        if value is not None:
+            # In one line of its own: the plain form, which is quick to read.
+            document.append(tomlkit.key([table, last]), tomlkit.item(value))
+        return
+    holder: Any = document[table] if table else document
     if value is not None:
         holder[last] = value
     elif last in holder:

@@ -43,6 +43,26 @@ def reword(command: click.Command, say: Say) -> None:
             reword(below, say)
 
 
+def texts(command: click.Command) -> list[str]:
+    """Every text that `reword` would put through, for those who translate; changes nothing."""
+    found: list[str] = []
+
+    def note(text: str) -> str:
+        found.append(text)
+        return text
+
+    said(command.help, note)
+    said(command.short_help, note)
+    said(command.epilog, note)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            _option_said(parameter.help, note)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            found += texts(below)
+    return found
+
+
 def said(text: str | None, say: Say) -> str | None:
     """A help text or an epilog, paragraph by paragraph."""
     if not text:

@@ -69,6 +69,7 @@ STEMS_MAX = 3
 """Lines of suggestions above a question."""
 _STEM_DECKS = {"mirrored": "listening", "validated": "listening", "empathised": "listening"}
 _STEM_DECK_DEFAULT = "repair"
+_INDENT = "  "
 _NEW, _LEAVE, _HELP = "new", "leave", "?"
 _ALWAYS = ("return", "later", "rest", "withdraw")
 """Ways out and back, offered after everything else."""
@@ -273,10 +274,10 @@ def stems(shell: Shell, entry_id: str, field: Field) -> str:
     begin = sum(map(ord, entry_id)) % len(found)
     lines: list[str] = []
     for text in (*found[begin:], *found[:begin]):
-        line = wrap("  " + _("Perhaps: {text}").format(text=text), (shell.width or WIDTH_DEFAULT))
+        line = wrap(_("Perhaps: \u201c{text}\u201d").format(text=text), (shell.width or WIDTH_DEFAULT) - len(_INDENT))
         if len(lines) + len(line) <= STEMS_MAX:
             lines += line
-    return "\n".join(lines)
+    return f"\n{_INDENT}".join(lines)
 
 
 def describe(entry: dict[str, Any]) -> str:

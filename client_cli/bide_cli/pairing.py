@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, RelayUnreachable, VerificationFailed
+from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, Phrase, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
 from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
 from bide_cli.asking import ask
@@ -116,20 +116,20 @@ class PairingTalk:
                     raise
         except (RelayUnreachable, NotAllowed, CodeMismatch) as error:
             if isinstance(error, NotAllowed | CodeMismatch):
-                hint, values = self._again()
-                error.advise(hint, **values)
+                again = self._again()
+                error.advise(again.template, **again.values)
             if not self._session.saved or isinstance(error, CodeMismatch):
                 raise
         name = self._paired.name if self._paired is not None else self._name
         return Result(name, self._words, self._paired is not None, self._known)
 
-    def _again(self) -> tuple[str, dict[str, str]]:
-        """How to begin anew, for this side: words, and what is put into them."""
+    def _again(self) -> Phrase:
+        """How to begin anew, for this side."""
         if self._initiator:
-            return "For a new code: bide pair", {}
+            return Phrase("For a new code: bide pair")
         if not self._name:
-            return "Ask the other person to run: bide pair", {}
-        return "Ask {name} to run: bide pair", {"name": clean_line(self._name)}
+            return Phrase("Ask the other person to run: bide pair")
+        return Phrase("Ask {name} to run: bide pair", {"name": clean_line(self._name)})
 
     def _talk(self, connection: ClientConnection) -> None:
         deadline = time.monotonic() + CODE_LASTS_S
@@ -221,9 +221,9 @@ class PairingTalk:
             if left:
                 _print_talk("  " + _("That is not the word. Ask once more, letter by letter."))
         self._session.refuse()
-        hint, values = self._again()
+        again = self._again()
         raise VerificationFailed(
-            "The words differ, so somebody else may be in between. Nothing was shared.", hint=hint, **values
+            "The words differ, so somebody else may be in between. Nothing was shared.", hint=again.template, **again.values
         )
 
 

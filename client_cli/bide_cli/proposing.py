@@ -5,7 +5,7 @@ Which one it is follows from the week and the space alone, so that it stays the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bide_cli.language import N_, _, language
 
@@ -91,7 +91,7 @@ PRACTICES = (
     Practice(
         ("sit", "gaze", "--minutes", "2"),
         N_("Look at each other for two minutes, without a word."),
-        N_("You see each other every day, and seldom look for so long."),
+        N_("It is long for looking at somebody, and short on the clock."),
         (PARTNER,),
         easy=False,
     ),
@@ -144,28 +144,50 @@ class Proposal(NamedTuple):
     why: str
 
 
-def propose(replica: Replica, known: frozenset[str], *, with_: str = "", today: date, another: int = 0) -> Proposal:
-    """The practice for this week.
+class Situation(NamedTuple):
+    """Who is there."""
 
-    Args:
-        replica: of the person.
-        known: the commands that there are.
-        with_: with whom, if there are several.
-        today: the day it is.
-        another: how many were passed over.
+    fits: str
+    """What the two are to each other, or `ALONE`."""
+    name: str
+    """Of the other; empty for who is alone."""
+    space_id: bytes
+    new: bool
+    """The two have not written here for long."""
+
+
+def look(replica: Replica, with_: str, *, today: date) -> Situation:
+    """Who is there, by what the replica knows.
 
     Raises:
         InputError: there are several people and none was named.
         NotFound: nobody of that name.
     """
-    alone = not replica.people() and not with_
-    space = replica.reader.own_space() if alone else replica.reader.pair_space(with_)
-    fits = ALONE if alone else replica.relation(with_)
-    new = not alone and _is_new(replica, with_, today)
-    found = [each for each in PRACTICES if fits in each.fits and each.command[0] in known and (each.easy or not new)]
-    number = _draw(space.space_id, today)
+    if not with_ and not replica.people():
+        return Situation(ALONE, "", replica.reader.own_space().space_id, new=False)
+    space_id = replica.reader.pair_space(with_).space_id
+    name = replica.reader.view().others(space_id)[0]
+    return Situation(replica.relation(with_), name, space_id, new=_is_new(replica, name, today))
+
+
+def propose(situation: Situation, known: frozenset[str], *, today: date, with_: str = "", another: int = 0) -> Proposal:
+    """The practice for this week.
+
+    Args:
+        situation: who is there.
+        known: the commands that there are.
+        today: the day it is.
+        with_: how the person named the other; goes into the command.
+        another: how many were passed over.
+    """
+    found = [
+        each
+        for each in PRACTICES
+        if situation.fits in each.fits and each.command[0] in known and (each.easy or not situation.new)
+    ]
+    number = _draw(situation.space_id, today)
     chosen = found[(number + another) % len(found)]
-    values: dict[str, Any] = {"name": "" if alone else replica.reader.view().others(space.space_id)[0]}
+    values = {"name": situation.name}
     if IDEA in chosen.words:
         values["idea"] = _idea(chosen.ideas, number // len(found) + another // len(found))
     command = ["bide", *chosen.command]

@@ -61,7 +61,8 @@ class QuietTerminal:
     def end(self) -> None:
         """Put everything back. May be called twice."""
         # A second Ctrl-C must not leave the terminal half restored.
-        self._handle(signal.SIGINT, signal.SIG_IGN)
+        for number in {signal.SIGINT, *self._handlers}:
+            self._handle(number, signal.SIG_IGN)
         if self.draws:
             self._let_go()
         for number, handler in self._handlers.items():

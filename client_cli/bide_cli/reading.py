@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from bide.errors import InputError
+from bide.errors import InputError, NotFound
 from bide_cli.dates import iso_day, today
-from bide_cli.language import ENGLISH, N_, _, language
+from bide_cli.language import N_, _
 from bide_cli.opening import open_replica
 from bide_cli.render import draw_history, draw_notes, draw_timeline
 from bide_cli.shell import Shell
@@ -43,7 +43,15 @@ def timeline(
     _check_day(until, "--until")
     search = _words(search)
     replica = open_replica(shell)
-    entries = _entries(replica, search, limit, since=since, until=until, kinds=tuple(kind), by=by, with_=with_)
+    entries = replica.timeline(
+        since=_day(since, replica.day_starts_min),
+        until=_day(until, replica.day_starts_min),
+        kinds=tuple(kind),
+        by=by,
+        search=search,
+        limit=limit,
+        with_=with_,
+    )
     if shell.as_json:
         shell.emit("timeline", entries=entries)
     elif entries:
@@ -70,7 +78,8 @@ def search(
     _check_day(since, "--since")
     _check_day(until, "--until")
     replica = open_replica(shell)
-    entries = _entries(replica, text, limit, since=since, until=until, by=by)
+    since, until = _day(since, replica.day_starts_min), _day(until, replica.day_starts_min)
+    entries = replica.timeline(since=since, until=until, by=by, search=text, limit=limit)
     if shell.as_json:
         shell.emit("search", words=text.split(), entries=entries)
     elif entries:
@@ -84,32 +93,17 @@ def _page(shell: Shell, replica: Replica, entries: list[dict[str, Any]]) -> None
     shell.page("\n".join(lines) + "\n", newest_last=True)
 
 
-def _entries(replica: Replica, search: str, limit: int, *, since: str, until: str, **filters: Any) -> list[dict[str, Any]]:
-    """The entries that fit. In another language than English feelings are looked for by their word in it as well."""
-    filters |= {"since": _day(since, replica.day_starts_min), "until": _day(until, replica.day_starts_min)}
-    entries = replica.timeline(search=search, limit=limit, **filters)
-    if not search or language() == ENGLISH:
-        return entries
-    from bide.words.feelings import find
-
-    feeling = find(search, language())
-    if feeling is None or feeling.slug == search:
-        return entries
-    # What is stored is the slug, which may also stand in somebody's text, in English.
-    felt = [entry for entry in replica.timeline(search=feeling.slug, **filters) if _holds(entry, feeling.slug)]
-    merged = {entry["id"]: entry for entry in (*felt, *entries)}
-    ordered = sorted(merged.values(), key=lambda entry: (entry["day"], entry["at"], entry["id"]))
-    return ordered[-limit:]
-
-
-def _holds(entry: dict[str, Any], slug: str) -> bool:
-    return slug in entry["fields"].get("feelings", ()) or any(_holds(reply, slug) for reply in entry["replies"])
-
-
 def show(shell: Shell, *, words: Sequence[str]) -> None:
     """Show one entry whole: replies, earlier texts, and how far it has come."""
     replica = open_replica(shell)
-    entry = replica.show(words[0])
+    try:
+        entry = replica.show(words[0])
+    except NotFound:
+        from bide_cli.outbox import show_held  # what is held is in no timeline, and a look at it may take longer
+
+        if show_held(shell, replica, words[0]):
+            return
+        raise
     if shell.as_json:
         shell.emit("show", entry=entry)
         return

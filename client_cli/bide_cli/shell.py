@@ -198,18 +198,20 @@ def write_talk(text: str, *, plain: bool = False) -> None:
             columns = os.get_terminal_size(sys.stderr.fileno()).columns
         except OSError:
             columns = 0
-        text = _set_talk(text, min(max(columns or WIDTH_DEFAULT, WIDTH_MIN), WIDTH_MAX))
+        text = _set_talk(text, max(columns or WIDTH_DEFAULT, WIDTH_MIN))
     sys.stderr.write(shown(text, styled=on_screen, directed=directed) + "\n")
     sys.stderr.flush()
 
 
-def _set_talk(text: str, columns: int) -> str:
+def _set_talk(text: str, screen: int) -> str:
     from bide_cli.layout import text_columns, wrap
 
+    columns = min(screen, WIDTH_MAX)
     lines: list[str] = []
     for line in text.split("\n"):
-        # What is drawn in styles or in columns has been set already.
-        if text_columns(line) <= columns or any(ord(character) in _MARKED for character in line):
+        # What is drawn in styles or in columns has been set already, and may use the whole screen.
+        room = screen if line.startswith(" ") else columns
+        if text_columns(line) <= room or any(ord(character) in _MARKED for character in line):
             lines.append(line)
         else:
             words = line.lstrip(" ")

@@ -119,7 +119,7 @@ class Stage:
         if not quiet:
             click.echo((result.stdout + result.stderr).rstrip())
         if result.returncode:
-            raise DemoFailed(hint=result.stderr.strip() if quiet else None)
+            raise DemoFailed(hint="{words}" if quiet else "", words=result.stderr.strip())
         return result.stdout
 
     def ask(self, name: str, *args: str) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Stage:
         first = waiting.stdout.readline()
         if not first:
             _nothing, errors = waiting.communicate(timeout=_COMMAND_TIMEOUT_S)
-            raise DemoFailed(hint=errors.strip())
+            raise DemoFailed(hint="{words}", words=errors.strip())
         code = json.loads(first)["code"]
         self.show(one.lower(), "bide pair")
         click.echo(_("Say to {name}:  {code}").format(name=two, code=code))
@@ -149,7 +149,7 @@ class Stage:
         joined = self.ask(two, "join", code, "--words-verified")
         out, errors = waiting.communicate(timeout=_COMMAND_TIMEOUT_S)
         if waiting.returncode:
-            raise DemoFailed(hint=errors.strip())
+            raise DemoFailed(hint="{words}", words=errors.strip())
         paired = json.loads(out.strip().splitlines()[-1])
         if paired["safety_words"] != joined["safety_words"]:
             raise DemoFailed("The two screens show different safety words.")

@@ -28,7 +28,7 @@ HELD_REPLY = N_("goes when what it answers has arrived here")
 _UNDONE_OTHERWISE = ("edit", "later")
 """Commands that add to an entry; `bide undo` would take back all of it."""
 _CLOCK_SLACK_MS = 3_600_000
-_CLOCK_LOOK = 3
+_CLOCK_LOOK = 12
 
 
 def tell_written(
@@ -58,7 +58,7 @@ def tell_written(
         _tell_held(shell, command, replica, config, written, extra)
     else:
         shared = written.visibility == "shared"
-        then = _next(replica, config, shared=shared)
+        then = next_words(replica, config, shared=shared)
         if shell.as_json:
             shell.emit(command, **written._asdict(), then=then, held=False, **extra)
         else:
@@ -69,6 +69,10 @@ def tell_written(
             shell.out(" · ".join(parts))
             if words:
                 shell.say(words)
+        if command in _UNDONE_OTHERWISE:
+            from bide_cli.holding import send_due
+
+            send_due(shell, replica)  # who begins an entry has done so before
         if replica.relay():
             # Private entries too: they go, sealed, to the person's own other devices.
             background.carry_on(shell.home, config)
@@ -106,7 +110,8 @@ def _tell_held(shell: Shell, command: str, replica: Replica, config: Config, hel
         shell.say(f"{seen} {_('It {then}.').format(then=_(then))}")
 
 
-def _next(replica: Replica, config: Config, *, shared: bool) -> str:
+def next_words(replica: Replica, config: Config, *, shared: bool) -> str:
+    """What happens next with what was written, in English: it is translated where it is shown."""
     if not shared:
         return NEXT_PRIVATE
     if not replica.relay():
@@ -132,8 +137,8 @@ def clock_words(replica: Replica) -> str:
     from bide.storage.base import EntryQuery
 
     now_ms = time.time_ns() // 1_000_000
-    authors = tuple((space.space_id, space.slot) for space in replica.spaces())
-    newest = [entry.at_ms for entry in replica.storage.entries(EntryQuery(authors=authors, limit=_CLOCK_LOOK))]
+    slots = {space.space_id: space.slot for space in replica.spaces()}
+    newest = [e.at_ms for e in replica.storage.entries(EntryQuery(limit=_CLOCK_LOOK)) if e.slot == slots[e.space_id]]
     # What was written just now is among them only if it is one of the newest.
     earlier = [at_ms for at_ms in newest if abs(at_ms - now_ms) > _CLOCK_SLACK_MS]
     if not earlier or min(earlier) < now_ms:

@@ -123,7 +123,8 @@ def beneath(entry: dict[str, Any]) -> list[str]:
             notes.append(_("from {source}").format(source=clean_line(source)))
         if name := fields.get("by_name"):
             notes.append(_("written by {name}").format(name=clean_line(name)))
-    if written_on := entry.get("written_on"):
+    written_on = entry.get("written_on")
+    if written_on and written_on != entry["day"]:
         notes.append(_("written on {day}").format(day=date_words(str(written_on))))
     return notes
 

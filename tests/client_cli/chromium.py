@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,7 +59,8 @@ class Chromium:
 
     def __enter__(self) -> Self:
         self._profile.mkdir(parents=True)
-        self._log = (self._profile / "stderr").open("wb")
+        self._stack = ExitStack()
+        self._log = self._stack.enter_context((self._profile / "stderr").open("wb"))
         self._process = subprocess.Popen(
             [self._program, *_FLAGS, f"--user-data-dir={self._profile / 'data'}", "about:blank"],
             stdin=subprocess.DEVNULL,
@@ -67,6 +69,7 @@ class Chromium:
             # Its crash reports and caches stay in the profile too.
             env={**os.environ, "HOME": str(self._profile), "XDG_CONFIG_HOME": str(self._profile)},
         )
+        self._stack.callback(self._end)
         try:
             self._socket = self._connect()
             target = next(t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
@@ -75,13 +78,12 @@ class Chromium:
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.call(f"{domain}.enable")
         except BaseException:
-            self._end()
+            self._stack.close()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._socket.close()
-        self._end()
+        self._stack.close()
 
     def _end(self) -> None:
         self._process.terminate()
@@ -90,7 +92,6 @@ class Chromium:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
-        self._log.close()
 
     def _connect(self) -> ClientConnection:
         self._session = None
@@ -99,7 +100,7 @@ class Chromium:
             said = (self._profile / "stderr").read_text(errors="replace")
             _, found, rest = said.partition("DevTools listening on ")
             if found and "\n" in rest:
-                return connect(rest.split("\n", 1)[0].strip(), max_size=None, proxy=None)
+                return self._stack.enter_context(connect(rest.split("\n", 1)[0].strip(), max_size=None, proxy=None))
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"Chromium did not start: {said[-2000:]}")
             time.sleep(0.05)

@@ -101,6 +101,8 @@ def test_check_looks_at_a_folder(nobody: Any, tmp_path: Path) -> None:
     assert result.code == 2
     assert "a.toml, line 1" in result.err
     assert "b.toml, line 1" in result.err
+    told = nobody.run("decks", "check", str(tmp_path), "--json")
+    assert (told.code, len(told.json["broken"]), told.error["code"]) == (2, 2, "input")
     for name in ("a.toml", "b.toml"):
         (tmp_path / name).write_text(GOOD)
     assert nobody.ok("decks", "check", str(tmp_path)).out == "a: fine, 2 items\nb: fine, 2 items\n"

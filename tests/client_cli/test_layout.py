@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bide_cli.dates import clock, days_since_1970, epoch_seconds, heading
+from bide_cli.dates import clock, days_since_1970, epoch_seconds, heading, iso_day
+from bide_cli.directions import isolated, isolated_lines
 from bide_cli.layout import labelled, text_columns, wrap
-from bide_cli.render import as_text, draw_timeline
+from bide_cli.render import ACCENTS, draw_timeline
 from bide_cli.shell import Shell, clean, clean_line, name_list, shown, write_talk
+from bide_cli.wording import as_text
 
 
 @given(st.text(max_size=300), st.integers(20, 80))
@@ -33,8 +35,67 @@ def test_wide_and_combining_characters_are_measured() -> None:
     assert wrap("日本語日本語", 4) == ["日本", "語日", "本語"]
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("👨‍👩‍👧‍👦", 2),
+        ("👍🏽", 2),
+        ("🇩🇪", 2),
+        ("❤️", 2),
+        ("1️⃣", 2),
+        ("한국", 4),
+        ("ที่นี่", 2),
+        ("क्षि", 2),
+        ("“quoted” – and …", 16),
+        ("שלום", 4),
+        (isolated("שלום"), 4),
+    ],
+)
+def test_what_a_reader_takes_for_one_character_is_measured_as_one(text: str, columns: int) -> None:
+    assert text_columns(text) == columns
+
+
+@given(st.text(st.sampled_from("aé 日。「」ท่เำาक्ष‍👩👦🏽🇩🇪ש́️❤ 각"), max_size=80), st.integers(8, 40))
+def test_wrapping_never_splits_a_cluster(text: str, columns: int) -> None:
+    from wcwidth import iter_graphemes
+
+    whole = [cluster for cluster in iter_graphemes(text) if cluster != " "]
+    lines = wrap(text, columns)
+    assert [cluster for line in lines for cluster in iter_graphemes(line) if cluster != " "] == whole
+    assert all(text_columns(line) <= columns for line in lines if len(list(iter_graphemes(line))) > 1)
+
+
+@pytest.mark.parametrize("columns", range(8, 40))
+def test_no_line_begins_with_what_closes_or_ends_with_what_opens(columns: int) -> None:
+    for line in wrap("雨の中、母を「自分の家族のように」送ってくれて、ありがとう。ほんとうに嬉しかったです。" * 2, columns):
+        assert line[0] not in "、。」"
+        assert line[-1] != "「"
+
+
+@pytest.mark.parametrize("columns", range(8, 40))
+def test_thai_vowels_stay_with_their_consonants(columns: int) -> None:
+    text = "วันนี้ฉันรู้สึกดีใจมากที่เธอรอฉันกลับบ้านและทำแกงเขียวหวานที่ฉันชอบให้กินตอนดึก"
+    lines = wrap(text, columns)
+    assert "".join(lines) == text
+    assert all(line[-1] not in "เแโใไ" for line in lines)
+    assert all(line[0] not in "ะาำ" for line in lines)
+
+
+def test_each_line_runs_as_its_paragraph_does() -> None:
+    paragraph = "שלום לך and then English, שוב"
+    first, second, plain = isolated_lines(["שלום לך", "and then English, שוב", ""], paragraph)
+    assert shown(first, directed=True) == "\u2068שלום לך\u2069"
+    assert shown(second, directed=True) == "\u2068\u200fand then English, שוב\u2069"
+    assert plain == ""
+    assert isolated_lines(["so", "said שלום"], "so said שלום")[0] == "so"
+    assert isolated_lines(["café"], "café") == ["café"]
+    assert shown(first) == "שלום לך"
+    # Somebody's own marks are no marks.
+    assert "\u2068" not in shown(clean(first + "\u2068"), directed=True)
+
+
 def test_labels_stand_in_a_column() -> None:
-    lines = labelled("Hard", "one two three four five six", indent="  ", label_columns=9, width=34)
+    lines = labelled("Hard", ["one two three four", "five six"], indent="  ", label_columns=9)
     assert lines == ["  Hard       one two three four", "             five six"]
 
 
@@ -46,6 +107,12 @@ def test_days_are_counted_as_the_calendar_does(day: datetime.date) -> None:
 def test_a_heading_names_the_weekday() -> None:
     assert heading("2026-11-22") == "Sunday, 22 November 2026"
     assert heading("not-a-day") == "not-a-day"
+    day = days_since_1970(2026, 11, 22)
+    assert heading("2026-11-22", today=day) == "Today · Sunday, 22 November 2026"
+    assert heading("2026-11-22", today=day + 1) == "Yesterday · Sunday, 22 November 2026"
+    # Somebody further east is a day ahead.
+    assert heading("2026-11-22", today=day - 1) == heading("2026-11-22", today=day + 2) == "Sunday, 22 November 2026"
+    assert iso_day(day) == "2026-11-22"
 
 
 def test_a_time_is_shown_where_it_was_written() -> None:
@@ -83,7 +150,8 @@ def test_only_our_own_styles_reach_the_terminal() -> None:
 
 def test_a_name_stays_on_its_line() -> None:
     assert "\n" not in clean_line(EVIL)
-    assert name_list(["Ann", 7, "a\nb"]) == "Ann and 7 and a b"
+    assert name_list(["Ann", 7, "a\nb"]) == "Ann, 7 and a b"
+    assert (name_list([]), name_list(["Ann"]), name_list(["Ann", "Bo"])) == ("", "Ann", "Ann and Bo")
 
 
 @pytest.mark.parametrize("value", [5, True, None, 1.5, b"\x1b"])
@@ -115,10 +183,23 @@ def evil_entry(**changes: Any) -> dict[str, Any]:
 def test_nothing_of_an_entry_takes_over_the_terminal(kind: str) -> None:
     lines = draw_timeline(Styled(Path()), [evil_entry(kind=kind)])
     codes = {part.partition("m")[0] for part in shown("\n".join(lines)).split("\x1b[")[1:]}
-    assert codes <= {"0", "1", "2"}
+    assert codes <= {"0", "1", "2", *ACCENTS.values()}
     assert all("\n" not in line for line in lines)
     for plain in draw_timeline(Shell(Path()), [evil_entry(kind=kind)]):
         assert not any(character in plain for character in "\x1b\x07\u202e\U0000db01")
+
+
+def test_what_was_released_later_says_when_it_was_written() -> None:
+    assert any(
+        "written on 2 November 2026" in line for line in draw_timeline(Shell(Path()), [evil_entry(written_on="2026-11-02")])
+    )
+    assert not any("written on" in line for line in draw_timeline(Shell(Path()), [evil_entry(written_on="2026-11-22")]))
+
+
+def test_what_was_taken_back_says_no_more() -> None:
+    lines = draw_timeline(Shell(Path()), [evil_entry(retracted=True)])
+    assert len(lines) == 3
+    assert lines[-1].endswith("taken back")
 
 
 def test_a_topic_that_is_no_text_is_shown() -> None:

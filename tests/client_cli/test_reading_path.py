@@ -21,6 +21,9 @@ HEAVY = {
     "keyring",
     "asyncio",
     "platformdirs",
+    "gettext",
+    "tomllib",
+    "wcwidth",
 }
 SNIPPET = """
 import sys

@@ -71,22 +71,22 @@ def test_a_repair_goes_step_by_step(couple: Any) -> None:
         for person in (sam, robin, sam):
             person.ok("sync")
 
-    begun = sam.json("repair", "--topic", "The dishes on Sunday")
+    begun = sam.json("repair", "--topic", "The dishes on Sunday", "--now")
     assert begun["schema"] == "bide.repair/1"
     code = begun["code"]
     exchange()
     assert robin.run("repair", code, "settle").code == 8
     robin.ok("repair", code, "accept")
-    robin.ok("repair", code, "tell", "--own-part", "I left.", "--felt", "angry")
+    robin.ok("repair", code, "tell", "--own-part", "I left.", "--felt", "angry", "--now")
     assert robin.run("repair", code, "tell", "--own-part", "only this").code == 2
     assert robin.run("repair", code, "tell", "--gesture", "tea").code == 2
     exchange()
-    sam.ok("repair", code, "hear", "--from-json", "-", stdin='{"mirrored": "You were angry."}')
+    sam.ok("repair", code, "hear", "--now", "--from-json", "-", stdin='{"mirrored": "You were angry."}')
     exchange()
     robin.ok("repair", code, "answer", "--heard")
-    robin.ok("repair", code, "reconnect", "--gesture", "tea")
+    robin.ok("repair", code, "reconnect", "--gesture", "tea", "--now")
     exchange()
-    sam.ok("repair", code, "agree", "--agreement", "We take turns.")
+    sam.ok("repair", code, "agree", "--agreement", "We take turns.", "--now")
     sam.ok("repair", code, "settle")
     exchange()
     assert "Sam:" in (shown := robin.ok("show", code).out)
@@ -99,8 +99,8 @@ def test_a_repair_goes_step_by_step(couple: Any) -> None:
 
 def test_a_repair_is_led_on_a_terminal(couple: Any) -> None:
     sam, _ = couple
-    sam.ok("repair", "--topic", "The garden")
-    child = sam.terminal("repair")
+    sam.ok("repair", "--topic", "The garden", "--now")
+    child = sam.terminal("repair", "--now")
     child.expect(r"(\d+) n  something new")
     for question, text in (("Choice", child.match.group(1)), ("calm enough", ""), ("one line", "The holidays")):
         child.expect(question)
@@ -313,9 +313,9 @@ def test_ctrl_c_while_the_words_are_compared_ends_it_on_both_sides(couple: Any, 
 
 def test_an_earlier_text_of_a_repair_says_whose_it_is(couple: Any) -> None:
     sam, robin = couple
-    code = sam.json("repair", "--topic", "The bicycles")["code"]
+    code = sam.json("repair", "--topic", "The bicycles", "--now")["code"]
     for part in ("I took it.", "I took yours."):
-        sam.ok("repair", code, "tell", "--own-part", part, "--felt", "sorry")
+        sam.ok("repair", code, "tell", "--own-part", part, "--felt", "sorry", "--now")
     sam.ok("sync")
     robin.ok("sync")
     for person, who in ((sam, "You:"), (robin, "Sam:")):

@@ -17,9 +17,9 @@ from bide.errors import ForkDetected, Locked, NewerFormat, SequenceGap, StorageE
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
 from bide.projections.search import words
-from bide.storage.base import EntryQuery, MemberRecord, Quarantined, SpaceRecord, Storage, StoredEnvelope
+from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, Storage, StoredEnvelope
 from bide.storage.memory import MemoryStorage
-from bide.storage.opening import open_database
+from bide.storage.opening import FORMAT, open_database, schema_text
 from bide.storage.sqlite import SqliteStorage
 
 KEY = bytes(range(32))
@@ -110,6 +110,50 @@ def append(storage: Storage, *envelopes: StoredEnvelope) -> None:
             assert storage.append(PAIR, item)
 
 
+def held(number: int, *, due: int = 0, space: SpaceId = PAIR, **other: Any) -> HeldRecord:
+    return HeldRecord(entry_id(number, tail=number), space, f'{{"number": {number}}}', number, due or number)._replace(**other)
+
+
+# What is held back
+
+
+def test_what_is_held_is_kept_replaced_and_removed(box: Box) -> None:
+    """It comes back as it was put, by the time at which it goes, and is gone once it is removed."""
+    first, second = held(1, due=9), held(2, due=3, waits_for=entry_id(7), hindrance="why")
+    with box.storage.transaction():
+        for record in (held(1), first, second):
+            box.storage.put_held(record)
+    storage = box.reopen() if box.path else box.storage
+    assert storage.outbox() == [second, first]
+    assert storage.held(first.held_id) == first
+    with storage.transaction():
+        storage.remove_held(first.held_id)
+        storage.remove_held(first.held_id)
+    assert storage.held(first.held_id) is None
+    assert storage.outbox() == [second]
+
+
+def test_the_first_to_go_is_one_that_nothing_is_in_the_way_of(storage: Storage) -> None:
+    """What waits for an entry, or could not go, has no time at which it goes."""
+    assert storage.outbox_due() is None
+    with storage.transaction():
+        for record in (held(1, due=5, hindrance="why"), held(2, due=6, waits_for=entry_id(7)), held(3, due=8), held(4, due=7)):
+            storage.put_held(record)
+    assert storage.outbox_due() == 7
+
+
+def test_the_outbox_is_not_derived_and_belongs_to_its_space(storage: Storage) -> None:
+    """Dropping what is derived leaves it; removing a space takes what was held for it along."""
+    with storage.transaction():
+        storage.put_held(held(1))
+        storage.put_held(held(2, space=OWN))
+        storage.clear_derived()
+    assert len(storage.outbox()) == 2
+    with storage.transaction():
+        storage.remove_space(PAIR)
+    assert storage.outbox() == [held(2, space=OWN)]
+
+
 # Transactions
 
 
@@ -119,6 +163,7 @@ def test_an_exception_undoes_everything(box: Box) -> None:
     put(storage, entry(1, "stays"))
     with pytest.raises(ZeroDivisionError), storage.transaction():  # noqa: PT012 all of it has to be undone
         storage.put_meta("name", "Sam")
+        storage.put_held(held(1))
         storage.put_space(space_record(relay_url="ws://localhost"))
         storage.put_epoch(PAIR, b"e" * 16, b"s" * 32)
         storage.append(PAIR, envelope(MINE, 1))
@@ -134,6 +179,7 @@ def test_an_exception_undoes_everything(box: Box) -> None:
     for look in looks:
         again = look()
         assert again.meta("name") == ""
+        assert again.outbox() == []
         assert [space.relay_url for space in again.spaces()] == ["", ""]
         assert again.epochs(PAIR) == {}
         assert (again.heads(PAIR), again.relay_heads(PAIR), again.members(PAIR)) == ({}, {}, [])
@@ -642,6 +688,42 @@ def test_a_newer_format_is_left_untouched(tmp_path: Path) -> None:
         SqliteStorage(path, KEY)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home.db"]
+
+
+def first_format(path: Path, *statements: str) -> bytes:
+    """A database as the first format had it, with a value in it; gives its bytes."""
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA cipher = 'chacha20'")
+    connection.execute(f"PRAGMA key = 'raw:{KEY.hex()}'")
+    connection.execute("PRAGMA journal_mode = WAL")
+    for statement in (schema_text(1), "PRAGMA user_version = 1", "INSERT INTO meta VALUES ('name', 'Sam')", *statements):
+        connection.execute(statement)
+    connection.close()
+    return path.read_bytes()
+
+
+def test_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What is in it stays, and what came later can be kept in it."""
+    path = tmp_path / "home.db"
+    first_format(path)
+    storage = SqliteStorage(path, KEY)
+    assert storage.meta("name") == "Sam"
+    with storage.transaction():
+        storage.put_space(space_record())
+        storage.put_held(held(1))
+    storage.close()
+    again = open_database(path, KEY)
+    assert again.pragma("user_version") == FORMAT
+    again.close()
+
+
+def test_a_database_that_cannot_be_brought_up_to_date_stays_as_it_was(tmp_path: Path) -> None:
+    """Something is in the way: one error of ours, and the file keeps its format and all that is in it."""
+    path = tmp_path / "home.db"
+    before = first_format(path, "CREATE TABLE outbox (something TEXT)")
+    with pytest.raises(StorageError, match="current format"):
+        SqliteStorage(path, KEY)
+    assert path.read_bytes() == before
 
 
 def test_a_missing_file_is_an_error_and_is_not_made(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from homes import KILLS, SEED, Home, kill_after
 
 from bide_relay.testing import RelayProcess
 
-WRITE_KILLS, SYNC_KILLS, RELAY_KILLS = KILLS // 2, KILLS // 4, KILLS // 4
+WRITE_KILLS, SYNC_KILLS, RELAY_KILLS, SEND_KILLS = KILLS // 2, KILLS // 4, KILLS // 4, KILLS // 10
 
 
 def duration_of(run: Callable[[], object]) -> float:
@@ -51,6 +51,28 @@ def test_a_killed_write_is_there_whole_or_not_at_all(couple: tuple[Home, Home]) 
     assert acknowledged <= sam.ids()
     sam.assert_sound()
     assert sam.write("afterwards") in sam.ids()
+
+
+def test_a_killed_send_leaves_it_in_one_place(couple: tuple[Home, Home]) -> None:
+    """Whenever letting go is killed, what was held is either held still or in the log, never in both and never in none."""
+    sam, _ = couple
+    chance = random.Random(SEED + 3)
+    with (sam.folder / "config.toml").open("a", encoding="utf-8") as file:
+        file.write("hold.appreciation = 30\n")
+    held = {sam.write("first")}
+    takes_s = duration_of(lambda: sam.run("send", "--all"))
+    killed = 0
+    for number in range(SEND_KILLS):
+        held.add(sam.write(f"number {number}"))
+        running, _ = kill_after(sam.start("send", "--all"), chance.uniform(0.1, 1.3) * takes_s)
+        killed += running
+        waiting = {item["id"] for item in sam.json("outbox")["held"]}
+        assert waiting | sam.ids() == held
+        assert not waiting & sam.ids()
+    assert killed > SEND_KILLS // 10
+    sam.run("send", "--all")
+    assert sam.ids() == held
+    sam.assert_sound()
 
 
 def test_a_killed_sync_goes_on_where_it_was(couple: tuple[Home, Home]) -> None:

@@ -37,7 +37,8 @@ def test_two_people_write_offline_and_read_the_same(couple: tuple[Home, Home], r
     sam, robin = couple
     relay.stop()
     mine, theirs = sam.write("the bread"), robin.write("the rain")
-    crossed = [home.json("repair", "--topic", topic)["id"] for home, topic in ((sam, "the dishes"), (robin, "that evening"))]
+    topics = ((sam, "the dishes"), (robin, "that evening"))
+    crossed = [home.json("repair", "--topic", topic, "--now")["id"] for home, topic in topics]
     assert sam.ids() == {mine, crossed[0]}
     relay.start()
     for home in (sam, robin, sam):

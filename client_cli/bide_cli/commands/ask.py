@@ -9,9 +9,11 @@ import click
 from bide.entries.fields import clean_field
 from bide.entries.question import ANSWER_FIELDS, FIELDS, Reveal
 from bide.errors import InputError
+from bide.replica.holding import Deed, Do, Held
 from bide_cli.answering import ask_answer, give_answer, opening_words
 from bide_cli.asking import ask_until_good, choose
 from bide_cli.giving import Given, gather
+from bide_cli.holding import put
 from bide_cli.home import read_config
 from bide_cli.language import _
 from bide_cli.opening import open_replica
@@ -22,6 +24,7 @@ from bide_cli.telling import tell_written
 
 if TYPE_CHECKING:
     from bide.replica import Replica
+    from bide_cli.home import Config
     from bide_cli.questions import Card
 
 QUESTION = FIELDS[0]
@@ -56,35 +59,42 @@ def command(shell: Shell, given: Given, deck: str, depth: int | None, item: str,
     values = dict(given.values)
     if item:
         values |= _noted(find_card(shell, deck, item))
-    elif "question" not in values and not given.edit and shell.may_ask:
+    elif "question" not in values and not given.edit:
         chosen = _choose(shell, replica, deck, depth or 0, with_)
         if chosen is None:
             shell.say(_("Fine. Nothing was asked."))
             return
         values |= chosen
-    elif not given.edit and "question" not in values:
-        gather(shell, (QUESTION,), Given({}))  # says what is missing
     if given.edit:
         given.values = values
         values = {**values, **gather(shell, (*ASKED, *ANSWER_FIELDS), given)}
     answer = clean_field(ANSWER_FIELDS[0], values.pop(ANSWER, None) or "")  # before the question is written, not after
-    if "reveal" not in values and shell.may_ask and not given.by_options:
+    talks = _talks(shell) and not given.by_options and not given.edit
+    if talks:
         values["reveal"] = _ask_reveal(shell)
+    written = put(shell, replica, config, Deed(Do.WRITE, "question", values), space=space)
+    held = isinstance(written, Held)
+    told = dict(values) if held else replica.show(written.id)["fields"]
+    extra = {"question": told["question"], "reveal": told.get("reveal", Reveal.BOTH.value)}
+    if answer:  # after the question, also out of the outbox
+        extra["answer"] = put(shell, replica, config, Deed(Do.REPLY, "answer", {ANSWER: answer}, about=written.id))._asdict()
     name = clean_line(replica.reader.view().others(space.space_id)[0])
-    written = replica.write("question", values, with_=with_)
-    question = replica.show(written.id)
-    told = {"question": question["fields"]["question"], "reveal": question["fields"]["reveal"]}
+    words = "" if answer else _("{name} can answer it or go past it; so can you.").format(name=name)
+    tell_written(shell, "ask", replica, config, written, words=words, extra=extra)
+    if talks and not held:
+        _offer_answer(shell, replica, config, replica.show(written.id))
+
+
+def _talks(shell: Shell) -> bool:
+    """Whether a person is there who can read what is proposed."""
+    return shell.may_ask and not shell.as_json
+
+
+def _offer_answer(shell: Shell, replica: Replica, config: Config, question: dict[str, Any]) -> None:
+    shell.say(opening_words(question))
+    answer = ask_answer(shell, _("Your own answer, if you like (Enter: not now):"))
     if answer:
-        replied = replica.reply("answer", written.id, {ANSWER: answer})
-        tell_written(shell, "ask", replica, config, written, extra=told | {"answer": replied._asdict()})
-        return
-    words = _("{name} can answer it or go past it; so can you.").format(name=name)
-    tell_written(shell, "ask", replica, config, written, words=words, extra=told)
-    if shell.may_ask and not given.by_options and not given.edit:
-        shell.say(opening_words(question))
-        answer = ask_answer(shell, _("Your own answer, if you like (Enter: not now):"))
-        if answer:
-            give_answer(shell, replica, config, question, {ANSWER: answer})
+        give_answer(shell, replica, config, question, {ANSWER: answer})
 
 
 def _noted(card: Card) -> dict[str, Any]:
@@ -93,6 +103,8 @@ def _noted(card: Card) -> dict[str, Any]:
 
 def _choose(shell: Shell, replica: Replica, deck: str, depth: int, with_: str) -> dict[str, Any] | None:
     """The question that the person takes, as fields; None if they would rather not."""
+    if not _talks(shell):
+        gather(shell, (QUESTION,), Given({}))  # says what is missing
     from random import SystemRandom
 
     sets = sets_for(shell, replica.relation(with_), deck=deck, depth=depth)

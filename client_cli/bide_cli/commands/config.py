@@ -5,10 +5,14 @@ from __future__ import annotations
 import click
 
 from bide_cli.configuring import KEYS, Key, Value, change, find_key, read_values
+from bide_cli.home import HOLD
 from bide_cli.language import _
 from bide_cli.opening import open_replica, require_home
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
+
+_COLUMN_MAX = 24
+"""A longer value, such as a path, moves what stands behind it on its own line only."""
 
 
 @click.group(
@@ -33,14 +37,10 @@ def _list(shell: Shell) -> None:
     values = read_values(shell.home)
     shown = [key for key in KEYS if key.check is not None or key.name in values]
     if shell.as_json:
-        shell.emit(
-            "config",
-            keys=[
-                {"key": key.name, "value": values.get(key.name, key.default), "set": key.name in values, "fixed": key.check is None}
-                for key in shown
-            ],
-        )
+        shell.emit("config", keys=[_described(key, values) for key in shown])
         return
+    waiting = [key for key in shown if key.name.startswith(f"{HOLD}.") and key.name not in values and not key.default]
+    shown = [key for key in shown if key not in waiting]
     names = max(len(key.name) for key in shown)
     texts = {key.name: _value_text(values.get(key.name, key.default)) for key in shown}
     widest = max(len(text) for text in texts.values() if len(text) <= _COLUMN_MAX)
@@ -49,9 +49,17 @@ def _list(shell: Shell) -> None:
         value = f"{texts[key.name]:<{widest}}"
         line = f"{key.name:<{names}}  {value if key.name in values else shell.style(value, '2')}"
         shell.out(f"{line}  {shell.style(_(key.words), '2')}".rstrip())
+    if waiting:
+        shell.say(_("The same for other kinds: {keys}").format(keys=", ".join(key.name for key in waiting)))
 
 
-_COLUMN_MAX = 24
+def _described(key: Key, values: dict[str, Value]) -> dict[str, Value]:
+    return {
+        "key": key.name,
+        "value": values.get(key.name, key.default),
+        "set": key.name in values,
+        "fixed": key.check is None,
+    }
 
 
 def _value_text(value: Value) -> str:
@@ -64,7 +72,7 @@ def _tell(shell: Shell, key: Key) -> None:
     values = read_values(shell.home)
     value = values.get(key.name, key.default)
     if shell.as_json:
-        shell.emit("config", key=key.name, value=value, set=key.name in values, fixed=key.check is None)
+        shell.emit("config", **_described(key, values))
     elif value != "":
         shell.out(_value_text(value))
     else:
@@ -88,7 +96,8 @@ def get(shell: Shell, key: str) -> None:
 
 
 @command.command(
-    "set", epilog="\b\nExamples:\n  bide config set day_starts 05:30\n  bide config set with Robin\n  bide config set language de"
+    "set",
+    epilog="\b\nExamples:\n  bide config set day_starts 05:30\n  bide config set with Robin\n  bide config set language de",
 )
 @click.argument("key")
 @click.argument("value")

@@ -52,9 +52,8 @@ def _list(shell: Shell) -> None:
     own, errors = own_decks(shell, config)
     decks = [*(deck(name, language()) for name in deck_names()), *own]
     if shell.as_json:
-        broken = [{"message": message, "hint": hint} for message, hint in map(sentence, errors)]
         folder = str(decks_folder(shell.home, config))
-        shell.emit("decks", folder=folder, decks=[_told(each) for each in decks], broken=broken)
+        shell.emit("decks", folder=folder, decks=[_told(each) for each in decks], broken=_broken(errors))
         return
     columns = max(text_columns(clean_line(each.name)) for each in decks)
     for each in decks:
@@ -74,6 +73,10 @@ def _line(each: Deck, columns: int) -> str:
 
 def _told(each: Deck) -> dict[str, Any]:
     return {"name": each.name, "title": each.title, "kind": each.kind, "items": len(each), "own": each.own}
+
+
+def _broken(errors: list[InputError]) -> list[dict[str, str]]:
+    return [{"message": message, "hint": hint} for message, hint in map(sentence, errors)]
 
 
 @command.command("show", epilog="\b\nExamples:\n  bide decks show questions-1\n  bide decks show our-summer --json")
@@ -127,15 +130,15 @@ def check(shell: Shell, path: Path | None) -> None:
             decks = [load_deck_file(path)]
         except InputError as error:
             errors = [error]
+    if shell.as_json:
+        shell.emit("decks", checked=[_told(each) for each in decks], broken=_broken(errors))
     if errors:
         # All but the last are told here; it ends the command as every error does.
         for each_error in errors[:-1]:
             message, hint = sentence(each_error)
             shell.say(f"{message}\n{hint}".rstrip())
         raise errors[-1]
-    if shell.as_json:
-        shell.emit("decks", checked=[_told(each) for each in decks])
-    elif decks:
+    if decks:
         for each in decks:
             words = _("{name}: fine, {items}").format(
                 name=clean_line(each.name), items=plural("{n} item", "{n} items", len(each))

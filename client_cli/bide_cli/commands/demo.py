@@ -79,8 +79,8 @@ def _tell(stage: Stage) -> None:
     stage.run(ROBIN, "checkin", "--feelings", "calm", "--lift", "สวัสดี from the neighbours, مرحبا from the baker 🌞")
     stage.run(ROBIN, "thank", "--noticed", "You kept the last piece of cake for me.")
     stage.say(_("At the same time, each begins to mend the same quarrel."))
-    stage.run(SAM, "repair", "--topic", "The dishes on Sunday")
-    stage.run(ROBIN, "repair", "--topic", "How we spoke on Sunday")
+    stage.run(SAM, "repair", "--topic", "The dishes on Sunday", "--now")
+    stage.run(ROBIN, "repair", "--topic", "How we spoke on Sunday", "--now")
 
     stage.say(_("Each sees their own."))
     for name in (SAM, ROBIN):

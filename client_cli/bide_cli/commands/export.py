@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from bide.errors import InputError
+from bide_cli.choices import OneOf
+from bide_cli.exporting.days import check_day, day_of
 from bide_cli.language import _, plural
 from bide_cli.options import shell_options
-from bide_cli.reading import day_of
 from bide_cli.shell import Shell
 
 MARKDOWN, JSON, HTML = "markdown", "json", "html"
@@ -23,8 +24,10 @@ _BY_ENDING = {".md": MARKDOWN, ".markdown": MARKDOWN, ".json": JSON, ".html": HT
     epilog="\b\nExamples:\n  bide export --output journal.html\n  bide export --format json > journal.json\n"
     "  bide export --mine --since 2026-10-01 --output for-therapy.md\n  bide export --shared-only --with Robin --output us.md"
 )
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: by the file's ending, else markdown.")
-@click.option("--output", default="", metavar="FILE", help="Write a file that only you can read; stdout if left out, or with -.")
+@click.option("--format", "format_", type=OneOf(FORMATS), help="Default: by the file's ending, else markdown.")
+@click.option(
+    "--output", default="", metavar="FILE", help="Write a file that only you can read; stdout if left out, or with -."
+)
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--mine", is_flag=True, help="Only your own words: nothing that the other wrote or did.")
 @click.option("--since", default="", metavar="DAY", help="From this day on: 2026-11-22, today or yesterday.")
@@ -37,28 +40,30 @@ _BY_ENDING = {".md": MARKDOWN, ".markdown": MARKDOWN, ".json": JSON, ".html": HT
 def command(shell: Shell, format_: str | None, output: str, force: bool, **chosen: Any) -> None:
     """Take your journal along as a file.
 
-    As Markdown, JSON or one HTML page. Works offline. What is private is in it too, unless you leave it out, and the file is not
-    encrypted: keep it where only you can read it. bide import bide takes the JSON back in.
+    As Markdown, JSON or one HTML page. Works offline. What is private is in it too, unless you leave it out, and the file is
+    not encrypted: keep it where only you can read it. bide import bide takes the JSON back in.
     """
     from bide_cli.exporting.entries import Walk, Wanted, only
     from bide_cli.exporting.head import head_now
     from bide_cli.exporting.output import check_place, write
     from bide_cli.opening import open_replica
 
+    to_file = output not in ("", "-")
+    format_ = format_ or _default_format(shell, output)
+    if shell.as_json and not to_file and format_ != JSON:
+        raise InputError("With --json only JSON goes to stdout.", hint="Give the other a file: --output FILE")
+    check_day(chosen["since"], "--since")
+    check_day(chosen["until"], "--until")
+    check_place(output, force=force)
+    replica = open_replica(shell)
     wanted = Wanted(
-        since=day_of(chosen["since"], "--since"),
-        until=day_of(chosen["until"], "--until"),
+        since=day_of(chosen["since"], replica.day_starts_min),
+        until=day_of(chosen["until"], replica.day_starts_min),
         kinds=tuple(chosen["kind"]),
         with_=chosen["with_"],
         only=only(private_only=chosen["private_only"], shared_only=chosen["shared_only"]),
         mine=chosen["mine"],
     )
-    to_file = output not in ("", "-")
-    format_ = format_ or _default_format(shell, output)
-    if shell.as_json and not to_file and format_ != JSON:
-        raise InputError("With --json only JSON goes to stdout.", hint="Give the other a file: --output FILE")
-    check_place(output, force=force)
-    replica = open_replica(shell)
     walk = Walk(replica, wanted)
     write(output, _drawer(format_)(head_now(replica.name, wanted), walk), force=force)
     if shell.as_json and to_file:
@@ -89,7 +94,9 @@ def _tell(shell: Shell, entries: int, private: int, *, file: str) -> None:
         shell.say(_("Nothing here fits that, so the export is empty."))
         return
     if file:
-        words = plural("{n} entry is in it. Only you can read the file.", "{n} entries are in it. Only you can read the file.", entries)
+        words = plural(
+            "{n} entry is in it. Only you can read the file.", "{n} entries are in it. Only you can read the file.", entries
+        )
         shell.say(words)
     if private:
         one = _("One of them is private: nobody but you could see it so far.")

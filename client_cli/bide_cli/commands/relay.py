@@ -71,7 +71,10 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
 @command.command("unset", epilog="\b\nExample:\n  bide relay unset")
 @shell_options
 def unset(shell: Shell) -> None:
-    """Use no relay. Everything here stays as it is; nothing is sent any more, and nothing comes, from anyone."""
+    """Use no relay.
+
+    Everything here stays as it is; nothing is sent any more, and nothing comes, from anyone.
+    """
     open_replica(shell).set_relay("")
     if shell.as_json:
         shell.emit("relay", relay="")

@@ -13,6 +13,7 @@ from bide_cli.language import _
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell, name_list
+from bide_cli.telling import next_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def command(shell: Shell, ids: tuple[str, ...], everything: bool) -> None:
     if shell.as_json:
         shell.emit("send", sent=[written._asdict() for written in sent], left=replica.holding.shown())
     for written in sent:
-        shell.out(_("Shared with {names}").format(names=name_list(written.shared_with)) + f" · {written.code}")
+        seen = _("Shared with {names}").format(names=name_list(written.shared_with))
+        shell.out(f"{seen} · {written.code} · {_(next_words(replica, config, shared=True))}")
     if not sent and not errors:
         shell.say(_("It has gone already."))
     if sent and replica.relay():

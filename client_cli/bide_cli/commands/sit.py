@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError
+from bide_cli.choices import OneOf
 from bide_cli.options import shell_options
 from bide_cli.quiet import may_draw
 from bide_cli.shell import Shell
@@ -23,7 +24,7 @@ BREATHS = 7
 @click.command(
     epilog="\b\nExamples:\n  bide sit talk\n  bide sit talk --minutes 20 --bell\n  bide sit gaze\n  bide sit breathe"
 )
-@click.argument("practice", type=click.Choice(tuple(PRACTICES)))
+@click.argument("practice", type=OneOf(tuple(PRACTICES)))
 @click.option(
     "--minutes",
     type=click.FloatRange(MINUTES_MIN, MINUTES_MAX),
@@ -63,12 +64,15 @@ def command(shell: Shell, practice: str, minutes: float | None, breaths: int | N
 
     count = 0 if PRACTICES[practice] else breaths or BREATHS
     seconds = count * (pace or BREATH_S) if count else (minutes or PRACTICES[practice]) * 60
-    say(f"{practice}-before")
-    if shell.may_ask:
-        shell.out(_("Enter stops, whenever you like."))
-    # Words in the middle of a breath that somebody follows would only disturb it.
-    half = "" if count and may_draw(shell) else " ".join(item.text for item in words.in_part(f"{practice}-half"))
-    whole = sit(shell, Sitting(seconds, half, count), bell=bell)
+    try:
+        say(f"{practice}-before")
+        if shell.may_ask:
+            shell.out(_("Enter stops, whenever you like."))
+        # Words in the middle of a breath that somebody follows would only disturb it.
+        half = "" if count and may_draw(shell) else " ".join(item.text for item in words.in_part(f"{practice}-half"))
+        whole = sit(shell, Sitting(seconds, half, count), bell=bell)
+    except KeyboardInterrupt:  # between two lines
+        whole = False
     say(f"{practice}-after" if whole else "early")
     if shell.as_json:
         shell.emit("sit", practice=practice, seconds=round(seconds, 3), whole=whole)

@@ -13,7 +13,7 @@ from bide_cli.asking import ask, choose
 from bide_cli.language import N_, _, sentence
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options, with_option
-from bide_cli.proposing import propose
+from bide_cli.proposing import ALONE, look, propose
 from bide_cli.shell import Shell, clean_line
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ def _propose(shell: Shell, with_: str) -> None:
     from bide_cli.cli import SUMMARIES
 
     replica, today = open_replica(shell), _today(shell)
-    alone = not replica.people()
+    situation = look(replica, with_, today=today)
     another = 0
     while True:
-        proposal = propose(replica, frozenset(SUMMARIES), with_=with_, today=today, another=another)
+        proposal = propose(situation, frozenset(SUMMARIES), today=today, with_=with_, another=another)
         if shell.as_json:
             shell.emit("start", journal=True, words=proposal.words, why=proposal.why, run=proposal.command)
             return
@@ -113,7 +113,10 @@ def _propose(shell: Shell, with_: str) -> None:
         shell.say("  " + clean_line(proposal.words))
         shell.say("  " + clean_line(proposal.why) + "\n")
         choices = [(_NOW, _("do it now ({command})").format(command=clean_line(" ".join(proposal.command))))]
-        choices += [(_ANOTHER, _("another one")), *([(_SHARE, _("share the journal with somebody"))] if alone else [])]
+        choices += [
+            (_ANOTHER, _("another one")),
+            *([(_SHARE, _("share the journal with somebody"))] if situation.fits == ALONE else []),
+        ]
         choices.append((_LEAVE, _("not now")))
         chosen = choose(shell, "", choices, letters=LETTERS)
         if chosen == _ANOTHER:

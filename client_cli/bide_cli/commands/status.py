@@ -9,11 +9,19 @@ import click
 from bide_cli.contact import last_contact
 from bide_cli.dates import local_minute
 from bide_cli.holding import count_words
-from bide_cli.language import _
+from bide_cli.language import N_, _, grouped, plural
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.relations import relation_word
 from bide_cli.shell import Shell, clean_line, name_list
+
+
+NOTES = (
+    ("waiting", N_("{n} changes wait for something that has not arrived yet")),
+    ("newer", N_("{n} changes are from a newer Bide and need an upgrade here")),
+    ("quarantined", N_("{n} log entries could not be read and were set aside (bide doctor)")),
+)
+"""By what is counted in a space."""
 
 
 @click.command(epilog="\b\nExamples:\n  bide status\n  bide status --json | jq '.spaces[].pending'")
@@ -30,55 +38,48 @@ def command(shell: Shell) -> None:
     if shell.as_json:
         shell.emit("status", **status, held=len(held), home=str(shell.home), last_contact=contact)
         return
-    shell.out(f"You are {clean_line(status['name'])}, in {shell.home}")
+    shell.out(_("You are {name}, in {home}").format(name=clean_line(status["name"]), home=shell.home))
     for space in status["spaces"]:
         for line in _space_lines(space, [item for item in held if item["space"] == space["id"]]):
             shell.out(line)
     if len(status["spaces"]) == 1:
-        shell.out("You share with nobody yet. (bide pair, or bide join)")
+        shell.out(_("You share with nobody yet. (bide pair, or bide join)"))
     shell.out(_relay_line(status["relay"], contact))
 
 
 def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:
     if space["state"] == "pending":
-        return ["A pairing is not finished on the other side yet; syncing may complete it."]
+        return [_("A pairing is not finished on the other side yet; syncing may complete it.")]
     label = _("Private")
     if space["with"]:
         label = _("With {name} ({kind})").format(name=name_list(space["with"]), kind=relation_word(space["relation"]))
-    parts = [_count(space["entries"], "entry", "entries") + " here"]
+    parts = [plural("{n} entry here", "{n} entries here", space["entries"])]
     if space["relay"] and space["pending"] and space["entries"]:
         # Not how many: what counts is log entries, and an entry can be several of them.
-        parts.append("not all of it is on the relay yet")
+        parts.append(_("not all of it is on the relay yet"))
     if held:
         parts.append(f"{count_words(held)} (bide outbox)")
     lines = [f"{label}: {', '.join(parts)}; {_devices(space)}"]
-    notes = (
-        ("waiting", "changes wait for something that has not arrived yet"),
-        ("newer", "changes are from a newer Bide and need an upgrade here"),
-        ("quarantined", "log entries could not be read and were set aside (bide doctor)"),
-    )
-    lines += [f"  {space[key]} {words}" for key, words in notes if space[key]]
+    lines += ["  " + _(words).format(n=grouped(space[key])) for key, words in NOTES if space[key]]
     return lines
 
 
 def _devices(space: dict[str, Any]) -> str:
     mine = sum(1 for device in space["devices"] if device["by"]["me"])
     theirs = len(space["devices"]) - mine
-    words = f"your devices: {mine}"
-    return f"{words}, theirs: {theirs}" if space["with"] else words
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+    if space["with"]:
+        return _("your devices: {mine}, theirs: {theirs}").format(mine=mine, theirs=theirs)
+    return _("your devices: {mine}").format(mine=mine)
 
 
 def _relay_line(url: str, contact: dict[str, Any]) -> str:
     if not url:
-        return "No relay is set; everything stays on this device. (bide relay set URL)"
+        return _("No relay is set; everything stays on this device. (bide relay set URL)")
     if not contact["tried"]:
-        return f"Relay {url}: not tried yet"
+        return _("Relay {url}: not tried yet").format(url=url)
+    reached = local_minute(contact["reached"]) if contact["reached"] else ""
     if contact["ok"]:
-        return f"Relay {url}: last reached {local_minute(contact['reached'])}"
-    since = f", last reached {local_minute(contact['reached'])}" if contact["reached"] else ""
-    why = f" ({contact['words']})" if contact["words"] else ""
-    return f"Relay {url}: tried {local_minute(contact['tried'])} and it did not work{why}{since}"
+        return _("Relay {url}: last reached {time}").format(url=url, time=reached)
+    line = _("Relay {url}: tried {time} and it did not work").format(url=url, time=local_minute(contact["tried"]))
+    line += f" ({contact['words']})" if contact["words"] else ""
+    return line + (_(", last reached {time}").format(time=reached) if reached else "")

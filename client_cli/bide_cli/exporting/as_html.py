@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,7 +28,8 @@ article { margin: 1.4rem 0; overflow-wrap: anywhere; }
 article article, .before { margin: 1rem 0 0; padding-inline-start: 1rem; border-inline-start: 2px solid var(--line); }
 dl { margin: .4rem 0 0; }
 dd { margin: 0 0 .7rem; }
-dd p, dd ul { margin: 0 0 .5rem; white-space: pre-line; }
+dd p, dd ul, .words p { margin: 0 0 .5rem; white-space: pre-line; }
+.words { margin-top: .4rem; }
 @media print {
   :root { color-scheme: light; --ink: #000; --quiet: #444; --paper: #fff; --line: #bbb; }
   main { max-width: none; padding: 0; }
@@ -35,6 +37,7 @@ dd p, dd ul { margin: 0 0 .5rem; white-space: pre-line; }
 }
 """
 _HEADING_MAX = 6
+_RIGHT_TO_LEFT = frozenset(("ar", "fa", "he", "ur", "yi"))
 
 
 def draw(head: Head, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -61,13 +64,17 @@ def policy() -> str:
 def _opening(head: Head) -> str:
     lines = "".join(f"<p>{_text(line)}</p>\n" for line in head.lines())
     return (
-        f'<!DOCTYPE html>\n<html lang="{_text(language())}" dir="auto">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="{_text(language())}" dir="{_direction()}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_text(policy())}">\n'
         '<meta name="referrer" content="no-referrer">\n<meta name="robots" content="noindex">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{_text(head.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<header>\n<h1>{_text(head.title)}</h1>\n{lines}</header>\n"
     )
+
+
+def _direction() -> str:
+    return "rtl" if language().partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
 
 
 def _text(text: str) -> str:
@@ -95,11 +102,18 @@ def _article(entry: Mapping[str, Any], zone: str, *, level: int) -> str:
 
 
 def _parts(said: Iterable[Part]) -> str:
-    pairs = []
-    for part in said:
-        name = f'<bdi lang="">{_text(part.who)}</bdi> · ' if part.who else ""
-        pairs.append(f"<dt>{name}{_text(part.label)}</dt>\n<dd>{_words(part)}</dd>\n")
-    return f"<dl>\n{''.join(pairs)}</dl>\n" if pairs else ""
+    pieces: list[str] = []
+    for labelled, together in itertools.groupby(said, lambda part: bool(part.label)):
+        if labelled:
+            pieces += ["<dl>\n", *map(_pair, together), "</dl>\n"]
+        else:
+            pieces += [f'<div class="words">{_words(part)}</div>\n' for part in together]
+    return "".join(pieces)
+
+
+def _pair(part: Part) -> str:
+    name = f'<bdi lang="">{_text(part.who)}</bdi> · ' if part.who else ""
+    return f"<dt>{name}{_text(part.label)}</dt>\n<dd>{_words(part)}</dd>\n"
 
 
 def _words(part: Part) -> str:

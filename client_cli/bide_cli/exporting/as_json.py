@@ -9,7 +9,9 @@ from typing import Any
 from bide_cli.exporting.head import Head
 
 SCHEMA = "bide.export/1"
-_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_ESCAPED = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
 """JSON lets these through; a terminal that the file is looked at with should not get them raw."""
 
 

@@ -83,6 +83,8 @@ def _body(entry: Mapping[str, Any], zone: str) -> list[str]:
 
 
 def _part(part: Part) -> list[str]:
+    if not part.label:
+        return block(part.text)
     label = escape(f"{part.who} · {part.label}" if part.who else part.label)
     if part.items:
         return [f"**{label}:**", "", *(f"- {escape(item)}" for item in part.items)]

@@ -1,7 +1,7 @@
 """``--mine``: of everything only one's own words, to give to somebody, such as a therapist, who is nothing to the other person.
 
-What the other wrote is left out, and so is what shows it: their replies, their part in a repair conversation, what they changed,
-that they put something off. The agreement of a repair stays out too: it belongs to both.
+What the other wrote is left out, and so is what shows it: their replies, their part in a repair conversation, what they
+changed, that they put something off. The agreement of a repair stays out too: it belongs to both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ def is_me(by: Mapping[str, Any]) -> bool:
 def me_called(name: str) -> Mine:
     """Of an imported one: whoever exported it called themselves ``me``, and that may have been the other person."""
     wanted = name.strip().casefold()
-    return lambda by: bool(by["me"]) and str(by["name"]).strip().casefold() == wanted
+
+    def mine(by: Mapping[str, Any]) -> bool:
+        return bool(by["me"]) and str(by["name"]).strip().casefold() == wanted
+
+    return mine
 
 
 def own_words(entry: Mapping[str, Any], mine: Mine = is_me, *, name: str = "") -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
 """Entries of Bide that were imported again: what a keepsake keeps of one, and getting it back as it was.
 
-A keepsake's ``original`` is a JSON object: ``format``, ``id`` and ``digest`` say what it is and of which version. An entry of Bide
-stands in it whole, as ``entry``; one too large for a field goes on in ``text`` over several keepsakes, ``part`` 1 to ``of``.
+A keepsake's ``original`` is a JSON object: ``format``, ``id`` and ``digest`` say what it is and of which version. An entry of
+Bide stands in it whole, as ``entry``; one too large for a field goes on in ``text`` over several keepsakes, ``part`` 1 to
+``of``.
 
-Only one's own keepsakes are looked into. What the other person shares as a keepsake stays one: whatever it claims to be, it must
-never come out as an entry in somebody else's name.
+Only one's own keepsakes are looked into. What the other person shares as a keepsake stays one: whatever it claims to be, it
+must never come out as an entry in somebody else's name.
 """
 
 from __future__ import annotations
@@ -135,7 +136,9 @@ def _dumps(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    return text.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs", "Cn", "Zl", "Zp") for character in text)
+    return text.isprintable() or not any(
+        unicodedata.category(character) in ("Cc", "Cs", "Cn", "Zl", "Zp") for character in text
+    )
 
 
 def read(text: str) -> dict[str, Any]:
@@ -184,7 +187,9 @@ def _first(parts: Mapping[Any, Mapping[int, int]], place: int) -> int:
 
 def _is_part(original: Mapping[str, Any]) -> bool:
     part, count = original.get("part"), original.get("of")
-    return type(part) is int and type(count) is int and 1 <= part <= count <= PARTS_MAX and isinstance(original.get("text"), str)
+    return (
+        type(part) is int and type(count) is int and 1 <= part <= count <= PARTS_MAX and isinstance(original.get("text"), str)
+    )
 
 
 def _of(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ WELCOME = ("activities", "note_title", "note")
 _CELL_CHARS_MAX = 1024 * 1024
 _TIMES = ("%H:%M", "%I:%M %p", "%H:%M:%S", "%I:%M:%S %p")
 _WANTED = "In Daylio: More, Export Entries, CSV."
-_BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|h[1-6])>", re.IGNORECASE)
+_BREAK = re.compile(r"<br\s*/?>|</(?:p|div|ul|ol|h[1-6])>", re.IGNORECASE)
 _ITEM = re.compile(r"<li(?:\s[^<>]*)?>", re.IGNORECASE)
 _MARKUP = re.compile(r"</?(?:b|i|u|s|p|ul|ol|li|em|div|del|span|strong|strike|font|h[1-6])(?:\s[^<>]*)?>", re.IGNORECASE)
 
@@ -114,7 +114,7 @@ def _moment(day: str, time: str) -> datetime | None:
     written = f"{day.strip()} {' '.join(time.split())}"
     for form in _TIMES:
         try:
-            return datetime.strptime(written, f"%Y-%m-%d {form}")  # noqa: DTZ007 its times name no zone
+            return datetime.strptime(written, f"%Y-%m-%d {form}")
         except ValueError:
             continue
     return None
@@ -124,5 +124,5 @@ def _plain(text: str) -> str:
     """A note without the few tags that Daylio writes for bold words and lists; any other angle brackets are the person's."""
     if not (_BREAK.search(text) or _MARKUP.search(text)):
         return text
-    text = _ITEM.sub("- ", _BREAK.sub("\n", text))
+    text = _ITEM.sub("\n- ", _BREAK.sub("\n", text))
     return html.unescape(_MARKUP.sub("", text))

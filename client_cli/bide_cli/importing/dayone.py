@@ -4,7 +4,7 @@
 
     {"metadata": {"version": "1.0"},
      "entries": [{"uuid": "…", "creationDate": "2024-01-05T03:02:50Z", "timeZone": "Europe/Berlin",
-                  "text": "# Title\\n\\nMarkdown", "tags": ["…"], "starred": true,
+                  "text": "# Title, then Markdown", "tags": ["…"], "starred": true,
                   "location": {"placeName": "…", …}, "weather": {"conditionsDescription": "…", …}, "photos": [{…}]}]}
 
 Photos and other attachments are not taken, and neither are coordinates: a place's name says enough.
@@ -185,5 +185,3 @@ def _is_short(value: Any) -> bool:
 
 def _short(value: Any, tidier: Tidier) -> Any:
     return tidier.line(value)[:_EXTRA_CHARS_MAX] if isinstance(value, str) else str(value)[:_EXTRA_CHARS_MAX]
-
-

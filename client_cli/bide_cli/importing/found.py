@@ -16,9 +16,11 @@ ENTRIES_MAX = 100_000
 NOTHING_WRITTEN = "Nothing was written."
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 _BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n"})
-_ODD = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff" + "".join(
-    f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17)
-) + "]")
+_ODD = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
+    + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17))
+    + "]"
+)
 """What `bide.entries.fields.clean_text` refuses: control characters, halves of pairs, and what is no character."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ZONE = re.compile(r"[A-Za-z0-9_+\-/]{1,64}")

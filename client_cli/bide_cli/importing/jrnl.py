@@ -5,9 +5,8 @@ The text holds one entry after the other, each beginning with its date in bracke
     [2026-11-22 08:14:00 PM] The title *
     The body, with @tags and #tags.
 
-The asterisk marks a starred entry. How the date is written is set by ``timeformat`` in jrnl's config. The JSON has no seconds, so an
-entry's id counts minutes: the same journal imported in either form is the same entries.
-"""
+The asterisk marks a starred entry. How the date is written is set by ``timeformat`` in jrnl's config. The JSON has no
+seconds, so an entry's id counts minutes: the same journal imported in either form is the same entries."""
 
 from __future__ import annotations
 
@@ -109,7 +108,7 @@ def _from_json(text: str) -> Iterator[_Raw]:
 def _raw_of(item: Any, place: int, adapter: TypeAdapter[_Entry]) -> _Raw:
     try:
         entry = adapter.validate_python(item)
-        at = datetime.strptime(f"{entry.date} {entry.time}", "%Y-%m-%d %H:%M")  # noqa: DTZ007 its times name no zone
+        at = datetime.strptime(f"{entry.date} {entry.time}", "%Y-%m-%d %H:%M")
     except ValidationError:
         raise bad_entry(JOURNAL, place, "lacks a title, body, date or time.") from None
     except ValueError:
@@ -158,7 +157,7 @@ def _readable(timeformat: str) -> str:
 def _read_date(blob: str, formats: tuple[str, ...]) -> datetime | None:
     for form in formats:
         try:
-            at = datetime.strptime(blob.strip(), form)  # noqa: DTZ007 its times name no zone
+            at = datetime.strptime(blob.strip(), form)
         except (ValueError, re.error):
             continue
         return at if "%H" in form or "%I" in form else at.replace(hour=_HOUR_DEFAULT)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BLOCKS = "36"
 """The one colour of all pictures: none of the feelings is the red one."""
 LEVELS = "▁▂▃▄▅▆▇█"
-BAR = "█"
+BAR = "━"
 NONE = "·"
 BAR_COLUMNS_MAX = 24
 _BAR_COLUMNS_MIN = 4
@@ -136,7 +136,7 @@ def _in_blocks(sheet: Sheet, rows: Rows, cell: int, marks: Sequence[tuple[int, s
     for word, counts in rows:
         cells = "".join(_cell(sheet, number, most, cell) for number in counts)
         lines.append(f"{INDENT}{_padded(sheet, word, label_columns)}  {cells}".rstrip())
-    told = plural("The tallest block stands for {n} word.", "The tallest block stands for {n} words.", most)
+    told = plural("The tallest block: named once.", "The tallest block: named {n} times.", most)
     return [*lines, *_prose(sheet, told, FAINT, INDENT)]
 
 
@@ -204,7 +204,7 @@ def _draw_items(sheet: Sheet, group: Group, columns: int) -> list[str]:
     is_beside = not sheet.width or sheet.width - len(indent) - columns - 2 >= BESIDE_COLUMNS_MIN
     lines: list[str] = []
     for label, text in (part for item in group.items[:ITEMS_MAX] for part in item.parts):
-        if is_beside and columns and text_columns(label) <= columns:
+        if label and is_beside and text_columns(label) <= columns:
             texts = sheet.set(clean(text), text_room(sheet.width, len(indent) + columns + 2))
             lines += labelled(sheet.paint(label, FAINT), texts, indent=indent, label_columns=columns)
         else:

@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 def examine(storage: Storage, reader: Reader) -> list[Finding]:
     """Look at everything; changes nothing."""
     damages = storage.check()
-    findings = [Finding(DAMAGE, words) for words in damages] or [_finding(OK, "The database file is sound.")]
+    findings = [Finding(DAMAGE, damage) for damage in damages] or [_finding(OK, "The database file is sound.")]
     view = reader.view()
     for space in storage.spaces():
         names = view.others(space.space_id)

@@ -1,7 +1,7 @@
 """Importing: entries of another journal, written as keepsakes with the time that they had there.
 
-Each gets an id that follows from where it comes from, so that importing a file again begins nothing twice, and a second device of
-the same person that imports the same file arrives at the same entries.
+Each gets an id that follows from where it comes from, so that importing a file again begins nothing twice, and a second device
+of the same person that imports the same file arrives at the same entries.
 """
 
 from __future__ import annotations
@@ -82,16 +82,14 @@ def write_keepsakes(
     space: SpaceRecord,
     groups: Iterable[Sequence[Planned]],
     *,
-    with_: str = "",
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write keepsakes, a batch in a transaction: whoever is stopped half-way imports again, and only the rest comes.
 
     Args:
         replica: to write with.
-        space: where to: the own space, or the one that is shared with `with_`.
+        space: where to: the own space, or one that is shared knowingly.
         groups: keepsakes that are one entry of the other journal stand together: all of them are written or none.
-        with_: the person to share them with; empty: they stay private.
         progress: told after each batch how many are written.
 
     Returns:
@@ -105,9 +103,7 @@ def write_keepsakes(
         with replica.storage.transaction():
             for item in batch:
                 if not is_here(replica, space, item.entry_id):
-                    replica.write(
-                        KEEPSAKE.name, item.values, private=not with_, with_=with_, entry_id=item.entry_id, at=item.at
-                    )
+                    replica.writer.write(KEEPSAKE.name, item.values, space=space, entry_id=item.entry_id, at=item.at)
                     begun += 1
         batch.clear()
         return begun
@@ -118,4 +114,7 @@ def write_keepsakes(
             written += flush()
             if progress is not None:
                 progress(written)
-    return written + flush()
+    written += flush()
+    if progress is not None:
+        progress(written)
+    return written

@@ -125,7 +125,9 @@ def find_person(people: Sequence[Person], typed: str) -> Person:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise InputError("{name!r} fits more than one person.", hint="They are: {names}", name=typed[:40], names=listed(fitting))
+        raise InputError(
+            "{name!r} fits more than one person.", hint="They are: {names}", name=typed[:40], names=listed(fitting)
+        )
     from difflib import get_close_matches
 
     near = get_close_matches(wanted[:NAME_CHARS_MAX], by_name, n=1)
@@ -133,9 +135,7 @@ def find_person(people: Sequence[Person], typed: str) -> Person:
         raise NotFound(
             "You don't share a space with anyone of that name.", hint="Did you mean {near}?", near=by_name[near[0]].name
         )
-    raise NotFound(
-        "You don't share a space with anyone of that name.", hint="You share with: {names}", names=listed(people)
-    )
+    raise NotFound("You don't share a space with anyone of that name.", hint="You share with: {names}", names=listed(people))
 
 
 def listed(people: Sequence[Person]) -> str:

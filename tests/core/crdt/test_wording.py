@@ -87,8 +87,8 @@ def test_edits_of_different_words_fit_together(versions: list[str], text: str) -
         (["We dry the dishes on Sundays.", "We clean the dishes on Sundays."], "We dry / clean the dishes on Sundays."),
         (["We wash the dishes on Sundays together.", "We wash the dishes on Sundays and rest."],
          "We wash the dishes on Sundays together / and rest."),
-        (["We wash cups on Sundays.", "We wash the dishes and cups on Sundays."],
-         "We wash cups / the dishes and cups on Sundays."),
+        (["We wash cups on Sundays.", "We wash the plates on Sundays."],
+         "We wash cups / the plates on Sundays."),
         (["One\ntwo", "Three\nfour"], "One\ntwo\nThree\nfour"),
     ],
 )  # fmt: skip
