@@ -135,11 +135,18 @@ class _Source:
                 self._take(keyword.value)
 
     def _plural(self, node: ast.Call) -> None:
-        one, many = ([*node.args, *[None] * 2])[:2]
-        if isinstance(one, ast.Constant) and isinstance(many, ast.Constant):
-            self._found.add((str(one.value), str(many.value)), self._place)
-        else:
-            self._problem(node)
+        match [self._set_before(argument) for argument in node.args[:2]]:
+            case [ast.Constant(str() as one), ast.Constant(str() as many)]:
+                self._found.add((one, many), self._place)
+            case _:
+                self._problem(node)
+
+    def _set_before(self, node: ast.expr) -> ast.expr:
+        """What a name was last set to above the place where it is used."""
+        if not isinstance(node, ast.Name):
+            return node
+        above = [value for value in _assigned(self._inside[node], node.id) if value.lineno < node.lineno]
+        return max(above, key=lambda value: value.lineno, default=node)
 
     def _pair(self, node: ast.Tuple) -> None:
         """A table of errors and their words."""
@@ -307,6 +314,8 @@ def _add_fields(modules: Iterable[ModuleType], found: Collected) -> None:
             for field in [value] if isinstance(value, Field) else value if isinstance(value, tuple) else ():
                 if isinstance(field, Field):
                     found.add(field.prompt, place_of(module.__file__))
+                    if field.prompt_named:
+                        found.add(field.prompt_named, place_of(module.__file__))
                     found.add(field.label, place_of(module.__file__))
     for kind in KINDS.values():
         found.add(kind.title, "core/bide/entries/kinds.py")

@@ -215,11 +215,11 @@ def write_marked(collected: Collected, folder: Path) -> None:
     """Write a language in which every message is the English one between marks: whatever then stands outside of them on the
     screen does not go through a catalogue yet.
     """
-    one, other = MARKS
+    before, after = MARKS[0], MARKS[1]
     messages: dict[str | tuple[str, str], str | tuple[str, ...]] = {}
     for message in collected.messages:
         if message != THOUSAND:
-            forms = tuple(f"{one}{form}{other}" for form in _forms(message))
+            forms = tuple(f"{before}{form}{after}" for form in _forms(message))
             messages[message] = forms if len(forms) > 1 else forms[0]
     place = folder / MARKED / "LC_MESSAGES"
     place.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,13 @@ import os
 import secrets
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bide.entries.fields import Field, FieldKind
 from bide.errors import InputError, Phrase
-from bide_cli.giving import STDIN_BYTES_MAX, decode
+from bide_cli.giving import STDIN_BYTES_MAX, decode, question
 from bide_cli.language import N_, _
 from bide_cli.shell import Shell
 
@@ -26,7 +26,7 @@ def edit_fields(
     fields: Sequence[Field],
     before: Mapping[str, Any],
     *,
-    prepare: Callable[[str], str] = str,
+    name: str = "",
 ) -> dict[str, Any]:
     """Let the person write the fields in $VISUAL or $EDITOR.
 
@@ -36,12 +36,14 @@ def edit_fields(
     Raises:
         InputError: the editor failed, or its file can't be used.
     """
+    fields = [field for field in fields if field.asked]
     sheet = _note() + "\n"
     for field in fields:
         value = before.get(field.name, "")
         between = ", " if field.kind is FieldKind.FEELINGS else "\n"
         text = between.join(map(str, value)) if isinstance(value, list) else str(value)
-        sheet += f"\n{_HEAD}{prepare(_(field.prompt))} [{field.name}]\n{text}\n"
+        choices = f" ({', '.join(field.choices)})" if field.choices else ""
+        sheet += f"\n{_HEAD}{question(field, name)}{choices} [{field.name}]\n{text}\n"
     return _read_sheet(_edit(shell, sheet), fields)
 
 

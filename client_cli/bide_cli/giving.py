@@ -15,7 +15,7 @@ from bide.entries.fields import Field, FieldKind, clean_field
 from bide.errors import InputError, Phrase
 from bide_cli.asking import ask, ask_until_good, say_again
 from bide_cli.language import N_, _
-from bide_cli.shell import Shell
+from bide_cli.shell import Shell, clean_line
 
 STDIN_BYTES_MAX = 1024 * 1024
 STDIN = "-"
@@ -124,7 +124,7 @@ def gather(
     given: Given,
     *,
     before: Mapping[str, Any] | None = None,
-    prepare: Callable[[str], str] = str,
+    name: str = "",
     starter: Callable[[Field], str] | None = None,
 ) -> dict[str, Any]:
     """The values for `fields`, asking for them only if nothing was given and somebody is there.
@@ -134,7 +134,7 @@ def gather(
         fields: what can be said, in the order of asking.
         given: what the options gave.
         before: present values, for an edit.
-        prepare: turns a field's question into the one shown, e.g. putting in a name.
+        name: of the other person, for the questions that have a place for it.
         starter: for whoever looks for words: a question to ask instead of the field's own, or a beginning to stand above it.
 
     Raises:
@@ -143,13 +143,13 @@ def gather(
     if given.edit:
         from bide_cli.editor import edit_fields
 
-        return edit_fields(shell, fields, {**(before or {}), **given.values}, prepare=prepare)
+        return edit_fields(shell, fields, {**(before or {}), **given.values}, name=name)
     if given.by_options:
         return given.values
     if not shell.may_ask:
         flags = " ".join(flag(field.name) for field in fields if field.asked)
         raise InputError("Nothing was said, so nothing was written.", hint="Say it with {flags} or --from-json -", flags=flags)
-    return _ask_fields(shell, fields, prepare, starter)
+    return _ask_fields(shell, fields, name, starter)
 
 
 FAINT = "2"
@@ -171,21 +171,26 @@ CHOICES = {
 """By field and what is stored: what a person reads and can type."""
 
 
+def question(field: Field, name: str) -> str:
+    """What a person is asked for a field; `name` is the other person's, empty where there is none."""
+    if name and field.prompt_named:
+        return _(field.prompt_named).format(name=clean_line(name))
+    return _(field.prompt)
+
+
 def flag(name: str) -> str:
     """The option of a field, e.g. ``--went-well``."""
     return "--" + name.replace("_", "-")
 
 
-def _ask_fields(
-    shell: Shell, fields: Sequence[Field], prepare: Callable[[str], str], starter: Callable[[Field], str] | None
-) -> dict[str, Any]:
+def _ask_fields(shell: Shell, fields: Sequence[Field], name: str, starter: Callable[[Field], str] | None) -> dict[str, Any]:
     if any(not field.required for field in fields):
         shell.say(_("Answer what you like; Enter goes past a question."))
     values: dict[str, Any] = {}
     for field in fields:
         if not field.asked:
             continue
-        prompt = prepare(_(field.prompt))
+        prompt = question(field, name)
         line = starter(field) if starter is not None else ""
         if line.endswith("?"):
             prompt = f"{_(field.label)} · {line}"

@@ -86,10 +86,7 @@ def _read_private(path: Path, *, what: Phrase, bytes_max: int) -> bytes:
             raise Locked("{file} is not a file.", hint="{path}", file=what, path=path)
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise Locked(
-                "{file} was not used, because other people of this machine can read it.",
-                hint="chmod 600 {path}",
-                file=what,
-                path=path,
+                "Other people of this machine can read {path}, so it was not used.", hint="chmod 600 {path}", path=path
             )
         return file.read(bytes_max + 1)
 

@@ -31,9 +31,16 @@ def ask_feelings(shell: Shell, prompt: str) -> str:
     _offer(shell, words.cores(language()))
     found: dict[str, Feeling] = {}
     while len(found) < FEELINGS_MAX:
-        begin = _("A number, a word, or Enter to go on:") if not found else _("Another one, or Enter to go on:")
+        begin = _("A number, words with commas, or Enter to go on:") if not found else _("Another one, or Enter to go on:")
         answer = ask(shell, f"{_INDENT}{begin}").strip()
         if not answer:
+            break
+        if not _is_number(answer):
+            # Who types words knows them: no need to be led any nearer, or to be asked for more.
+            typed = _words(shell, answer, len(found))
+            if typed is None:
+                continue
+            found |= {each.slug: each for each in typed}
             break
         chosen = _find(shell, answer, words.cores(language()))
         if chosen is not None:
@@ -41,6 +48,21 @@ def ask_feelings(shell: Shell, prompt: str) -> str:
             found[chosen.slug] = chosen
             shell.say(_INDENT + _("So far: {words}").format(words=", ".join(each.word for each in found.values())))
     return ",".join(found)
+
+
+def _is_number(answer: str) -> bool:
+    return answer.isascii() and answer.isdecimal()
+
+
+def _words(shell: Shell, answer: str, before: int) -> list[Feeling] | None:
+    """The feelings of an answer such as ``tired, close``; None after saying why not."""
+    parts = [part.strip() for part in answer.split(",") if part.strip()]
+    if before + len(parts) > FEELINGS_MAX:
+        shell.say(_INDENT + _("At most {most}. Choose those that matter most.").format(most=FEELINGS_MAX))
+        return None
+    found = [_find(shell, part, ()) for part in parts]
+    known = [each for each in found if each is not None]
+    return known if len(known) == len(found) else None
 
 
 def _deeper(shell: Shell, chosen: Feeling) -> Feeling:
@@ -69,7 +91,7 @@ def _find(shell: Shell, answer: str, offered: Sequence[Feeling]) -> Feeling | No
     """What an answer means: a number of those offered, or any word that is here; None after saying what could be meant."""
     from bide import words
 
-    if answer.isascii() and answer.isdecimal():
+    if offered and _is_number(answer):
         number = int(answer[:6])
         if 1 <= number <= len(offered):
             return offered[number - 1]
@@ -84,7 +106,7 @@ def _find(shell: Shell, answer: str, offered: Sequence[Feeling]) -> Feeling | No
             return None
     _offer(shell, near)
     typed = ask(shell, _INDENT + _("One of these? A number, or Enter for none:")).strip()
-    return near[int(typed) - 1] if typed.isascii() and typed.isdecimal() and 1 <= int(typed[:6]) <= len(near) else None
+    return near[int(typed) - 1] if _is_number(typed) and 1 <= int(typed[:6]) <= len(near) else None
 
 
 def _offer(shell: Shell, feelings: Sequence[Feeling]) -> None:

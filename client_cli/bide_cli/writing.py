@@ -13,7 +13,7 @@ from bide_cli.giving import Given, gather
 from bide_cli.holding import is_elsewhere, put
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
-from bide_cli.shell import Shell, clean_line
+from bide_cli.shell import Shell
 from bide_cli.starters import Starters
 from bide_cli.telling import tell_written
 
@@ -67,7 +67,7 @@ def write_entry(
         shell,
         fields,
         given,
-        prepare=lambda prompt: prompt.replace(" them?", f" {clean_line(name)}?") if name else prompt,
+        name=name,
         starter=Starters(deck) if deck else None,
     )
     values = {**values, **{field: text for field, text in noted.items() if text}}

@@ -276,3 +276,13 @@ def test_a_question_that_is_held_takes_its_answer_along(couple: Any) -> None:
         config.write_text(before)
     sam.ok("sync")
     assert [a["fields"]["answer"] for a in answers(sam, held["id"])] == ["Blue."]
+
+
+def test_json_on_a_terminal_proposes_nothing(couple: Any) -> None:
+    """What is said to people is silent there, so only what can be answered without it is asked."""
+    sam, _ = couple
+    child = sam.terminal("ask", "--json")
+    child.expect("would you like to ask")
+    child.sendline("Shall we swim?")
+    child.expect('"question": "Shall we swim\\?", "reveal": "both"')
+    assert end(child) == 0

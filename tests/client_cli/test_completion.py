@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -179,4 +178,4 @@ def test_a_file_runs_nothing_of_bide(name: str) -> None:
         assert "$(bide" not in line
         assert "`bide" not in line
         assert "(command bide" not in line
-    assert os.path.getsize(FOLDER / FILES[name]) < 200_000
+    assert (FOLDER / FILES[name]).stat().st_size < 200_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 import pytest
@@ -86,3 +87,56 @@ def test_the_quick_way_leaves_what_is_unclear_to_click() -> None:
         frozenset({"--json"}),
         {"limit": 20, "kind": ("repair",)},
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("thnak",), "thank"),
+        (("timeline", "--limt", "3"), "--limit"),
+        (("relay", "shw"), "show"),
+        (("config", "set", "auto_snyc", "true"), "auto_sync"),
+        (("people", "knd", "Robin", "friend"), "kind"),
+        (("completion", "zhs"), "zsh"),
+        (("repair", "rp-7KQ2MX", "acept"), "accept"),
+        (("repair", "withdrw"), "withdraw"),
+        (("timeline", "--kind", "chekin"), "checkin"),
+        (("checkin", "--private", "--wants", "listenin"), "listening"),
+        (("checkin", "--private", "--feelings", "gald"), "glad"),
+        (("decks", "show", "qestions-1"), "questions-1"),
+        (("config", "set", "language", "enn"), "en"),
+    ],
+    ids=" ".join,
+)
+def test_a_slip_is_answered_with_what_was_perhaps_meant(sam: Any, typed: tuple[str, ...], meant: str) -> None:
+    """In one sentence and a hint, with the exit code of the mistake, and nothing is done."""
+    before = sam.json("digest")
+    result = sam.run(*typed, "--no-input")
+    assert result.code in (2, 4)
+    assert result.out == ""
+    assert meant in result.err.replace(" ".join(typed), "")
+    assert sam.json("digest") == before
+
+
+QUIET: tuple[tuple[str, ...], ...] = (("config",), ("people",), ("status",), ("completion", "bash"), ("decks",))
+
+
+@pytest.mark.parametrize("args", QUIET, ids=" ".join)
+@pytest.mark.parametrize("how", ["NO_COLOR", "TERM", "--plain", "--accessible"])
+def test_no_colour_where_none_is_wanted(sam: Any, args: tuple[str, ...], how: str) -> None:
+    """On a real terminal: NO_COLOR, TERM=dumb, --plain and --accessible."""
+    env = {"NO_COLOR": {"NO_COLOR": "1"}, "TERM": {"TERM": "dumb"}}.get(how, {})
+    flags = (how,) if how.startswith("--") else ()
+    child = sam.terminal(*args, *flags, PAGER="cat", **env)
+    text = child.read()
+    child.close()
+    assert child.exitstatus == 0, text
+    assert "\x1b[" not in text
+
+
+def test_a_list_of_choices_is_coloured_quietly_where_that_is_welcome(sam: Any) -> None:
+    """Faint and nothing else, so that the test above can fail."""
+    child = sam.terminal("config")
+    text = child.read()
+    child.close()
+    assert "\x1b[2m" in text

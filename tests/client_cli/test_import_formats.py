@@ -51,7 +51,7 @@ class Jrnl:
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         command = [JRNL, "--config-file", str(self._config), *args]
         done = subprocess.run(command, capture_output=True, text=True, env=self._env, timeout=60, check=True, **given)
-        return done.stdout
+        return str(done.stdout)
 
 
 @pytest.fixture
@@ -272,3 +272,24 @@ def test_unusual_dates_of_jrnl_are_read_as_its_config_says(sam: Any) -> None:
     sam.ok("import", "jrnl", "-", "--timeformat", "%D %R", "--zone", "America/New_York", stdin=text)
     (entry,) = sam.entries()
     assert (entry["day"], entry["at"], entry["tz"]) == ("2024-03-04", "2024-03-05T01:15:00.000Z", "America/New_York")
+
+
+def test_an_import_that_is_killed_half_way_is_completed_by_the_next(sam: Any, tmp_path: Path) -> None:
+    """What was written is whole, a second run brings the rest, and nothing is there twice."""
+    count = 2000
+    lines = [
+        f"[2024-{n % 12 + 1:02}-{n % 28 + 1:02} {n // 60 % 24:02}:{n % 60:02}] Number {n}\nand its text\n" for n in range(count)
+    ]
+    path = tmp_path / "journal.txt"
+    path.write_text("\n".join(lines))
+    process = sam.start("import", "jrnl", str(path), "--json")
+    while process.poll() is None and not sam.entries("--limit", "1"):
+        pass
+    process.kill()
+    process.communicate()
+    there = len(sam.entries())
+    assert there % 100 == 0
+    counts = sam.json("import", "jrnl", str(path))
+    assert (counts["here"], counts["new"]) == (there, count - there)
+    assert sorted(int(said["title"].split()[1]) for said in fields(sam)) == list(range(count))
+    assert not [f for f in sam.json("doctor")["findings"] if f["level"] == "damage"]

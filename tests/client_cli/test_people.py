@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from client_cli.conftest import Person, Relay, make_person, pair
 
 Three = tuple[Person, Person, Person]
@@ -110,9 +109,7 @@ def test_either_can_call_it_otherwise_for_themselves(three: Three) -> None:
     assert "Did you mean friend?" in refused.err
 
 
-def test_the_relay_never_learns_what_they_are_to_each_other(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_the_relay_never_learns_what_they_are_to_each_other(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Neither the kind nor a name is anywhere in its files."""
     data = tmp_path_factory.mktemp("quiet")
     relay = Relay(data)

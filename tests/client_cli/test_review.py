@@ -189,6 +189,13 @@ def test_the_page_is_for_me_alone_and_replaces_nothing(reviewer: Person, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["review.html", "two.html"]
 
 
+def test_a_dash_is_no_file(reviewer: Person) -> None:
+    """A page is not for the screen, and a file of that name helps nobody."""
+    result = reviewer.run("review", "--html", "-")
+    assert (result.code, result.out) == (2, "")
+    assert "review.html" in result.err
+
+
 def test_force_replaces_a_link_and_not_what_it_points_to(reviewer: Person, tmp_path: Path) -> None:
     """A page never lands in a place that was not named."""
     (tmp_path / "other").write_text("other")

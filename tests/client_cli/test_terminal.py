@@ -27,15 +27,16 @@ def test_a_checkin_is_asked_question_by_question(sam: Any) -> None:
     child = sam.terminal("checkin", "--private")
     answer(
         child,
-        ("up to three words", "tired, glad, low, high"),
-        ("'Feeling' takes at most 3[^?]*up to three words", "tired, glad"),
-        ("went well", "the walk"),
-        ("was hard", "x" * 5000),  # longer than a terminal's own line
-        ("on your mind", ""),
-        ("lift", ""),
-        ("grateful", ""),
-        ("proud", ""),
-        ("organise", "milk"),
+        ("to go on:", "tired, glad, low, high"),
+        ("At most 3[^:]*to go on:", "tired, glad"),
+        ("Went well", "the walk"),
+        ("Hard", "x" * 5000),  # longer than a terminal's own line
+        ("On my mind", ""),
+        ("A lift", ""),
+        ("Grateful", ""),
+        ("Proud", ""),
+        ("3 nothing", "1"),
+        ("For later", "milk"),
         ("and\\?", ""),
     )
     child.expect("Only you can see it · ck-")
@@ -44,6 +45,7 @@ def test_a_checkin_is_asked_question_by_question(sam: Any) -> None:
     assert fields["feelings"] == ["tired", "glad"]
     assert fields["hard"] == "x" * 5000
     assert fields["later"] == ["milk"]
+    assert fields["wants"] == "listening"
 
 
 def test_thanks_ask_for_three_things_and_accept_one(sam: Any) -> None:
@@ -56,8 +58,8 @@ def test_thanks_ask_for_three_things_and_accept_one(sam: Any) -> None:
 def test_ctrl_c_and_ctrl_d_leave_without_writing(sam: Any) -> None:
     for stop in ("sendintr", "sendeof"):
         child = sam.terminal("checkin", "--private")
-        answer(child, ("up to three words", "tired"))
-        child.expect("went well")
+        answer(child, ("to go on:", "tired"))
+        child.expect("Went well")
         getattr(child, stop)()
         assert end(child) == 130
         assert "Traceback" not in child.before

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,8 +95,9 @@ def test_the_generated_parts_are_fresh() -> None:
 
 def test_a_stale_page_is_named(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for name in ("__init__.py", "generate.py"):
-        (tmp_path / "docs" / name).write_bytes((ROOT / "docs" / name).read_bytes())
+    for file in (ROOT / "docs").glob("*.py"):
+        (tmp_path / "docs" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     page = "<!-- generated: exit-codes -->\nold\n<!-- end generated -->\n"
     (tmp_path / "README.md").write_text(page, encoding="utf-8")
     run = [sys.executable, "-m", "docs.generate"]
@@ -110,7 +112,7 @@ def test_a_stale_page_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("program", "name", "page"),
-    [(bide_program, "bide", "docs/cli.md"), (relay_program, "bide-relay", "docs/operating.md")],
+    [(bide_program, "bide", "docs/cli-reference.md"), (relay_program, "bide-relay", "docs/operating.md")],
     ids=["bide", "bide-relay"],
 )
 def test_every_command_and_option_is_documented(program: click.Command, name: str, page: str) -> None:
@@ -125,6 +127,41 @@ def test_every_command_and_option_is_documented(program: click.Command, name: st
                 assert f"`{parameter.name}`" in text
             elif parameter.name not in ("help", "version"):
                 assert any(option in text for option in parameter.opts), f"{path} {parameter.opts}"
+
+
+def test_every_command_is_documented_with_an_example_of_its_own() -> None:
+    """Between its heading and the next one: what it does, its usage, and a line that calls it."""
+    text = read("docs/cli-reference.md")
+    for path, command in commands_of(bide_program, "bide"):
+        if isinstance(command, click.Group) and not command.invoke_without_command:
+            continue
+        if path == "bide":
+            continue
+        part = text.partition(f"### `{path}`\n")[2].partition("\n### ")[0]
+        assert len(part.strip().splitlines()[0]) > 10, path
+        assert f"{path} [OPTIONS]" in part, path
+        examples = "\n".join(CONSOLE.findall(part))
+        assert re.search(rf"\b{path}\b", examples), f"{path} has no example"
+
+
+def test_a_manual_of_a_command_that_is_gone_is_stale(tmp_path: Path) -> None:
+    """And removed by the next run; a file that was changed by hand is written anew."""
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    run = [sys.executable, "-m", "docs.generate"]
+    subprocess.run(run, cwd=tmp_path, capture_output=True, check=True)
+    gone, changed = tmp_path / "docs/man/bide-sing.1", tmp_path / "docs/man/bide-thank.1"
+    gone.write_text(".TH SING 1\n", encoding="utf-8")
+    changed.write_text(".TH THANK 1\n", encoding="utf-8")
+    stale = subprocess.run([*run, "--check"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert stale.returncode == 1
+    assert "bide-sing.1" in stale.stderr
+    assert "bide-thank.1" in stale.stderr
+    subprocess.run(run, cwd=tmp_path, capture_output=True, check=True)
+    assert not gone.exists()
+    assert "bide thank" in changed.read_text(encoding="utf-8")
+    assert subprocess.run([*run, "--check"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
 def test_every_command_has_its_json_documented() -> None:
@@ -146,6 +183,8 @@ def test_the_commands_in_console_blocks_exist(page: Path) -> None:
             if words[0] not in ("bide", "bide-relay"):
                 continue
             path = words.pop(0)
+            if words[:1] == ["--home"]:
+                words = words[2:]
             while words and f"{path} {words[0]}" in known:
                 path = f"{path} {words.pop(0)}"
             options = {option for p in known[path].params for option in (*p.opts, *p.secondary_opts)}
@@ -168,7 +207,12 @@ def test_every_error_code_is_documented() -> None:
 
 def test_the_program_parts_that_the_pages_name_exist() -> None:
     for page in PAGES:
-        for reference in set(REFERENCE.findall(page.read_text(encoding="utf-8"))) - {"bide.db"}:
+        for reference in set(REFERENCE.findall(page.read_text(encoding="utf-8"))) - {
+            "bide.db",
+            "bide.mo",
+            "bide.po",
+            "bide.pot",
+        }:
             assert exists(reference), f"{name_of(page)} names {reference}"
 
 
@@ -221,7 +265,7 @@ def documented_json() -> Documented:
     """Every object in the page about JSON, by schema; the one without a schema is the entry."""
     found: Documented = {}
     for block in re.findall(r"```json\n(.*?)```", read("docs/cli-json.md"), re.DOTALL):
-        text = re.sub(r",\s*…", "", block).replace("ENTRY", "{}").strip()
+        text = re.sub(r",\s*…", "", block).replace("ENTRY", "{}").replace("{…}", "{}").strip()
         while text:
             value, end = DECODER.raw_decode(text)
             found.setdefault(value.get("schema", "entry"), []).append(value)
@@ -252,11 +296,13 @@ def test_what_the_program_prints_has_the_members_that_are_documented(tmp_path: P
         bide_json(home, "search", "river"),
         bide_json(home, "show", written["code"]),
         bide_json(home, "repair"),
+        bide_json(home, "outbox"),
         status := bide_json(home, "status"),
         digest := bide_json(home, "digest"),
         bide_json(home, "doctor"),
         bide_json(home, "rebuild"),
         bide_json(home, "relay"),
+        bide_json(home, "undo", written["id"]),
     ]
     write = documented["bide.thank/1"][0]
     for value in printed:

@@ -10,7 +10,7 @@ from bide.entries.fields import clean_field
 from bide.entries.question import ANSWER_FIELDS, FIELDS, Reveal
 from bide.errors import InputError
 from bide.replica.holding import Deed, Do, Held
-from bide_cli.answering import ask_answer, give_answer, opening_words
+from bide_cli.answering import ask_answer, give_answer
 from bide_cli.asking import ask_until_good, choose
 from bide_cli.giving import Given, gather
 from bide_cli.holding import put
@@ -91,7 +91,6 @@ def _talks(shell: Shell) -> bool:
 
 
 def _offer_answer(shell: Shell, replica: Replica, config: Config, question: dict[str, Any]) -> None:
-    shell.say(opening_words(question))
     answer = ask_answer(shell, _("Your own answer, if you like (Enter: not now):"))
     if answer:
         give_answer(shell, replica, config, question, {ANSWER: answer})
@@ -104,7 +103,7 @@ def _noted(card: Card) -> dict[str, Any]:
 def _choose(shell: Shell, replica: Replica, deck: str, depth: int, with_: str) -> dict[str, Any] | None:
     """The question that the person takes, as fields; None if they would rather not."""
     if not _talks(shell):
-        gather(shell, (QUESTION,), Given({}))  # says what is missing
+        return gather(shell, (QUESTION,), Given({}))  # or says what is missing
     from random import SystemRandom
 
     sets = sets_for(shell, replica.relation(with_), deck=deck, depth=depth)

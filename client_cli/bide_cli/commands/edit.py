@@ -6,10 +6,8 @@ from typing import Any
 
 import click
 
-from bide.entries import appreciation, checkin, hearing
 from bide.entries.fields import Field
-from bide.entries.kinds import KINDS
-from bide.entries.repair import INVITE_FIELDS
+from bide.entries.kinds import KINDS, Kind
 from bide.errors import InputError, NotAllowed
 from bide_cli.giving import Given, gather
 from bide_cli.home import read_config
@@ -19,7 +17,14 @@ from bide_cli.options import field_options, now_option, shell_options
 from bide_cli.shell import Shell
 from bide_cli.telling import tell_written
 
-FIELDS = (*checkin.FIELDS, *appreciation.FIELDS, *hearing.FIELDS, *INVITE_FIELDS)
+
+def _editable(kind: Kind) -> tuple[Field, ...]:
+    """What a person can change of an entry of that kind."""
+    edited = next((event.keys for event in kind.events if event.name.endswith(".edited")), ())
+    return tuple(field for field in kind.fields if field.asked and field.name in edited)
+
+
+FIELDS = tuple({field.name: field for kind in KINDS.values() for field in _editable(kind)}.values())
 
 
 @click.command(
@@ -43,7 +48,7 @@ def command(shell: Shell, entry_id: str, given: Given) -> None:
     own_topic = next((topic["topic"] for topic in entry["fields"].get("topics", ()) if topic["by"]["me"]), None)
     if not entry["by"]["me"] and own_topic is None:
         raise NotAllowed("Only the one who wrote it can change it.")
-    fields = KINDS[entry["kind"]].fields
+    fields = _editable(KINDS[entry["kind"]])
     present = {field.name: entry["fields"].get(field.name, "") for field in fields}
     if own_topic is not None:
         present["topic"] = own_topic

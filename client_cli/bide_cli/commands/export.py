@@ -99,5 +99,10 @@ def _tell(shell: Shell, entries: int, private: int, *, file: str) -> None:
         )
         shell.say(words)
     if private:
-        one = _("One of them is private: nobody but you could see it so far.")
-        shell.say(plural(one, _("{n} of them are private: nobody but you could see them so far."), private))
+        shell.say(
+            plural(
+                "{n} of them is private: nobody but you could see it so far.",
+                "{n} of them are private: nobody but you could see them so far.",
+                private,
+            )
+        )

@@ -14,7 +14,7 @@ import click
 from bide.errors import InputError
 from bide_cli import background
 from bide_cli.choices import OneOf
-from bide_cli.language import _, plural
+from bide_cli.language import N_, _, plural
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell, clean_line
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("jrnl", "dayone", "daylio", "bide")
 _MODULES = {"bide": "bide_json"}
+_UNASKED = N_("To share it unasked: --yes. To keep it private, leave --with away.")
 _QUIET_SECONDS = 1.0
 """What takes no longer says nothing on the way."""
 
@@ -91,13 +92,10 @@ def _is_meant(shell: Shell, count: int, name: str, *, from_stdin: bool, yes: boo
         return True
     from bide_cli.asking import ask_yes, require_person
 
-    hint = "To share it unasked: --yes. To keep it private, leave --with away."
-    require_person(shell, "That would share all of it, so you would be asked first.", hint)
     if from_stdin:
-        raise InputError("The file takes up stdin, so you can't be asked.", hint=hint)
-    one = _("{name} will be able to read {n} entry.").format(name=name, n="{n}")
-    many = _("{name} will be able to read {n} entries.").format(name=name, n="{n}")
-    shell.say(plural(one, many, count))
+        raise InputError("The file takes up stdin, so you can't be asked.", hint=_UNASKED)
+    require_person(shell, "That would share all of it, so you would be asked first.", _UNASKED)
+    shell.say(plural("{n} entry would be shared.", "{n} entries would be shared.", count))
     return ask_yes(shell, _("Share all of it with {name}?").format(name=name), default=False)
 
 
@@ -143,25 +141,39 @@ def _headline(planned: Plan, *, dry_run: bool, name: str) -> str:
 
 
 def _remarks(planned: Plan) -> list[str]:
-    lines = []
-    if planned.here:
-        lines.append(plural("{n} entry is here already.", "{n} entries are here already.", planned.here))
-    if planned.changed:
-        one = "{n} entry has changed over there since. What is here stays as it is."
-        many = "{n} entries have changed over there since. What is here stays as it is."
-        lines.append(plural(one, many, planned.changed))
-    if planned.split:
-        one = "{n} entry is longer than fits and takes several keepsakes."
-        many = "{n} entries are longer than fits and take several keepsakes each."
-        lines.append(plural(one, many, planned.split))
-    if planned.replaced:
-        one = "{n} character that can't be shown was replaced by a mark."
-        many = "{n} characters that can't be shown were replaced by a mark."
-        lines.append(plural(one, many, planned.replaced))
-    if planned.left:
-        lines.append(
-            plural("{n} picture or attachment was left out.", "{n} pictures or attachments were left out.", planned.left)
-        )
-    if planned.empty:
-        lines.append(plural("{n} entry without words was left out.", "{n} entries without words were left out.", planned.empty))
-    return lines
+    remarks = (
+        (planned.here, plural("{n} entry is here already.", "{n} entries are here already.", planned.here)),
+        (
+            planned.changed,
+            plural(
+                "{n} entry has changed over there since. What is here stays as it is.",
+                "{n} entries have changed over there since. What is here stays as it is.",
+                planned.changed,
+            ),
+        ),
+        (
+            planned.split,
+            plural(
+                "{n} entry is longer than fits and takes several keepsakes.",
+                "{n} entries are longer than fits and take several keepsakes each.",
+                planned.split,
+            ),
+        ),
+        (
+            planned.replaced,
+            plural(
+                "{n} character that can't be shown was replaced by a mark.",
+                "{n} characters that can't be shown were replaced by a mark.",
+                planned.replaced,
+            ),
+        ),
+        (
+            planned.left,
+            plural("{n} picture or attachment was left out.", "{n} pictures or attachments were left out.", planned.left),
+        ),
+        (
+            planned.empty,
+            plural("{n} entry without words was left out.", "{n} entries without words were left out.", planned.empty),
+        ),
+    )
+    return [words for count, words in remarks if count]

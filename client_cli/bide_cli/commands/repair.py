@@ -11,7 +11,7 @@ from bide.entries.fields import Field
 from bide.entries.hearing import CLARIFICATION, Verdict
 from bide.entries.hearing import FIELDS as HEARING_FIELDS
 from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, INVITE_FIELDS, TELL_FIELDS, Step
-from bide.errors import BideError, InputError
+from bide.errors import BideError, InputError, NotFound
 from bide.replica.holding import Deed, Do
 from bide_cli.giving import STDIN, Given, flag, gather, read_stdin
 from bide_cli.holding import put
@@ -69,10 +69,17 @@ def command(
     if entry_id in STEPS and step is None:
         entry_id, step = None, entry_id
     if step is not None and step not in STEPS:
+        near = _near_step(step)
         raise InputError(
-            "There is no step called {step!r}.", hint="The steps are: {steps}", step=step[:40], steps=", ".join(STEPS)
+            "There is no step called {step!r}.",
+            hint="Did you mean {near}? The steps are: {steps}" if near else "The steps are: {steps}",
+            step=step[:40],
+            near=near,
+            steps=", ".join(STEPS),
         )
     repair = _Repair(shell, with_)
+    if entry_id is not None and step is None:
+        repair.require(entry_id)
     if heard or not_quite is not None:
         _put_verdict(given, step, heard=heard, not_quite=not_quite)
     if step is not None:
@@ -85,6 +92,13 @@ def command(
         raise InputError("Which step is that for?", hint="bide repair ID STEP, with one of: {steps}", steps=", ".join(STEPS))
     else:
         repair.list(entry_id)
+
+
+def _near_step(word: str) -> str:
+    """The step that was perhaps meant; empty if none."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word[:40].lower(), STEPS, n=1)), "")
 
 
 def _put_verdict(given: Given, step: str | None, *, heard: bool, not_quite: str | None) -> None:
@@ -104,6 +118,15 @@ class _Repair:
         self._with = with_
         self._config = read_config(shell.home)
         self.replica = open_replica(shell, self._config)
+
+    def require(self, entry_id: str) -> None:
+        """See to it that a word on its own is a conversation; it may have been meant for a step."""
+        try:
+            self.replica.show(entry_id)
+        except NotFound as error:
+            if near := _near_step(entry_id):
+                error.advise("Did you mean the step {near}?", near=near)
+            raise
 
     def one(self, entry_id: str | None) -> dict[str, Any]:
         """The conversation that is meant."""

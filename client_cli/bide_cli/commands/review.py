@@ -26,12 +26,15 @@ def command(shell: Shell, weeks: int, html: str, force: bool, shared_only: bool,
 
     Made of what you wrote yourself, and of what you two had together. It compares nobody and judges nothing.
     """
-    from bide_cli.reviewing.filing import check_place, write_page
+    path = None
+    if html:
+        from bide_cli.reviewing.filing import check_place
 
-    path = check_place(html, force=force) if html else None
+        path = check_place(html, force=force)
     replica = open_replica(shell)
     data = replica.review(weeks=weeks, shared_only=shared_only, with_=with_, language=language())
     if path is not None:
+        from bide_cli.reviewing.filing import write_page
         from bide_cli.reviewing.page import draw_page
 
         write_page(path, draw_page(data, name=replica.name), force=force)

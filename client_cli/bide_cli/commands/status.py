@@ -15,7 +15,6 @@ from bide_cli.options import shell_options
 from bide_cli.relations import relation_word
 from bide_cli.shell import Shell, clean_line, name_list
 
-
 NOTES = (
     ("waiting", N_("{n} changes wait for something that has not arrived yet")),
     ("newer", N_("{n} changes are from a newer Bide and need an upgrade here")),

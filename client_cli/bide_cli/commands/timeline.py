@@ -6,12 +6,9 @@ from typing import Any
 
 import click
 
-from bide.entries.kinds import KINDS
 from bide_cli import reading
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
-
-_KINDS = ", ".join(kind.name for kind in KINDS.values() if kind.shown)
 
 
 @click.command(
@@ -20,7 +17,13 @@ _KINDS = ", ".join(kind.name for kind in KINDS.values() if kind.shown)
 )
 @click.option("--since", default="", metavar="DAY", help="From this day on: 2026-11-22, today or yesterday.")
 @click.option("--until", default="", metavar="DAY", help="Up to and with this day.")
-@click.option("--kind", multiple=True, metavar="KIND", help=f"One of: {_KINDS}; can be given several times.")
+@click.option(
+    "--kind",
+    multiple=True,
+    metavar="KIND",
+    help="checkin, appreciation, repair, share, question, feeling, activity, reflection or keepsake; "
+    "can be given several times.",
+)
 @click.option("--by", default="", metavar="NAME", help="Written by this person; me for yourself.")
 @click.option("--search", default="", metavar="WORDS", help="With all of these words in it.")
 @click.option("--with", "with_", default="", metavar="NAME", help="Shared with this person.")

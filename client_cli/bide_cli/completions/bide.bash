@@ -4,7 +4,7 @@ _bide_feelings="glad light playful amused carefree thankful touched lucky honour
 _bide_decks="appreciation checkin family friends invitations listening new-things questions-1 questions-2 questions-3 reflection repair safety sitting"
 _bide_kinds="checkin appreciation repair share question feeling activity reflection keepsake"
 _bide_steps="accept tell hear answer reconnect agree settle later rest return withdraw"
-_bide_keys="auto_sync day_starts language with decks hold.checkin hold.appreciation hold.repair hold.share hold.question hold.feeling hold.activity hold.reflection hold.keepsake"
+_bide_keys="auto_sync day_starts language with decks hold.checkin hold.appreciation hold.hearing hold.repair hold.share hold.question hold.answer hold.feeling hold.activity hold.reception hold.reflection hold.keepsake"
 _bide_days="today yesterday"
 
 _bide_spec() {
@@ -16,7 +16,7 @@ _bide_spec() {
     "feel") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--feelings --note --from-json --with" ;;
     "did") below="" flags="--edit --ideas --private --now --json --plain --accessible --no-input --help" takes="--what --idea --memory --from-json --with" ;;
     "reflect") below="" flags="--edit --json --plain --accessible --no-input --help" takes="--text --feelings --from-json" ;;
-    "edit") below="" flags="--edit --now --json --plain --accessible --no-input --help" takes="--feelings --went-well --hard --worry --lift --grateful --proud --wants --later --noticed --felt --shows --mirrored --validated --empathised --topic --from-json" ;;
+    "edit") below="" flags="--edit --now --json --plain --accessible --no-input --help" takes="--feelings --went-well --hard --worry --lift --grateful --proud --wants --later --noticed --felt --shows --mirrored --validated --empathised --topic --text --depth --question --answer --note --what --idea --memory --words --title --tags --from-json" ;;
     "undo") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
     "outbox") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "send") below="" flags="--all --json --plain --accessible --no-input --help" takes="" ;;
@@ -73,8 +73,8 @@ _bide_values() {
     "checkin/--feelings"|"share/--feelings"|"feel/--feelings"|"feel/"*|"reflect/--feelings"|"edit/--feelings") words="$_bide_feelings" list="yes" ;;
     "checkin/--wants"|"share/--wants"|"edit/--wants") words="listening advice nothing" ;;
     "checkin/--from-json"|"thank/--from-json"|"share/--from-json"|"feel/--from-json"|"did/--from-json"|"reflect/--from-json"|"edit/--from-json"|"hear/--from-json"|"ask/--from-json"|"answer/--from-json"|"repair/--from-json"|"receive/--from-json"|"review/--html"|"init/--key-file"|"decks check/1"|"import/2"|"export/--output") files="files" ;;
-    "share/--depth") words="1 2 3" ;;
-    "did/--idea") words="mine theirs both" ;;
+    "share/--depth"|"edit/--depth") words="1 2 3" ;;
+    "did/--idea"|"edit/--idea") words="mine theirs both" ;;
     "ask/--reveal") words="at_once both" ;;
     "ask/--deck"|"decks show/1") words="$_bide_decks" ;;
     "repair/1"|"repair/2") words="$_bide_steps" ;;

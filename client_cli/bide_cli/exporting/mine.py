@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bide.ids import entry_slot, parse_entry_id
+from bide_cli.exporting.originals import SOURCE
 
 Mine = Callable[[Mapping[str, Any]], bool]
 """Whether somebody, as entries name them, is the one who exports."""
@@ -34,20 +35,24 @@ def me_called(name: str) -> Mine:
     return mine
 
 
-def own_words(entry: Mapping[str, Any], mine: Mine = is_me, *, name: str = "") -> list[dict[str, Any]]:
+def own_words(
+    entry: Mapping[str, Any], mine: Mine = is_me, *, name: str = "", below_mine: bool = False
+) -> list[dict[str, Any]]:
     """An entry without the other's words: it, or what is mine beneath an entry that is not, or nothing.
 
     Args:
         entry: as shown, with its replies.
         mine: tells who is meant.
         name: what I am called.
+        below_mine: it is a reply to an entry of mine, so what is said about it in turn is mine.
     """
-    replies = [own for reply in entry["replies"] for own in own_words(reply, mine, name=name)]
+    begun = mine(entry["by"])
+    replies = [own for reply in entry["replies"] for own in own_words(reply, mine, name=name, below_mine=begun)]
     if entry["kind"] == "repair":
         own = _repair(entry, mine)
         return [own | {"replies": replies}] if own is not None else replies
-    if not mine(entry["by"]):
-        return [*_clarification(entry, mine, name), *replies]
+    if not begun:
+        return [*(_clarification(entry, mine, name) if below_mine else ()), *replies]
     by_name = entry["fields"].get("by_name", "")
     if entry["kind"] == "keepsake" and ((by_name and by_name.casefold() != name.casefold()) or _from_bide(entry)):
         return replies
@@ -57,7 +62,7 @@ def own_words(entry: Mapping[str, Any], mine: Mine = is_me, *, name: str = "") -
 
 def _from_bide(entry: Mapping[str, Any]) -> bool:
     """Whether a keepsake's text may hold what others said: it was made of a whole entry, replies and all."""
-    return entry["fields"].get("source") == "Bide"
+    return bool(entry["fields"].get("source") == SOURCE)
 
 
 def _without(entry: Mapping[str, Any], mine: Mine, theirs: tuple[str, ...]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What an entry says, in labelled parts: the same for Markdown, HTML and the text of what is imported again.
 
 Words and labels are those of `bide_cli.wording`. But a file may lie about for years, so nobody is called "you" in it. Every
-text has passed `clean`: what somebody wrote can neither move a cursor nor turn the order of words around."""
+text has passed `clean`: what somebody wrote can neither move a cursor nor turn the order of words around.
+"""
 
 from __future__ import annotations
 

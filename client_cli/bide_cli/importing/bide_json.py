@@ -14,10 +14,10 @@ from bide_cli.exporting.as_json import SCHEMA
 from bide_cli.exporting.originals import is_entry
 from bide_cli.exporting.said import as_plain, title
 from bide_cli.importing.files import decode, load_json, read_bytes
-from bide_cli.importing.found import Found, Parsed, Tidier, bad_entry, known_feeling, moment_ms, too_many, zone_named
+from bide_cli.importing.found import NOTHING_WRITTEN, Found, Parsed, Tidier, known_feeling, moment_ms, too_many, zone_named
+from bide_cli.language import N_
 
-JOURNAL = "export"
-_WANTED = "bide export --format json makes what is wanted."
+_WANTED = N_("bide export --format json makes what is wanted.")
 _FEELINGS_MAX = 3
 
 
@@ -42,12 +42,14 @@ def read(source: str, *, zone: str) -> Parsed:
 
 def _found(item: Any, place: int, *, zone: str, tidier: Tidier) -> Found:
     if not is_entry(item):
-        raise bad_entry(JOURNAL, place, "is not in the form of one.")
+        raise InputError("Entry {place} of the file is not in the form of one.", hint=NOTHING_WRITTEN, place=place)
     try:
         at = datetime.fromisoformat(item["at"])
         day = datetime.strptime(item["day"], "%Y-%m-%d").date().isoformat()
     except ValueError:
-        raise bad_entry(JOURNAL, place, "has a date that can't be read.") from None
+        raise InputError(
+            "Entry {place} of the file has a date that can't be read.", hint=NOTHING_WRITTEN, place=place
+        ) from None
     feelings = item["fields"].get("feelings", [])
     words = feelings if isinstance(feelings, list) else []
     # Only for what is searched and shown; the entry itself stays as it is.

@@ -22,12 +22,13 @@ from zoneinfo import ZoneInfo
 from bide.errors import InputError
 from bide_cli.importing.files import ZIP_MAGIC, decode, read_bytes
 from bide_cli.importing.found import NOTHING_WRITTEN, Found, Parsed, Tidier, known_feeling, moment_ms, too_many
+from bide_cli.language import N_
 
 NEEDED = ("full_date", "time", "mood")
 WELCOME = ("activities", "note_title", "note")
 _CELL_CHARS_MAX = 1024 * 1024
 _TIMES = ("%H:%M", "%I:%M %p", "%H:%M:%S", "%I:%M:%S %p")
-_WANTED = "In Daylio: More, Export Entries, CSV."
+_WANTED = N_("In Daylio: More, Export Entries, CSV.")
 _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|ul|ol|h[1-6])>", re.IGNORECASE)
 _ITEM = re.compile(r"<li(?:\s[^<>]*)?>", re.IGNORECASE)
 _MARKUP = re.compile(r"</?(?:b|i|u|s|p|ul|ol|li|em|div|del|span|strong|strike|font|h[1-6])(?:\s[^<>]*)?>", re.IGNORECASE)

@@ -24,10 +24,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bide.errors import InputError
 from bide_cli.importing.files import FILE_BYTES_MAX, Archive, decode, is_zip, load_json, read_bytes
-from bide_cli.importing.found import Found, Parsed, Tidier, bad_entry, moment_ms, too_many, zone_named
+from bide_cli.importing.found import NOTHING_WRITTEN, Found, Parsed, Tidier, moment_ms, too_many, zone_named
+from bide_cli.language import N_
 
-JOURNAL = "Day One journal"
-_WANTED = "In Day One: File, Export, JSON. The zip that it makes is what is wanted."
+_WANTED = N_("In Day One: File, Export, JSON. The zip that it makes is what is wanted.")
 _ATTACHMENTS = ("photos", "videos", "audios", "pdfAttachments")
 _MOMENT = re.compile(r"!?\[[^\]\n]{0,500}\]\(dayone-moment:[^)\n]{0,500}\)")
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|>])")
@@ -111,17 +111,23 @@ def _found(item: Any, place: int, *, zone: str, tidier: Tidier, journal: str) ->
     try:
         entry = _Entry.model_validate(item)
     except ValidationError:
-        raise bad_entry(JOURNAL, place, "lacks an id or a date, or is not in the form of one.") from None
+        raise InputError(
+            "Entry {place} of the file lacks an id or a date, or is not in the form of one.", hint=NOTHING_WRITTEN, place=place
+        ) from None
     try:
         at = datetime.fromisoformat(entry.creationDate)
     except ValueError:
-        raise bad_entry(JOURNAL, place, "has a date that can't be read.") from None
+        raise InputError(
+            "Entry {place} of the file has a date that can't be read.", hint=NOTHING_WRITTEN, place=place
+        ) from None
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     zone_name, there = _zone(entry.timeZone or "", zone)
     try:
         day = at.astimezone(there).date().isoformat()
     except (OverflowError, ValueError):
-        raise bad_entry(JOURNAL, place, "has a date that can't be read.") from None
+        raise InputError(
+            "Entry {place} of the file has a date that can't be read.", hint=NOTHING_WRITTEN, place=place
+        ) from None
     title, text = _title_and_text(tidier.text(_words(entry)))
     return Found(
         place=place,

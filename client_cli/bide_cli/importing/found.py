@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bide.errors import InputError
+from bide_cli.language import N_
 
 ENTRIES_MAX = 100_000
 """In one file."""
-NOTHING_WRITTEN = "Nothing was written."
+NOTHING_WRITTEN = N_("Nothing was written.")
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 _BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n"})
 _ODD = re.compile(
@@ -77,17 +78,6 @@ class Tidier:
     def line(self, value: str) -> str:
         """The same on one line."""
         return " ".join(self.text(value).split())
-
-
-def bad_entry(journal: str, place: int, what: str) -> InputError:
-    """An error that names the entry of a file, and never what it says.
-
-    Args:
-        journal: what the file is.
-        place: which entry, from 1.
-        what: an English sentence's end, such as ``has no date``; constant, for it is shown as it is.
-    """
-    return InputError("Entry {place} of this {journal} " + what, hint=NOTHING_WRITTEN, place=place, journal=journal)
 
 
 def too_many(count: int) -> None:

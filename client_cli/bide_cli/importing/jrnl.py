@@ -6,7 +6,8 @@ The text holds one entry after the other, each beginning with its date in bracke
     The body, with @tags and #tags.
 
 The asterisk marks a starred entry. How the date is written is set by ``timeformat`` in jrnl's config. The JSON has no
-seconds, so an entry's id counts minutes: the same journal imported in either form is the same entries."""
+seconds, so an entry's id counts minutes: the same journal imported in either form is the same entries.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from bide.errors import InputError
 from bide_cli.importing.files import decode, load_json, read_bytes
-from bide_cli.importing.found import NOTHING_WRITTEN, Found, Parsed, Tidier, bad_entry, moment_ms, too_many
+from bide_cli.importing.found import NOTHING_WRITTEN, Found, Parsed, Tidier, moment_ms, too_many
+from bide_cli.language import N_
 
-JOURNAL = "jrnl journal"
 _START = re.compile(r"^\[([^\]\n]{1,80})\] ?", re.MULTILINE)
 _TAG = re.compile(r"(?<!\S)[#@]([-+*#/\w]+)")
 _PARTS = {"%F": "%Y-%m-%d", "%r": "%I:%M:%S %p", "%R": "%H:%M", "%T": "%H:%M:%S", "%D": "%m/%d/%y"}
@@ -35,7 +36,8 @@ _FORMATS = tuple(
 """Only those that can be read in one way: 03/04/2026 needs to be told."""
 _HOUR_DEFAULT = 9
 """For a date without a time, as jrnl itself does."""
-_WANTED = "jrnl --export json prints what is wanted; so does the journal's own file."
+_ENCRYPTED = N_("If it is encrypted, export it first: jrnl --export json > journal.json. Nothing was written.")
+_WANTED = N_("jrnl --export json prints what is wanted; so does the journal's own file.")
 
 
 class _Entry(BaseModel):
@@ -67,9 +69,7 @@ def read(source: str, *, zone: str, timeformat: str = "") -> Parsed:
     Raises:
         InputError: it is no such journal, or damaged.
     """
-    text = decode(
-        read_bytes(source), hint="If it is encrypted, export it first: jrnl --export json > journal.json. Nothing was written."
-    )
+    text = decode(read_bytes(source), hint=_ENCRYPTED)
     raw = list(_from_json(text) if text.lstrip().startswith("{") else _from_text(text, timeformat))
     too_many(len(raw))
     tidier = Tidier()
@@ -110,9 +110,13 @@ def _raw_of(item: Any, place: int, adapter: TypeAdapter[_Entry]) -> _Raw:
         entry = adapter.validate_python(item)
         at = datetime.strptime(f"{entry.date} {entry.time}", "%Y-%m-%d %H:%M")
     except ValidationError:
-        raise bad_entry(JOURNAL, place, "lacks a title, body, date or time.") from None
+        raise InputError(
+            "Entry {place} of the file lacks a title, body, date or time.", hint=NOTHING_WRITTEN, place=place
+        ) from None
     except ValueError:
-        raise bad_entry(JOURNAL, place, "has a date or time that can't be read.") from None
+        raise InputError(
+            "Entry {place} of the file has a date or time that can't be read.", hint=NOTHING_WRITTEN, place=place
+        ) from None
     return _Raw(at, entry.title, entry.body, entry.starred)
 
 
@@ -126,11 +130,11 @@ def _from_text(text: str, timeformat: str) -> Iterator[_Raw]:
     if not starts:
         raise InputError(
             "No entry of jrnl was found in it: none begins with a date in brackets that can be read.",
-            hint="If its dates are written in another way, say how: --timeformat, as in jrnl's config. " + _WANTED,
+            hint="If its dates are written in another way, say how: --timeformat, as in jrnl's config.",
         )
     if text[: starts[0][0].start()].strip():
         raise InputError(
-            "Line 1 stands before the first date, so it belongs to no entry.", hint="Give it a date. " + NOTHING_WRITTEN
+            "Line 1 stands before the first date, so it belongs to no entry.", hint="Give it a date. Nothing was written."
         )
     if not text.endswith("\n"):
         raise InputError(

@@ -2,7 +2,8 @@
 
 What is imported again is recognised by its id, which follows from its own id over there or, where it has none, from its time
 and its words. An entry that has changed over there is left here as it is, and told of: what somebody may have replied to or
-edited here is not written over, and a second copy beside it would only confuse."""
+edited here is not written over, and a second copy beside it would only confuse.
+"""
 
 from __future__ import annotations
 

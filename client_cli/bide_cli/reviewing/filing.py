@@ -16,6 +16,8 @@ def check_place(given: str, *, force: bool) -> Path:
     Raises:
         InputError: there is something already, or it is no place for a file.
     """
+    if given == "-":
+        raise InputError("The page needs a file of its own.", hint="For example: --html review.html")
     path = Path(os.path.abspath(os.path.expanduser(given)))  # noqa: PTH100, PTH111 no links are resolved
     try:
         if path.is_dir():

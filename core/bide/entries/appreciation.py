@@ -7,7 +7,7 @@ from bide.entries.fields import Field, FieldKind
 FIELDS = (
     Field("noticed", FieldKind.TEXT, "What did you notice?", "Noticed", required=True),
     Field("felt", FieldKind.TEXT, "How did it make you feel?", "It felt"),
-    Field("shows", FieldKind.TEXT, "What does it show about them?", "It shows"),
+    Field("shows", FieldKind.TEXT, "What does it show about them?", "It shows", prompt_named="What does it show about {name}?"),
 )
 
 GENERIC_WORDS = frozenset(

@@ -48,6 +48,8 @@ class Field(NamedTuple):
     required: bool = False
     choices: tuple[str, ...] = ()
     """For `FieldKind.CHOICE`: what can be chosen, as it is stored."""
+    prompt_named: str = ""
+    """The same question with the other's ``{name}`` in it, where there is one."""
     asked: bool = True
     """Whether a person is asked for it; what the program notes by itself is not."""
 
@@ -77,6 +79,19 @@ def clean_field(field: Field, value: Any) -> str:
     return "\n".join(cleaned)
 
 
+def _unknown_choice(field: Field, typed: str) -> InputError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(typed[:LINE_CHARS_MAX], field.choices, n=1)
+    return InputError(
+        "'{field}' is one of: {choices}",
+        hint="Did you mean {near}?" if near else "",
+        field=field.name,
+        choices=", ".join(field.choices),
+        near=near[0] if near else "",
+    )
+
+
 def _clean_choice(field: Field, value: Any) -> str:
     # A number is how a script says 2; true is not how it says 1.
     text = str(value) if type(value) is int else value
@@ -84,7 +99,7 @@ def _clean_choice(field: Field, value: Any) -> str:
         clean_text(text, what=field.name, chars_max=LINE_CHARS_MAX, one_line=True).lower().replace("-", "_").replace(" ", "_")
     )
     if chosen and chosen not in field.choices:
-        raise InputError("'{field}' is one of: {choices}", field=field.name, choices=", ".join(field.choices))
+        raise _unknown_choice(field, chosen)
     return chosen
 
 

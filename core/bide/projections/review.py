@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from bide.errors import InputError
-from bide.words.showing import shown_feeling
+from bide.words.showing import CORES, shown_feeling
 
 WEEKS_DEFAULT = 12
 WEEKS_MAX = 1_040
@@ -190,8 +190,6 @@ Dated = tuple[str, Entry]
 
 def _feelings(mine: Sequence[Dated], period: Period, *, core_of: CoreOf, language: str) -> dict[str, Any]:
     """How often each core and each word was chosen. A core that was not named is not there: nothing is missing from a life."""
-    from bide.words.showing import CORES
-
     by_span: dict[str, list[int]] = {}
     by_weekday: dict[str, list[int]] = {}
     words: Counter[str] = Counter()

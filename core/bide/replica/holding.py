@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bide.entries.fields import show_field
 from bide.entries.hearing import Verdict
 from bide.entries.kinds import ANSWER, HEARING, KINDS, RECEPTION, REPAIR
-from bide.entries.repair import AGREEMENT_FIELD, Phase, Step
+from bide.entries.records import EntryRecord
+from bide.entries.repair import Phase, Step
 from bide.errors import BideError, InputError, NotAllowed, NotFound, NotPaired, StorageError
 from bide.ids import (
     CODE_CHARS,
@@ -67,8 +68,8 @@ class Deed(NamedTuple):
     """The id of the entry it is about, whole or short."""
     step: str = ""
     """For `Do.STEP`: the name of the step."""
-    before: str = ""
-    """For an agreement: what stood there, so that what the other writes meanwhile is merged and not written over."""
+    known: Mapping[str, int] | None = None
+    """For an agreement: what its writer knew, as `bide.replica.writing.Writer.repair_step` takes it."""
 
     @property
     def has_words(self) -> bool:
@@ -161,7 +162,8 @@ class Holding:
                 deed = deed._replace(kind=about.kind)
             else:
                 space = next(s for s in self._storage.spaces() if s.space_id == about.space_id)
-            deed = deed._replace(about=format_entry_id(about.entry_id), before=self._agreement(about.body, deed))
+            known = self._known(about) if deed.step == "agree" else None
+            deed = deed._replace(about=format_entry_id(about.entry_id), known=known)
             self._require_first(deed)
         if space is None:
             raise NotPaired
@@ -217,8 +219,9 @@ class Holding:
             raise InputError("There is no kind of reply called {kind!r}.", kind=deed.kind[:40])
         return self._writer().cleaned(KINDS[deed.kind], deed.values)
 
-    def _agreement(self, body: str, deed: Deed) -> str:
-        return str(json.loads(body)["fields"].get(AGREEMENT_FIELD.name, "")) if deed.step == "agree" else ""
+    def _known(self, about: EntryRecord) -> dict[str, int]:
+        places = self._storage.places([about.entry_id]).get((about.space_id, about.entry_id), {})
+        return {log.hex(): seq for log, seq in places.items()}
 
     def _tried(self, deed: Deed, space: SpaceRecord, held_id: EntryId) -> Deed:
         """The deed with its words cleaned, after it was done and undone: what could never go is refused now, not in an hour."""
@@ -338,24 +341,7 @@ class Holding:
         if deed.do is Do.VERDICT:
             verdict, clarification = (str(deed.values.get(name, "")) for name in ("verdict", "clarification"))
             return writer.answer_hearing(about, verdict=verdict, clarification=clarification)
-        values = dict(deed.values)
-        now = self._agreement(about.body, deed)
-        if held_id is not None and now != deed.before:
-            mine = str(values.get(AGREEMENT_FIELD.name, ""))
-            values[AGREEMENT_FIELD.name] = self._merged(deed.before, mine, now)
-        return writer.repair_step(about, Step[deed.step.upper()], values)
-
-    def _merged(self, before: str, mine: str, theirs: str) -> str:
-        """Two edits of one text that did not know of each other, as one text."""
-        from bide.crdt.document import EntryDocument, amend_change, create_change
-
-        def text(said: str) -> dict[str, str]:
-            return {AGREEMENT_FIELD.name: said}
-
-        changes = [create_change({}, texts=text(before), slot=0, randomness=self._randomness)]
-        edits = [(slot, said) for slot, said in enumerate((mine, theirs)) if said != before]
-        changes += [amend_change(changes[:1], {}, texts=text(said), slot=s, randomness=self._randomness) for s, said in edits]
-        return str(EntryDocument(changes).fields().get(AGREEMENT_FIELD.name, ""))
+        return writer.repair_step(about, Step[deed.step.upper()], deed.values, known=deed.known)
 
     # Looking at it
 

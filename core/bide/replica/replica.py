@@ -178,9 +178,7 @@ class Replica:
         """Repair conversations that are not over, oldest first."""
         return self.reader.conversations()
 
-    def review(
-        self, *, weeks: int = 12, shared_only: bool = False, with_: str = "", language: str = "en"
-    ) -> dict[str, Any]:
+    def review(self, *, weeks: int = 12, shared_only: bool = False, with_: str = "", language: str = "en") -> dict[str, Any]:
         """A look back: my own words and feelings, and what we had together; see docs/cli-json.md for its shape.
 
         Args:
@@ -210,7 +208,7 @@ class Replica:
         return [person.name for person in self.reader.people()]
 
     def relation(self, with_: str = "") -> str:
-        """What somebody is to me: ``partner``, ``friend`` or ``family``; by my own word, else by theirs. Raises as `write` does."""
+        """What somebody is to me, by my own word or else theirs: ``partner``, ``friend`` or ``family``. Raises as `write`."""
         return self.reader.person(with_).relation
 
     def spaces(self) -> list[SpaceRecord]:

@@ -9,15 +9,18 @@ from typing import Any
 
 from bide.entries.records import EntryRecord, Standing
 from bide.ids import EntryId
-from bide.projections.review import OWN_KINDS, SHARED_KINDS, both_answered, period_until, review
+from bide.projections.review import OWN_KINDS, both_answered, period_until, review
 from bide.projections.timeline import View, show_entry
 from bide.storage.base import EntryQuery, SpaceRecord, Storage
 from bide.words.showing import CORES
 
-_BEFORE_DAYS = 26 * 7
+_BEFORE_DAYS = {"repair": 26 * 7, "question": 26 * 7, "activity": 0}
 """A talk or a question that came to its end in a period can have begun so long before it."""
-_BATCH = 1_024
-_BATCH_GROWTH = 4
+_PORTION = 512
+"""What two people who write much may come to in `_PORTION_WEEKS`."""
+_PORTION_WEEKS = 12
+_PORTION_OF_FACTS = 64
+_GROWTH = 4
 _EVENTS_SETTLED = "repair.settled"
 
 
@@ -26,29 +29,34 @@ def look_back(
 ) -> dict[str, Any]:
     """The data of `bide.replica.Replica.review`."""
     period = period_until(today, weeks)
-    entries: list[dict[str, Any]] = []
     came_on: dict[str, str] = {}
-    for record in _records(storage, _days_before(period.first, _BEFORE_DAYS), space):
-        mine = view.own_slots.get(record.space_id) == record.slot
-        if record.kind in OWN_KINDS and mine and record.day >= period.first:
-            entries.append(show_entry(record, (), view))
-        elif record.kind in SHARED_KINDS:
+    in_space = EntryQuery(space_id=space.space_id if space else None)
+    portions = 1 + weeks // _PORTION_WEEKS
+    entries = [
+        show_entry(record, (), view)
+        for record in _newest(storage, in_space, since=period.first, portion=_PORTION * portions)
+        if record.kind in OWN_KINDS and view.own_slots.get(record.space_id) == record.slot
+    ]
+    for kind, days in _BEFORE_DAYS.items():
+        query = in_space._replace(kinds=(kind,))
+        for record in _newest(storage, query, since=_days_before(period.first, days), portion=_PORTION_OF_FACTS * portions):
             entries += _fact(storage, record, view, came_on)
     return review(entries, period, core_of=_Cores(), came_on=came_on, shared_only=shared_only, language=language)
 
 
-def _records(storage: Storage, since: str, space: SpaceRecord | None) -> list[EntryRecord]:
-    """The entries from a day on, oldest first.
+def _newest(storage: Storage, query: EntryQuery, *, since: str, portion: int) -> list[EntryRecord]:
+    """The entries that fit a query and are of `since` or later, oldest first.
 
-    They are asked for from the newest backwards, in growing portions: the index is by time, so ten years of history cost
+    They are asked for from the newest backwards, in growing portions: the indexes are by time, so ten years of history cost
     nothing to whoever looks back on three months.
     """
-    limit = _BATCH
+    # By time, which is not quite by day: two people can be a day apart, and each has a day of their own.
+    surely_before = _days_before(since, 2)
     while True:
-        records = storage.entries(EntryQuery(space_id=space.space_id if space else None, limit=limit))
-        if len(records) < limit or records[0].day < since:
+        records = storage.entries(query._replace(limit=portion))
+        if len(records) < portion or records[0].day < surely_before:
             return [record for record in records if record.day >= since]
-        limit *= _BATCH_GROWTH
+        portion *= _GROWTH
 
 
 def _fact(storage: Storage, record: EntryRecord, view: View, came_on: dict[str, str]) -> Iterator[dict[str, Any]]:

@@ -262,8 +262,18 @@ class Writer:
             self._continue(entry, kind.event("released"), {"released": written.id.replace("-", "")}, space=own)
         return written
 
-    def repair_step(self, entry: EntryRecord, step: Step, values: Mapping[str, Any]) -> Written:
-        """Take a step in a conversation; see `bide.replica.Replica.repair_step`."""
+    def repair_step(
+        self, entry: EntryRecord, step: Step, values: Mapping[str, Any], *, known: Mapping[str, int] | None = None
+    ) -> Written:
+        """Take a step in a conversation; see `bide.replica.Replica.repair_step`.
+
+        Args:
+            entry: the conversation.
+            step: which.
+            values: its fields.
+            known: for what waited: how far each log, by its id in hex, was known when the words were written. They are an edit
+                of what was there then, so that what came since is merged with them and not written over.
+        """
         space = self._space_of(entry)
         if entry.kind != REPAIR.name:
             raise NotAllowed("That is not a repair conversation.")
@@ -281,7 +291,7 @@ class Writer:
             again = (step in _FLAGS or step is Step.ANSWER) and state.after(step, space.slot) != state
             confirm = [*(fields if again else ()), *(texts or () if body.get("unsettled") else ())]
             change = amend_change(
-                self._changes(space, main.entry_id),
+                self._changes(space, main.entry_id, known=known),
                 fields,
                 texts=texts,
                 confirm=confirm,
@@ -346,11 +356,14 @@ class Writer:
             self._append_event(event_type, entry.entry_id, change, space=space)
             return self._told(space, entry.entry_id)
 
-    def _changes(self, space: SpaceRecord, entry: EntryId) -> list[bytes]:
-        """The counting changes of an entry, each once."""
+    def _changes(self, space: SpaceRecord, entry: EntryId, *, known: Mapping[str, int] | None = None) -> list[bytes]:
+        """The counting changes of an entry, each once; of those `known` only, as `repair_step` says."""
         judged = judge(self._storage.events(space.space_id, entry))
         # What the projection left out, since Automerge refuses it, stays out here too.
-        return [item.event.change for item in judged.applied if item.event.standing is Standing.APPLIED]
+        events = [item.event for item in judged.applied if item.event.standing is Standing.APPLIED]
+        then = [event for event in events if known and event.seq <= known.get(event.log_id.hex(), 0)]
+        # None if the conversation went on in another one since.
+        return [event.change for event in then or events]
 
     def _append_event(
         self, event_type: EventType, entry: EntryId, change: bytes, *, space: SpaceRecord, at: Moment | None = None

@@ -218,6 +218,29 @@ def test_an_agreement_merges_with_what_the_other_wrote_meanwhile(
     assert sam.show(conversation)["fields"]["agreement"] == robin.show(conversation)["fields"]["agreement"] == agreement
 
 
+def test_an_agreement_that_clashes_shows_both(pair: tuple[Replica, Replica], clocks: tuple[FakeClock, FakeClock]) -> None:
+    """Two who changed the same words, one of them held: both versions stay visible, on both devices."""
+    sam, robin = pair
+    conversation = invited(sam, robin)
+    for replica in (sam, robin):
+        replica.repair_step(conversation, "tell", {"own_part": "mine", "felt": "sad"})
+        exchange(sam, robin)
+    for replica in (sam, robin):
+        replica.repair_step(conversation, "hear", {"mirrored": "yours"})
+        exchange(sam, robin)
+    robin.repair_step(conversation, "agree", {"agreement": "We cook on Sundays."})
+    exchange(sam, robin)
+    hold(sam, Deed(Do.STEP, "repair", {"agreement": "We cook on Mondays."}, about=conversation, step="agree"))
+    robin.repair_step(conversation, "agree", {"agreement": "We cook on Fridays."})
+    exchange(sam, robin)
+    clocks[0].advance(31 * MINUTE_MS)
+    assert len(sam.holding.send_due()) == 1
+    exchange(sam, robin)
+    for replica in (sam, robin):
+        versions = replica.show(conversation)["alternatives"]["agreement"]
+        assert sorted(versions) == ["We cook on Fridays.", "We cook on Mondays."]
+
+
 @pytest.mark.parametrize(
     ("kind", "values"), [("hearing", {"mirrored": "you were tired"}), ("reception", {"words": "thank you"})]
 )

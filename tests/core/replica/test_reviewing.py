@@ -110,10 +110,13 @@ def test_a_large_history_is_read_as_far_as_needed(
     for number in range(40):
         clock.advance(DAY_MS)
         sam.write("checkin", {"hard": f"number {number}"}, private=number % 2 == 0)
+        sam.write("activity", {"what": f"dance {number}"})
     whole = sam.review(weeks=3)
     assert 15 <= len(whole["hard"]) <= 21
+    assert len(whole["together"]) == len(whole["hard"])
     for portion in (1, 2, 7, 39, 40, 41):
-        monkeypatch.setattr(reviewing, "_BATCH", portion)
+        monkeypatch.setattr(reviewing, "_PORTION", portion)
+        monkeypatch.setattr(reviewing, "_PORTION_OF_FACTS", portion)
         assert sam.review(weeks=3) == whole
 
 

@@ -1,0 +1,127 @@
+"""The transcripts in the tutorial and in the README are what happens: every block is played, by real processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bide.crypto.wrapping import unwrap_with_passphrase
+from transcripts import Block, Names, Stage, Terminal, TranscriptError, blocks
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL, README = ROOT / "docs/tutorial.md", ROOT / "README.md"
+PROGRAMS = Path(sys.executable).parent
+WHO = ("relay", "sam", "robin", "kim")
+PASSPHRASE = "moon over water"
+UNSEEN = {"New passphrase (a few words are good):": PASSPHRASE, "Once more:": PASSPHRASE, "Passphrase:": PASSPHRASE}
+EVENING = 20
+WAIT_S = 30.0
+RC = 'trap \'[ -f ~/.opened ] && export BIDE_KEY_FILE=~/.opened\' DEBUG\n'
+"""Before each command: once a home is there it is open, as it is with a keyring while somebody is logged in."""
+
+
+def evening_zone() -> str:
+    """A time zone in which it is evening now, so that all that is written falls on one day."""
+    ahead = (EVENING - datetime.now(UTC).hour) % 24
+    return f"Etc/GMT-{ahead}" if ahead <= 12 else f"Etc/GMT+{24 - ahead}"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def home_of(folder: Path) -> Path:
+    return folder / ".local/share/bide"
+
+
+def open_home(folder: Path) -> None:
+    """Do what a keyring does: keep the key of a home that has a passphrase where its owner's programs find it."""
+    wrapped, opened = home_of(folder) / "key.wrapped", folder / ".opened"
+    if wrapped.exists() and not opened.exists():
+        opened.touch(mode=0o600)
+        opened.write_bytes(unwrap_with_passphrase(wrapped.read_bytes(), PASSPHRASE))
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        "HOME": str(folder),
+        "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+        "LANG": "C.UTF-8",
+        "TZ": evening_zone(),
+        "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
+    }
+
+
+def background(folder: Path, *, held: bool = False) -> list[int]:
+    """The ids of programs that work unseen on somebody's home; with `held` also of those that wait for what is held."""
+    home, found = f"BIDE_HOME={home_of(folder)}".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"--background" in arguments and home in (entry / "environ").read_bytes().split(b"\0"):
+                found += [int(entry.name)] if held or b"--held" not in arguments else []
+        except OSError:
+            continue  # somebody else's, or gone
+    return found
+
+
+def settle(folder: Path) -> None:
+    """Wait until what goes by itself has gone."""
+    deadline = time.monotonic() + WAIT_S
+    while background(folder):
+        assert time.monotonic() < deadline, "what goes by itself does not go"
+        time.sleep(0.05)
+
+
+@contextmanager
+def stage(**more: str) -> Iterator[tuple[Stage, Mapping[str, Path]]]:
+    """Terminals of everybody, each with a home folder of their own, and a port for the relay."""
+    root = Path(tempfile.mkdtemp(prefix="bide-"))
+    folders = {who: root / who for who in WHO}
+    (root / "rc").write_text(RC, encoding="utf-8")
+    address = f"127.0.0.1:{free_port()}"
+    known = {f"/home/{who}": str(folder) for who, folder in folders.items()}
+    known |= {"127.0.0.1:8765": address, "bide-relay serve": f"bide-relay serve --listen {address}", **more}
+    terminals = {}
+    try:
+        for who, folder in folders.items():
+            folder.mkdir()
+            terminals[who] = Terminal(folder, environment(folder), rcfile=root / "rc")
+        yield Stage(terminals, Names(known), unseen=UNSEEN), folders
+    finally:
+        for terminal in terminals.values():
+            terminal.close()
+        for folder in folders.values():
+            for process in background(folder, held=True):
+                os.kill(process, signal.SIGTERM)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def play(page: Path) -> int:
+    """Play all of a page; gives the number of blocks."""
+    played = 0
+    with stage() as (terminals, folders):
+        for block in blocks(page):
+            if not block.who:
+                continue
+            for folder in folders.values():
+                settle(folder)
+            terminals.play(block)
+            open_home(folders[block.who])
+            played += 1
+        terminals.finish(page.name)
+    return played
