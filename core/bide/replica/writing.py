@@ -13,6 +13,7 @@ from bide.crypto import sealing
 from bide.entries.fields import FieldKind, clean_field
 from bide.entries.hearing import CLARIFICATION, Verdict
 from bide.entries.hearing import FIELDS as HEARING_FIELDS
+from bide.entries.keepsake import ORIGINAL
 from bide.entries.kinds import (
     ANSWER,
     HEARING,
@@ -256,7 +257,10 @@ class Writer:
         _require_in_place(body)
         if body.get("released_to"):
             raise NotAllowed("That one was shared before.")
-        fields = {name: value for name, value in body["fields"].items() if kind.field(name) is not None}
+        # What the other journal noted besides the words, such as a place, is no part of what is shared knowingly.
+        fields = {name: value for name, value in body["fields"].items() if kind.field(name) and name != ORIGINAL.name}
+        if not any(fields.get(field.name) for field in kind.fields if field.asked):
+            raise NotAllowed("There are no words in it that could be shared.")
         with self._storage.transaction():
             written = self._begin(kind, {**fields, WRITTEN_ON.name: entry.day}, space=to, entry_id=entry_id)
             self._continue(entry, kind.event("released"), {"released": written.id.replace("-", "")}, space=own)
