@@ -48,9 +48,9 @@ class Collected(NamedTuple):
     """What can't be translated as it stands."""
 
     def add(self, message: Id, place: str) -> None:
-        """Note a message."""
+        """Note a message: one with a word in it, or with several places, whose order is the language's own."""
         words = _HOLE.sub("", message) if isinstance(message, str) else message[0]
-        if any(character.isalnum() for character in words):
+        if any(character.isalnum() for character in words) or len(_HOLE.findall(str(message))) > 1:
             self.messages.setdefault(message, set()).add(place)
 
 

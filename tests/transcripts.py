@@ -32,7 +32,7 @@ CTRL_C = "^C"
 WAIT_S = 30.0
 QUIET_S = 0.12
 """A line that stands unfinished for so long, ending in a space, is a question."""
-COLUMNS = 100
+COLUMNS = 80
 ROWS = 400
 """So many that no pager is needed."""
 _FENCE = re.compile(r"^```(.*)$")
@@ -159,28 +159,32 @@ class Terminal:
 
         Args:
             folder: where the shell is at first.
-            env: all of its environment but the prompt.
-            rcfile: what the shell runs first.
+            env: all of its environment.
+            rcfile: what the shell runs first; it has to make `PROMPT` the prompt.
         """
         self._child: Any = pexpect.spawn(
             "bash",
             ["--rcfile", str(rcfile), "--noprofile", "--noediting", "-i"],
             cwd=str(folder),
-            env={**env, "PS1": PROMPT, "TERM": "xterm"},
+            env={**env, "TERM": "xterm"},
             encoding="utf-8",
             codec_errors="replace",
             dimensions=(ROWS, COLUMNS),
         )
         self._raw = ""
         self._unread = ""
-        self.seen = ""
-        """Everything that was ever shown."""
+        self._seen = ""
 
     @property
     def rest(self) -> str:
         """What was shown and not read."""
         self._pull(0.0)
         return self._unread
+
+    def everything(self) -> str:
+        """All that was ever shown."""
+        self._pull(0.0)
+        return self._seen
 
     def type(self, text: str) -> None:
         """Type a line, or Ctrl-C."""
@@ -239,7 +243,7 @@ class Terminal:
         self._raw = self._raw[len(whole) :]
         text = _CONTROL.sub("", whole)
         self._unread += text
-        self.seen += text
+        self._seen += text
 
 
 class Stage:
@@ -342,7 +346,7 @@ class Stage:
         """What stands on the other's screen."""
         other = self._terminals[name.lower()]
         deadline = time.monotonic() + WAIT_S
-        while not (other.rest and (found := _WORDS.findall(other.seen))):
+        while not (found := _WORDS.findall(other.everything())):
             if time.monotonic() > deadline:
                 raise TranscriptError(f"there are no words on {name}'s screen")
             time.sleep(0.05)

@@ -18,7 +18,7 @@ from bide.ids import SystemRandomness
 from bide_cli import home as homes
 from bide_cli.home import Config
 from bide_cli.locks import Lock
-from bide_cli.unlocking import KEY_BYTES, forget_in_keyring, keep_in_keyring, read_key_file
+from bide_cli.unlocking import KEY_BYTES, forget_in_keyring, keep_in_keyring, read_key_file, remember_opened
 from bide_cli.zone import local_zone
 
 STAGING_PREFIX = ".init-"
@@ -93,6 +93,8 @@ def _fill(staging: Path, home: Path, *, name: str, locking: Locking) -> None:
             if (staging / file).exists():
                 (staging / file).chmod(0o600)
                 (staging / file).rename(home / file)
+        if config.unlock == homes.PASSPHRASE:
+            remember_opened(home, key)  # who has just chosen a passphrase is not asked for it by the next step
     except BaseException:
         if config.unlock == homes.KEYRING and not homes.exists(home):
             forget_in_keyring(config.keyring_name)

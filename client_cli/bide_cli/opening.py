@@ -6,6 +6,7 @@ import os
 
 from bide.errors import NotFound, StorageError
 from bide_cli import home as homes
+from bide_cli.language import language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def open_replica(shell: Shell, config: Config | None = None) -> Replica:
 
     storage = SqliteStorage(shell.home / homes.DATABASE, key)
     _keys[shell.home] = key
-    return Replica(storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_)
+    return Replica(
+        storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_, language=language()
+    )
 
 
 def require_home(shell: Shell) -> None:

@@ -33,6 +33,8 @@ KEYRING_BACKENDS = (
     "keyring.backends.kwallet",
 )
 """Only these keep a key encrypted and to this person; keyring also knows plain files and other people's plug-ins."""
+_opened: dict[Path, bytes] = {}
+"""What a passphrase has opened in this process: ``bide start`` leads through several commands and asks for it once."""
 
 
 def unlock(shell: Shell, config: Config) -> bytes:
@@ -92,6 +94,8 @@ def _read_private(path: Path, *, what: Phrase, bytes_max: int) -> bytes:
 
 
 def _unlock_by_passphrase(shell: Shell) -> bytes:
+    if shell.home in _opened:
+        return _opened[shell.home]
     path = shell.home / WRAPPED_KEY
     try:
         with path.open("rb") as file:
@@ -101,6 +105,17 @@ def _unlock_by_passphrase(shell: Shell) -> bytes:
     passphrase = passphrase_from_file()
     if passphrase is not None:
         return _unwrap(blob, passphrase)
+    key = _unwrap_asking(shell, blob)
+    remember_opened(shell.home, key)
+    return key
+
+
+def remember_opened(home: Path, key: bytes) -> None:
+    """Keep the key of a home that a passphrase opened or has just made, for as long as this process runs."""
+    _opened[home] = key
+
+
+def _unwrap_asking(shell: Shell, blob: bytes) -> bytes:
     for left in range(PASSPHRASE_TRIES - 1, -1, -1):
         passphrase = ask_passphrase(shell, _("Passphrase:") + " ")
         try:

@@ -37,15 +37,17 @@ def ask_feelings(shell: Shell, prompt: str) -> str:
             break
         if not _is_number(answer):
             # Who types words knows them: no need to be led any nearer, or to be asked for more.
-            typed = _words(shell, answer, len(found))
-            if typed is None:
-                continue
+            typed, whole = _words(shell, answer, len(found))
             found |= {each.slug: each for each in typed}
-            break
-        chosen = _find(shell, answer, words.cores(language()))
-        if chosen is not None:
+            if whole:
+                break
+        else:
+            chosen = _find(shell, answer, words.cores(language()))
+            if chosen is None:
+                continue
             chosen = _deeper(shell, chosen)
             found[chosen.slug] = chosen
+        if found:
             shell.say(_INDENT + _("So far: {words}").format(words=", ".join(each.word for each in found.values())))
     return ",".join(found)
 
@@ -54,15 +56,15 @@ def _is_number(answer: str) -> bool:
     return answer.isascii() and answer.isdecimal()
 
 
-def _words(shell: Shell, answer: str, before: int) -> list[Feeling] | None:
-    """The feelings of an answer such as ``tired, close``; None after saying why not."""
+def _words(shell: Shell, answer: str, before: int) -> tuple[list[Feeling], bool]:
+    """The feelings of an answer such as ``tired, close``, and whether those are all; if not, it was said why."""
     parts = [part.strip() for part in answer.split(",") if part.strip()]
     if before + len(parts) > FEELINGS_MAX:
         shell.say(_INDENT + _("At most {most}. Choose those that matter most.").format(most=FEELINGS_MAX))
-        return None
+        return [], False
     found = [_find(shell, part, ()) for part in parts]
     known = [each for each in found if each is not None]
-    return known if len(known) == len(found) else None
+    return known, len(known) == len(found)
 
 
 def _deeper(shell: Shell, chosen: Feeling) -> Feeling:
@@ -104,6 +106,7 @@ def _find(shell: Shell, answer: str, offered: Sequence[Feeling]) -> Feeling | No
         if not near:
             shell.say(_INDENT + " ".join(filter(None, sentence(error))))
             return None
+        shell.say(_INDENT + sentence(error)[0])
     _offer(shell, near)
     typed = ask(shell, _INDENT + _("One of these? A number, or Enter for none:")).strip()
     return near[int(typed) - 1] if _is_number(typed) and 1 <= int(typed[:6]) <= len(near) else None

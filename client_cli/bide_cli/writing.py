@@ -61,7 +61,7 @@ def write_entry(
         try:
             space = replica.reader.pair_space(with_)
         except NotPaired as error:
-            raise NotPaired(error.message, hint=PRIVATE_HINT) from None
+            raise NotPaired(error.template, hint=PRIVATE_HINT, **error.values) from None
         name = replica.reader.view().others(space.space_id)[0]
     values = gather(
         shell,

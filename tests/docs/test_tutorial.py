@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bide.crypto.wrapping import unwrap_with_passphrase
-from transcripts import Block, Names, Stage, Terminal, TranscriptError, blocks
+from transcripts import PROMPT, Block, Names, Stage, Terminal, TranscriptError, blocks
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL, README = ROOT / "docs/tutorial.md", ROOT / "README.md"
@@ -28,7 +28,7 @@ PASSPHRASE = "moon over water"
 UNSEEN = {"New passphrase (a few words are good):": PASSPHRASE, "Once more:": PASSPHRASE, "Passphrase:": PASSPHRASE}
 EVENING = 20
 WAIT_S = 30.0
-RC = 'trap \'[ -f ~/.opened ] && export BIDE_KEY_FILE=~/.opened\' DEBUG\n'
+RC = f"PS1='{PROMPT}'\ntrap '[ -f ~/.opened ] && export BIDE_KEY_FILE=~/.opened' DEBUG\n"
 """Before each command: once a home is there it is open, as it is with a keyring while somebody is logged in."""
 
 

@@ -80,6 +80,7 @@ def judge(events: Sequence[EventRecord]) -> Judged:
     refused: set[bytes] = set()
     actors: dict[bytes, bytes] = {}
     rooms: dict[bytes, _Measure] = {}
+    roots: dict[bytes, bytes] = {}
     for event in sorted(events, key=lambda event: (event.log_id, event.seq)):
         place = (event.log_id, event.seq)
         if is_newer(event):
@@ -92,6 +93,11 @@ def judge(events: Sequence[EventRecord]) -> Judged:
             continue
         # Its last bit names the writer, and nobody uses an actor twice: Automerge would take only one of the two.
         if change.actor[-1] & 1 != event.slot or actors.setdefault(change.actor, change.hash) != change.hash:
+            standings[place] = Standing.IGNORED
+            refused.add(change.hash)
+            continue
+        # An entry begins once in a log: a second beginning would put other words under what has been answered, without a mark.
+        if not change.deps and roots.setdefault(event.log_id, change.hash) != change.hash:
             standings[place] = Standing.IGNORED
             refused.add(change.hash)
             continue

@@ -77,7 +77,7 @@ def show_entry(record: EntryRecord, replies: Sequence[dict[str, Any]], view: Vie
         "shared_with": view.others(record.space_id),
         "fields": {} if hidden else _shown_fields(record, body, view),
         "replies": list(replies),
-        "edited": record.edited,
+        "edited": record.edited and not hidden,
         "history": [
             {"at": rfc3339(item["at_ms"]), "by": view.by(record.space_id, item["slot"]), "fields": item["fields"]}
             for item in (() if hidden else body.get("history", ()))

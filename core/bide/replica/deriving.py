@@ -153,7 +153,9 @@ def _open_answers(storage: Storage, space: SpaceId, question: EntryId) -> None:
     asked = storage.entry(space, question)
     found = [reply for reply in storage.replies([question]) if reply.space_id == space and reply.kind == ANSWER.name]
     at_once = asked is not None and asked.kind == QUESTION.name and json.loads(asked.body)["reveal"] == Reveal.AT_ONCE
-    opened = at_once or len({answer.slot for answer in found}) == 2
+    # Who took their answer back has not answered: else an empty one would open what the other writes after it.
+    said = {answer.slot for answer in found if json.loads(answer.body)["fields"].get("answer")}
+    opened = at_once or len(said) == 2
     for answer in found:
         search = search_text(json.loads(answer.body)["fields"]) if opened else ""
         record = answer._replace(state="" if opened else CLOSED, search_text=search)

@@ -155,7 +155,7 @@ class Reader:
         found = [record for record in found if record.kind != PERSON.name]
         if len(found) > 1:
             codes = ", ".join(entry_code(record.entry_id)[: CODE_CHARS + 2] for record in found)
-            raise InputError("More than one entry fits that.", hint=f"Give more of it: {codes}")
+            raise InputError("More than one entry fits that.", hint="Give more of it: {codes}", codes=codes)
         if not found:
             raise NotFound("There is no entry with that id here.")
         record = found[0]

@@ -183,8 +183,10 @@ class Writer:
         if kind is ANSWER:
             if about.kind != QUESTION.name:
                 raise NotAllowed("That is no question.", hint="bide answer lists the questions that are open.")
-            replies = self._storage.replies([about.entry_id])
-            if any(r.slot == space.slot and r.kind == ANSWER.name and r.space_id == about.space_id for r in replies):
+            replies = (r for r in self._storage.replies([about.entry_id]) if r.space_id == about.space_id)
+            mine_there = (r for r in replies if r.slot == space.slot and r.kind == ANSWER.name)
+            # Who took an answer back may give another.
+            if any(not json.loads(r.body).get("retracted") for r in mine_there):
                 raise NotAllowed("You have answered that one.", hint="Change your answer: bide edit, with its id")
         elif kind is HEARING and mine:
             raise NotAllowed("That one is yours; hearing is for what the other wrote.")
