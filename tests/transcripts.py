@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +66,6 @@ KINDS = (
     Kind(rf"(?<=Here:  )(?:[a-z]+|{_HIDDEN})(?: (?:[a-z]+|{_HIDDEN})){{5}}", same=False),
     Kind(rf"(?<=the )(?:{'|'.join(_ORDINALS)})(?= one on)", same=False),
 )
-_ANY_KIND = re.compile("|".join(f"(?P<k{number}>{kind.pattern})" for number, kind in enumerate(KINDS)))
 
 
 class TranscriptError(AssertionError):
@@ -109,9 +108,16 @@ def blocks(page: Path) -> Iterator[Block]:
 class Names:
     """What the page calls something, and what it is this time."""
 
-    def __init__(self, known: Mapping[str, str]) -> None:
-        """Begin with what is known: by what the page says, what it is here."""
+    def __init__(self, known: Mapping[str, str], more: Sequence[Kind] = ()) -> None:
+        """Begin with what is known.
+
+        Args:
+            known: by what the page says, what it is here.
+            more: what differs besides `KINDS`.
+        """
         self._here = dict(known)
+        self._kinds = (*KINDS, *more)
+        self._any_kind = "|".join(f"(?P<k{number}>{kind.pattern})" for number, kind in enumerate(self._kinds))
 
     def typed(self, text: str) -> str:
         """What is to be typed where the page says `text`."""
@@ -135,10 +141,10 @@ class Names:
         """A line of the page as an expression, and the numbers of its groups by the names that have no meaning yet."""
         known = "|".join(re.escape(each) for each in sorted(self._here, key=len, reverse=True)) or "(?!)"
         parts, groups, end = list[str](), dict[str, int](), 0
-        for found in re.finditer(f"{known}|{_ANY_KIND.pattern}", page):
+        for found in re.finditer(f"{known}|{self._any_kind}", page):
             parts.append(re.escape(page[end : found.start()]))
             end, text = found.end(), found[0]
-            kind = next((kind for number, kind in enumerate(KINDS) if found[f"k{number}"] is not None), None)
+            kind = next((kind for number, kind in enumerate(self._kinds) if found[f"k{number}"] is not None), None)
             if kind is None:
                 parts.append(re.escape(self._here[text]))
             elif not kind.same:
@@ -275,9 +281,9 @@ class Stage:
                 self._command(terminal, line, where, skipping=skipping)
             elif line == CTRL_C:
                 terminal.interrupt()
-            elif line != ELISION:
+            elif line.strip() != ELISION:
                 self._line(terminal, line, where, skipping=skipping)
-            skipping = line == ELISION
+            skipping = line.strip() == ELISION
         if skipping:
             self._skip_to_prompt(terminal, f"{block.page}:{block.line}")
 

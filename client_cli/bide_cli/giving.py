@@ -237,7 +237,9 @@ def _ask_feelings(shell: Shell, field: Field, prompt: str) -> str:
 
 def _ask_choice(shell: Shell, field: Field, prompt: str) -> str:
     words = {choice: _(CHOICES.get((field.name, choice), choice)) for choice in field.choices}
-    listed = "  ".join(f"{number} {words[choice]}" for number, choice in enumerate(field.choices, 1))
+    listed = [f"{number} {words[choice]}" for number, choice in enumerate(field.choices, 1)]
+    shell.say(prompt)
+    shell.say("\n".join(f"  {each}" for each in listed) if shell.accessible else "  " + "   ".join(listed))
 
     def check(answer: str) -> str:
         typed = answer.strip().casefold()
@@ -250,7 +252,7 @@ def _ask_choice(shell: Shell, field: Field, prompt: str) -> str:
                 return choice
         raise InputError("Type a number from 1 to {most}, or Enter to go past it.", most=len(words))
 
-    return ask_until_good(shell, f"{prompt}\n  {listed}\n ", check)
+    return ask_until_good(shell, f"  {_('A number, or Enter to go past it:')}", check)
 
 
 def _clean(field: Field, value: Any) -> str:

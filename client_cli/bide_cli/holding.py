@@ -11,7 +11,6 @@ from bide.ids import parse_entry_id
 from bide.replica.holding import RETRACTED, UNEXPECTED, WITHDRAWN, Deed, Held
 from bide_cli.dates import epoch_seconds, local_minute
 from bide_cli.language import N_, _, language, plural
-from bide_cli.options import asked_now
 from bide_cli.shell import Shell, clean_line
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def put(
         BideError: as `bide.replica.holding.Holding.put`.
     """
     send_due(shell, replica)
-    minutes = 0 if private or asked_now() or not deed.has_words else config.hold_min(deed.kind)
+    minutes = 0 if private or shell.now or not deed.has_words else config.hold_min(deed.kind)
     return replica.holding.put(deed, minutes=minutes, space=space)
 
 

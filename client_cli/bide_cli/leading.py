@@ -12,6 +12,7 @@ from bide_cli.asking import ask, ask_yes, choose
 from bide_cli.giving import Given
 from bide_cli.language import N_, _, language
 from bide_cli.layout import wrap
+from bide_cli.outbox import outbox_lines
 from bide_cli.render import STATES, draw_timeline
 from bide_cli.shell import WIDTH_DEFAULT, Shell, clean_line
 
@@ -99,6 +100,7 @@ class Leader:
         self._replica = replica
         self._take = take
         self._invite = invite
+        self._held: list[dict[str, Any]] = []
 
     def lead(self, entry_id: str) -> None:
         """Ask which conversation, then which step, take it, and offer what is next.
@@ -106,11 +108,15 @@ class Leader:
         Args:
             entry_id: the conversation; empty: ask, where there are several.
         """
+        self._tell_held()
         if entry_id:
             self._talk(self._replica.show(entry_id))
             return
         conversations = sorted(self._replica.conversations(), key=lambda entry: not turns(entry))
         if not conversations:
+            if self._held and self._choose(_("You can:"), [_endings()[0], (_NEW, _("something new")), _endings()[1]]) == _LEAVE:
+                self._shell.say(_("Fine. Nothing changed."))
+                return
             self._begin()
         elif len(conversations) == 1:
             self._talk(conversations[0], new=True)
@@ -121,6 +127,20 @@ class Leader:
                 self._begin()
             elif chosen != _LEAVE:
                 self._talk(conversations[int(chosen) - 1])
+
+    def _tell_held(self) -> None:
+        """Say what of conversations waits here, so that nobody writes it a second time."""
+        self._held = [item for item in self._replica.holding.shown() if item["kind"] == "repair"]
+        if self._held:
+            self._shell.say(_("Written, and waiting here on this device only:"))
+            self._shell.say("\n".join(f"{_INDENT}{line}" for line in outbox_lines(self._shell, self._held)))
+            self._shell.say(_INDENT + _("send it now: bide send {code}").format(code=self._held[0]["code"]))
+            self._shell.say(_INDENT + _("take it back: bide undo {code}").format(code=self._held[0]["code"]) + "\n")
+
+    def _turns(self, entry: dict[str, Any]) -> list[str]:
+        """What is mine to do, without what waits in the outbox."""
+        waiting = {item["step"] for item in self._held if item["about"] == entry["id"]}
+        return [step for step in turns(entry) if step not in waiting]
 
     def _begin(self) -> None:
         self._replica.reader.pair_space("")  # told before anything is asked
@@ -143,7 +163,7 @@ class Leader:
 
     def _first_step(self, entry: dict[str, Any], *, new: bool) -> str:
         self._shell.say("\n".join(draw_timeline(self._shell, [entry])) + "\n")
-        mine = turns(entry)
+        mine = self._turns(entry)
         steps = [step for step in entry.get("next", []) if step in STEP_WORDS and step not in mine]
         if not steps and not mine:
             self._shell.say(_("Nothing is open here any more."))

@@ -9,12 +9,14 @@ from typing import Any
 import click
 
 from bide.entries.fields import Field, FieldKind
-from bide_cli.giving import Given, flag
+from bide_cli.entering import given_by
+from bide_cli.giving import flag
 from bide_cli.helping import SEVERAL
 from bide_cli.home import find_home
 from bide_cli.shell import Shell
 
 Command = Callable[..., Any]
+_NOW = "bide_cli.now"
 
 
 def shell_options(command: Command) -> Command:
@@ -40,6 +42,7 @@ def shell_options(command: Command) -> Command:
             plain=plain,
             accessible=accessible,
             no_input=no_input,
+            now=bool(context.meta.get(_NOW)),
         )
         return command(shell, *args, **kwargs)
 
@@ -67,10 +70,7 @@ def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def wrapper(*args: Any, from_json: str | None, edit_text: bool, **kwargs: Any) -> Any:
             values = {field.name: kwargs.pop(f"field_{field.name}") for field in asked}
-            for field in asked:
-                if field.kind is FieldKind.FEELINGS and len(values[field.name]) > 1:
-                    values[field.name] = ",".join(values[field.name])
-            return command(*args, given=Given(values, from_json=from_json or "", edit=edit_text), **kwargs)
+            return command(*args, given=given_by(tuple(asked), values, from_json=from_json or "", edit=edit_text), **kwargs)
 
         wrapped: Command = wrapper
         wrapped = click.option("--edit", "edit_text", is_flag=True, help="Write it in $EDITOR.")(wrapped)
@@ -91,17 +91,8 @@ def field_options(fields: Sequence[Field]) -> Callable[[Command], Command]:
     return decorate
 
 
-_NOW = "bide_cli.now"
-
-
 def _note_now(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     context.meta[_NOW] = value
-
-
-def asked_now() -> bool:
-    """Whether this call was given ``--now``."""
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.meta.get(_NOW))
 
 
 private_option = click.option("--private", is_flag=True, help="Only for you: nothing but your own devices can open it.")

@@ -82,7 +82,7 @@ def styled(text: str, code: str) -> str:
 class Shell:
     """One call of a command."""
 
-    __slots__ = ("accessible", "as_json", "home", "no_input", "plain")
+    __slots__ = ("accessible", "as_json", "home", "no_input", "now", "plain")
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class Shell:
         plain: bool = False,
         accessible: bool = False,
         no_input: bool = False,
+        now: bool = False,
     ) -> None:
         self.home = home
         self.as_json = as_json
@@ -100,6 +101,8 @@ class Shell:
         self.accessible = accessible
         """For screen readers: numbered choices, no boxes, nothing that redraws itself."""
         self.no_input = no_input
+        self.now = now
+        """Nothing is held back, whatever the config says."""
 
     @property
     def may_ask(self) -> bool:

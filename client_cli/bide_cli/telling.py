@@ -11,6 +11,7 @@ from bide.ids import entry_slot, parse_entry_id
 from bide_cli import background
 from bide_cli.home import Config
 from bide_cli.language import N_, _
+from bide_cli.layout import text_columns
 from bide_cli.shell import Shell, name_list
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def tell_written(
             parts = [seen, written.code, _(then)]
             if _can_be_undone(replica, command, written, extra):
                 parts.append(_("take it back: bide undo {code}").format(code=written.code))
-            shell.out(" · ".join(parts))
+            _tell_parts(shell, parts)
             if words:
                 shell.say(words)
         if command in _UNDONE_OTHERWISE:
@@ -102,12 +103,24 @@ def _tell_held(shell: Shell, command: str, replica: Replica, config: Config, hel
         parts = [_("Waits here until {time}").format(time=due_words(held.due)), held.code]
         parts.append(_("send it now: bide send {code}").format(code=held.code))
     parts.append(_("take it back: bide undo {code}").format(code=held.code))
-    shell.out(" · ".join(parts))
+    _tell_parts(shell, parts)
     if not held.waits_for:
         seen = _("Until then it is on this device only; afterwards {names} can see it.").format(
             names=name_list(held.shared_with)
         )
         shell.say(f"{seen} {_('It {then}.').format(then=_(then))}")
+
+
+def _tell_parts(shell: Shell, parts: list[str]) -> None:
+    """On one line; on a narrower screen broken between the parts, so that a command stays whole."""
+    columns = shell.width
+    lines = parts[:1]
+    for part in parts[1:]:
+        if columns and text_columns(f"{lines[-1]} · {part}") > columns:
+            lines.append(part)
+        else:
+            lines[-1] += f" · {part}"
+    shell.out("\n".join(lines))
 
 
 def next_words(replica: Replica, config: Config, *, shared: bool) -> str:

@@ -1,4 +1,4 @@
-"""Reading is quick because it imports little."""
+"""Reading and writing are quick because they import little."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ def test_reading_imports_nothing_heavy(sam: Any, args: list[str]) -> None:
     )
     assert "river" in done.stdout
     assert HEAVY.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize("args", [["thank", "--noticed", "the river"], ["checkin", "--hard", "the river", "--json"]])
+def test_writing_imports_no_more_than_it_needs(sam: Any, args: list[str]) -> None:
+    """A well-formed command writes without click, and never with what only syncing or drawing needs."""
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPET, *args, "--private"], env=sam.env, capture_output=True, text=True, check=True, timeout=60
+    )
+    needed = {"automerge", "nacl", "msgpack"}
+    assert (HEAVY - needed).isdisjoint(done.stderr.split())
+    assert sam.entries("--search", "river")
 
 
 def test_the_timeline_has_what_scripts_rely_on(sam: Any) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from bide.crypto.wrapping import unwrap_with_passphrase
-from transcripts import PROMPT, Block, Names, Stage, Terminal, TranscriptError, blocks
+from bide.words import deck
+from transcripts import PROMPT, Block, Kind, Names, Stage, Terminal, TranscriptError, blocks
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL, README = ROOT / "docs/tutorial.md", ROOT / "README.md"
@@ -31,11 +32,27 @@ WAIT_S = 30.0
 RC = f"PS1='{PROMPT}'\ntrap '[ -f ~/.opened ] && export BIDE_KEY_FILE=~/.opened' DEBUG\n"
 """Before each command: once a home is there it is open, as it is with a keyring while somebody is logged in."""
 
+INPUTRC = "set horizontal-scroll-mode on\nset enable-bracketed-paste off\n"
+"""A long answer stays on one line of the terminal."""
+BEGINNINGS = ("appreciation", "checkin", "listening", "reflection", "repair")
+"""Decks of which another card is shown each day."""
+
 
 def evening_zone() -> str:
     """A time zone in which it is evening now, so that all that is written falls on one day."""
     ahead = (EVENING - datetime.now(UTC).hour) % 24
     return f"Etc/GMT-{ahead}" if ahead <= 12 else f"Etc/GMT+{24 - ahead}"
+
+
+def cards() -> list[Kind]:
+    """Where the page has a card of such a deck, any other one of its part may stand."""
+    found = []
+    for name in BEGINNINGS:
+        each = deck(name)
+        for part in {item.part for item in each.items}:
+            texts = "|".join(re.escape(item.text) for item in each.in_part(part))
+            found.append(Kind(f"(?:{texts})", same=False))
+    return found
 
 
 def free_port() -> int:
@@ -62,6 +79,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "LANG": "C.UTF-8",
         "TZ": evening_zone(),
+        "INPUTRC": str(folder.with_name("inputrc")),
         "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
     }
 
@@ -93,6 +111,7 @@ def stage(**more: str) -> Iterator[tuple[Stage, Mapping[str, Path]]]:
     root = Path(tempfile.mkdtemp(prefix="bide-"))
     folders = {who: root / who for who in WHO}
     (root / "rc").write_text(RC, encoding="utf-8")
+    (root / "inputrc").write_text(INPUTRC, encoding="utf-8")
     address = f"127.0.0.1:{free_port()}"
     known = {f"/home/{who}": str(folder) for who, folder in folders.items()}
     known |= {"127.0.0.1:8765": address, "bide-relay serve": f"bide-relay serve --listen {address}", **more}
@@ -101,7 +120,7 @@ def stage(**more: str) -> Iterator[tuple[Stage, Mapping[str, Path]]]:
         for who, folder in folders.items():
             folder.mkdir()
             terminals[who] = Terminal(folder, environment(folder), rcfile=root / "rc")
-        yield Stage(terminals, Names(known), unseen=UNSEEN), folders
+        yield Stage(terminals, Names(known, cards()), unseen=UNSEEN), folders
     finally:
         for terminal in terminals.values():
             terminal.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from bide.entries.checkin import FIELDS
+from bide_cli.entering import enter
 from bide_cli.giving import Given
 from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
 from bide_cli.shell import Shell
-from bide_cli.writing import write_entry
 
 
 @click.command(
@@ -25,4 +25,4 @@ def command(shell: Shell, given: Given, private: bool, with_: str) -> None:
 
     Any one of the questions is enough. On a terminal they are asked one by one.
     """
-    write_entry(shell, "checkin", FIELDS, given, deck="checkin", private=private, with_=with_)
+    enter(shell, "checkin", given, private=private, with_=with_)

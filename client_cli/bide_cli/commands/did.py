@@ -6,12 +6,12 @@ import click
 
 from bide.entries.activity import FIELDS
 from bide.errors import InputError
+from bide_cli.entering import enter
 from bide_cli.giving import Given
 from bide_cli.language import language
 from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
 from bide_cli.shell import Shell
 from bide_cli.starters import day_number
-from bide_cli.writing import write_entry
 
 DECK = "new-things"
 IDEAS = 3
@@ -33,7 +33,7 @@ def command(shell: Shell, given: Given, ideas: bool, private: bool, with_: str) 
     yet; they change from day to day.
     """
     if not ideas:
-        write_entry(shell, "activity", FIELDS, given, private=private, with_=with_, command="did")
+        enter(shell, "did", given, private=private, with_=with_)
         return
     if given.by_options or given.edit:
         raise InputError("With --ideas nothing is written, so it goes with no other option.")

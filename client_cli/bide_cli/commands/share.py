@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from bide.entries.share import FIELDS
+from bide_cli.entering import enter
 from bide_cli.giving import Given
 from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
 from bide_cli.shell import Shell
-from bide_cli.writing import write_entry
 
 
 @click.command(
@@ -26,4 +26,4 @@ def command(shell: Shell, given: Given, private: bool, with_: str) -> None:
     You choose how deep it goes, from 1 to 3, and what would help: that the other listens, advises, or nothing. Small things
     count. It goes to the other person, or with --private to nobody.
     """
-    write_entry(shell, "share", FIELDS, given, private=private, with_=with_)
+    enter(shell, "share", given, private=private, with_=with_)

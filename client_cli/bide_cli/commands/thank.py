@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from bide.entries.appreciation import FIELDS, is_generic
+from bide.entries.appreciation import FIELDS
+from bide_cli.entering import enter
 from bide_cli.giving import Given
 from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
 from bide_cli.shell import Shell
-from bide_cli.writing import write_entry
-
-GENTLE = "It lands best with a moment in it: what was it, and where? You can add it with bide edit."
 
 
 @click.command(
@@ -29,10 +25,4 @@ def command(shell: Shell, given: Given, private: bool, with_: str) -> None:
 
     What it was, what it did to you, and what it shows about the other. The first is needed, the others are welcome.
     """
-    write_entry(
-        shell, "appreciation", FIELDS, given, command="thank", deck="appreciation", private=private, with_=with_, remark=_remark
-    )
-
-
-def _remark(values: dict[str, Any]) -> str:
-    return GENTLE if is_generic(str(values.get("noticed", ""))) else ""
+    enter(shell, "thank", given, private=private, with_=with_)

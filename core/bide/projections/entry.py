@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 from bide.crdt.document import EntryDocument
@@ -103,12 +104,20 @@ def _take_marks(fields: DocumentFields, *, own_space: bool) -> dict[str, Any]:
         marks["retracted"] = True
     if own_space and found.get("released"):
         marks["released_to"] = str(found["released"])
-    if found.get("written_on"):
+    if _is_day(str(found.get("written_on", ""))):
         marks["written_on"] = str(found["written_on"])
     postponed = sorted(int(key[-1]) for key, value in found.items() if key.startswith(_POSTPONED) and value)
     if postponed:
         marks["postponed"] = postponed
     return marks
+
+
+def _is_day(text: str) -> bool:
+    """Whether it is a day, ``YYYY-MM-DD``: another device may write anything there, and readers reckon with it."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def encode_body(body: dict[str, Any]) -> str:

@@ -39,6 +39,7 @@ HELD_MAX = 1000
 HOLD_MIN_MAX = 7 * 24 * 60
 """Minutes for which something can be held: a week."""
 _MINUTE_MS = 60_000
+_DAY_MS = 24 * 60 * _MINUTE_MS
 _WORDLESS = (Step.ACCEPT, Step.SETTLE, Step.LATER, Step.REST, Step.RETURN, Step.WITHDRAW)
 _REPLIES = (HEARING.name, ANSWER.name, RECEPTION.name)
 UNEXPECTED = "unexpected"
@@ -169,8 +170,9 @@ class Holding:
             raise NotPaired
         now = max(0, self._clock.now_ms())
         due = now + minutes * _MINUTE_MS
-        # The other gets to see the id, and when something was written is nobody's business but the writer's.
-        held_id = new_entry_id(_At(due), self._randomness, slot=space.slot)
+        # The other gets to see the id, and when something was written is nobody's business but the writer's. The minute at
+        # which it is due would tell, since most people hold for as long as is usual.
+        held_id = new_entry_id(_At(due - due % _DAY_MS), self._randomness, slot=space.slot)
         if waits_for is None:
             deed = self._tried(deed, space, held_id)
         text = json.dumps(deed._asdict(), ensure_ascii=False)

@@ -90,11 +90,13 @@ def test_it_goes_when_its_time_has_come(pair: tuple[Replica, Replica], clocks: t
 
 
 def test_the_id_tells_nobody_when_it_was_written(pair: tuple[Replica, Replica], clocks: tuple[FakeClock, FakeClock]) -> None:
-    """The time inside of the id is the time at which it is due, not the one at which it was written."""
+    """The time inside of the id is the day on which it is due: neither the minute of writing, nor one to reckon it from."""
     sam, _ = pair
-    now = clocks[0].now_ms()
+    clocks[0].advance(9 * 60 * MINUTE_MS + 1234)
     held = hold(sam, INVITE, minutes=30)
-    assert int.from_bytes(id_of(held.id)[:6], "big") >= now + 30 * MINUTE_MS
+    now, inside = clocks[0].now_ms(), int.from_bytes(id_of(held.id)[:6], "big")
+    assert inside % (24 * 60 * MINUTE_MS) == 0
+    assert 0 < now - inside < 24 * 60 * MINUTE_MS
 
 
 def test_what_is_taken_back_gives_its_words_and_is_gone(pair: tuple[Replica, Replica]) -> None:
