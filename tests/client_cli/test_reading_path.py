@@ -24,6 +24,8 @@ HEAVY = {
     "gettext",
     "tomllib",
     "wcwidth",
+    "dataclasses",
+    "inspect",
 }
 SNIPPET = """
 import sys

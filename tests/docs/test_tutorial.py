@@ -144,3 +144,16 @@ def play(page: Path) -> int:
             played += 1
         terminals.finish(page.name)
     return played
+
+
+def test_every_block_of_the_tutorial_is_played() -> None:
+    """There is no block in it that nobody types."""
+    for block in blocks(TUTORIAL):
+        assert (block.language, block.who in WHO) == ("console", True), f"{block.page}:{block.line} is not played"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [TUTORIAL, README], ids=["tutorial", "readme"])
+def test_what_a_page_shows_is_what_happens(page: Path) -> None:
+    """Line for line, with real terminals, homes and a relay."""
+    assert play(page) > 3

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bide.crdt.document import Cowritten, EntryDocument
@@ -26,8 +25,7 @@ FOLDED = "folded"
 _AGREEMENT = AGREEMENT_FIELD.name
 
 
-@dataclass(frozen=True, slots=True)
-class _Conversation:
+class _Conversation(NamedTuple):
     entry_id: EntryId
     applied: list[Applied]
     document: EntryDocument

@@ -48,16 +48,29 @@ def read_people(storage: Storage) -> list[Person]:
     said = {space.space_id: _said(storage, space) for space in pairs}
     names = {space.space_id: _own_word(storage, space, said[space.space_id]) for space in pairs}
     superseded = {space.space_id for at, space in enumerate(pairs) if _superseded(storage, space, pairs[at + 1 :], said, names)}
-    people: list[Person] = []
+    current = [space.space_id for space in pairs if not space.pending and space.space_id not in superseded]
+    names |= _told_apart({space: (names[space], storage.meta(peer_name_key(space))) for space in current})
+    return [
+        Person(names[space.space_id], _relation(space, said[space.space_id]), space, space.space_id in current)
+        for space in pairs
+    ]
+
+
+def _told_apart(names: Mapping[SpaceId, tuple[str, str]]) -> dict[SpaceId, str]:
+    """A name for each that nobody else has.
+
+    Args:
+        names: what each is called now, and what they were called when we paired, in the order of pairing.
+    """
+    found: dict[SpaceId, str] = {}
     taken: set[str] = set()
-    for space in pairs:
-        name = names[space.space_id]
-        current = not space.pending and space.space_id not in superseded
-        if current:
-            name = _unique(name, taken)
-            taken.add(folded(name))
-        people.append(Person(name, _relation(space, said[space.space_id]), space, current))
-    return people
+    # Who takes on another name later can't take that of somebody else, nor what was meant for them.
+    renamed = {space for space, (name, before) in names.items() if before and folded(name) != folded(before)}
+    for space in sorted(names, key=renamed.__contains__):
+        others = {folded(before) for other, (_, before) in names.items() if other != space} if space in renamed else set()
+        found[space] = _unique(names[space][0], taken | others)
+        taken.add(folded(found[space]))
+    return found
 
 
 def _said(storage: Storage, space: SpaceRecord) -> dict[int, Mapping[str, Any]]:

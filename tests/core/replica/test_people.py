@@ -124,6 +124,29 @@ def test_nothing_goes_to_anybody_while_it_is_unclear_whom_is_meant() -> None:
     assert sam.write("checkin", {"lift": "sun"}, with_="rob").shared_with == ["Robin"]
 
 
+def test_nobody_takes_on_the_name_of_another() -> None:
+    """Who is called otherwise later gets a number, and what is meant for the one who had the name goes there."""
+    sam, kim, robin = new_replica("Sam"), new_replica("Kim"), new_replica("Robin")
+    with_kim, with_robin = pair(sam, kim), pair(sam, robin)
+    sam.reader.with_default = "Robin"
+
+    def call(replica: Replica, space: SpaceId, name: str) -> None:
+        record = next(each for each in replica.spaces() if each.space_id == space)
+        with replica.storage.transaction():
+            replica.writer.name_person(name, space=record)
+        meet(sam, replica, space)
+
+    call(kim, with_kim, " ROBIN")
+    assert sam.people() == [" ROBIN (2)", "Robin"]
+    assert sam.reader.pair_space().space_id == sam.reader.pair_space("robin").space_id == with_robin
+    call(robin, with_robin, "Rob")
+    assert sam.people() == [" ROBIN (2)", "Rob"]
+    with pytest.raises(InputError):
+        sam.write("checkin", {"lift": "sun"})
+    call(kim, with_kim, "Kim")
+    assert sam.people() == ["Kim", "Rob"]
+
+
 def test_names_are_compared_as_people_read_them() -> None:
     """Capitals, spaces around it, and accents composed or not."""
     sam, zoe = new_replica("Sam"), another("Zo\u00eb", "Zoe")
