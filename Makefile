@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench soak docs translations lock package clean
+.PHONY: help setup demo test check format bench soak fuzz docs translations lock package clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,11 @@ soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1)
 	KILLS=$${KILLS:-2000} $(BIN)/pytest -q -n $(WORKERS) -rA tests/system/test_kills.py
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
 
+# atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.
+fuzz: setup  ## fuzz every reader of bytes, MINUTES=1 each, or one TARGET=change
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	$(BIN)/python tests/fuzz --minutes $${MINUTES:-1} --target "$${TARGET:-}"
+
 lock: setup  ## resolve the dependencies anew into requirements.lock
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-header \
@@ -65,4 +70,4 @@ package: setup  ## build the wheel and the sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## remove everything that was built
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .coverage

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from bide_cli.home import PASSPHRASE, Config
+from bide_cli.home import BY_PASSPHRASE, Config
 from bide_cli.unlocking import unlocks_unasked
 
 SOCKET = "watch.sock"
@@ -33,7 +33,7 @@ def carry_on(home: Path, config: Config) -> None:
     """See to it that what was just written goes to the relay, without waiting for it."""
     if not wanted(config) or poke(home):
         return
-    if unlocks_unasked(config):
+    if unlocks_unasked(config, home):
         _spawn(home)
 
 
@@ -52,7 +52,7 @@ def wait_for(home: Path, config: Config, due: float) -> bool:
         return False
     if poke(home):
         return True  # the watcher looks every few seconds
-    asks = config.unlock == PASSPHRASE and not os.environ.get("BIDE_KEY_FILE")
+    asks = config.unlock in BY_PASSPHRASE and not os.environ.get("BIDE_KEY_FILE")
     if asks or not unlocks_unasked(config) or due - time.time() > WAIT_MAX_S:
         return False
     return _spawn(home, "--held")

@@ -13,6 +13,7 @@ from bide.entries.kinds import KINDS, PERSON
 from bide.errors import InputError, NotAllowed, StorageError
 from bide_cli import home as homes
 from bide_cli.home import HOLD, HOLD_DEFAULTS, HOLD_MINUTES_MAX
+from bide_cli.keeping import sync_directory
 from bide_cli.language import N_
 from bide_cli.locks import Lock
 
@@ -166,13 +167,24 @@ def change(home: Path, key: Key, value: Value | None) -> None:
     """
     if key.check is None:
         raise NotAllowed(
-            "{key} says how this home is unlocked, and can't be changed here.", hint="bide init sets it.", key=key.name
+            "{key} says how this home is unlocked, and can't be changed here.", hint="bide key change does that.", key=key.name
         )
+    put_values(home, {key.name: value})
+
+
+def put_values(home: Path, values: Mapping[str, Value | None]) -> None:
+    """Set some keys, or take those out that are None, all at once. The rest of the file stays; it is on disk afterwards.
+
+    Raises:
+        InputError: the file can't be understood.
+        StorageError: the file can't be written.
+    """
     try:
         with Lock(home / "config.lock", wait_s=_WAIT_S):
             homes.read_config(home)
             document = _parse(_text(home))
-            _put(document, key.name, value)
+            for name, value in values.items():
+                _put(document, name, value)
             _replace(Path(os.path.realpath(home / homes.CONFIG)), document.as_string())
     except OSError as error:
         raise StorageError("The config of this home can't be written.", hint="{path}", path=home / homes.CONFIG) from error
@@ -232,6 +244,7 @@ def _replace(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
+        sync_directory(path.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

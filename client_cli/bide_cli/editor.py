@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shlex
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bide.entries.fields import Field, FieldKind
 from bide.errors import InputError, Phrase
 from bide_cli.giving import STDIN_BYTES_MAX, decode, question
 from bide_cli.language import N_, _
+from bide_cli.leftovers import FOLDER_PREFIX
 from bide_cli.shell import Shell
 
 _HEAD = "## "
@@ -52,11 +56,16 @@ def _note() -> str:
 
 
 def _edit(shell: Shell, text: str) -> str:
-    folder = shell.home / f".edit-{secrets.token_hex(8)}"
+    folder = shell.home / f"{FOLDER_PREFIX}{secrets.token_hex(8)}"
     path = folder / "entry.md"
+    held = -1
+    before = {number: signal.signal(number, _end) for number in (signal.SIGHUP, signal.SIGTERM)}
     try:
         # A folder of its own: whatever an editor puts beside the file (backups, swap files) goes away with it.
         folder.mkdir(mode=0o700)
+        # Held as long as this process lives, however it ends: so the next one can tell what nobody needs any more.
+        held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(held, fcntl.LOCK_EX)
         path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
         _run_editor(path)
@@ -66,6 +75,16 @@ def _edit(shell: Shell, text: str) -> str:
         raise InputError("The text could not be handed to the editor.", hint="Nothing was written.") from None
     finally:
         _remove(folder)
+        if held >= 0:
+            os.close(held)
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """The terminal was closed: go, but by way of what removes the text."""
+    del frame
+    raise SystemExit(128 + number)
 
 
 def _run_editor(path: Path) -> None:

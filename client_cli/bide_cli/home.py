@@ -4,9 +4,10 @@
 
     bide.db          the encrypted database; a home exists exactly when this does
     config.toml      how to unlock it, and a few choices; no secrets
-    key.wrapped      the database key under a passphrase, if that is how it is locked
+    key.wrapped      the database key under a passphrase, if that is how it is locked; key-NAME.wrapped after a change
     *.lock           locks of `bide init`, `bide sync`, its background runs and what waits for something held
     watch.sock       where `bide sync --watch` hears of new entries
+    agent.sock       where the key is to be had after `bide unlock`, for a bounded time
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ HOLD_MINUTES_MAX = 7 * 24 * 60
 KEY_FILE = "key-file"
 PASSPHRASE = "passphrase"  # noqa: S105 the name of a method
 KEYRING = "keyring"
-UNLOCK_METHODS = (KEY_FILE, PASSPHRASE, KEYRING)
+BOTH = "both"
+"""A half in the keyring and a passphrase; neither opens anything without the other."""
+UNLOCK_METHODS = (KEY_FILE, PASSPHRASE, KEYRING, BOTH)
+BY_PASSPHRASE = (PASSPHRASE, BOTH)
+"""Those that ask."""
+BY_KEYRING = (KEYRING, BOTH)
 
 
 class Config(NamedTuple):
@@ -43,7 +49,11 @@ class Config(NamedTuple):
     key_file: str = ""
     """Where the key file is, for that method."""
     keyring_name: str = ""
-    """Under which name the key is in the keyring of the system, for that method."""
+    """Under which name the key, or its half, is in the keyring of the system, for those methods."""
+    wrapped: str = ""
+    """Which file of the home holds the key under the passphrase, if it isn't `WRAPPED_KEY`."""
+    turning: str = ""
+    """``to NAME`` while the key of the database is being changed, ``from NAME`` until what was before it is cleared away."""
     auto_sync: bool = True
     day_starts: str = DAY_STARTS_DEFAULT
     decks: str = ""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 
-from bide.errors import NotFound, StorageError
+from bide.errors import Locked, NotFound, StorageError
 from bide_cli import home as homes
 from bide_cli.language import language
+from bide_cli.leftovers import remove_leftovers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bide.replica import Replica
+    from bide.storage.sqlite import SqliteStorage
     from bide_cli.home import Config
     from bide_cli.shell import Shell
 
@@ -28,22 +30,58 @@ def open_replica(shell: Shell, config: Config | None = None) -> Replica:
         Locked: it can't be opened with what is there.
     """
     require_home(shell)
+    remove_leftovers(shell.home)
     if config is None:
         config = homes.read_config(shell.home)
-    key = _keys.get(shell.home)
-    if key is None:
-        from bide_cli.unlocking import unlock
-
-        key = unlock(shell, config)
+    storage = _open_storage(shell, config)
     from bide.replica import Replica
-    from bide.storage.sqlite import SqliteStorage
     from bide_cli.zone import local_zone
+
+    return Replica(storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_, language=language())
+
+
+def _open_storage(shell: Shell, config: Config) -> SqliteStorage:
+    from bide_cli.unlocking import key_of_agent, unlock
+
+    known = _keys.get(shell.home) or key_of_agent(shell.home, config)
+    if known is not None:
+        try:
+            return _opened(shell, known)
+        except Locked:
+            # An agent from before the key was changed, or one that isn't Bide's: its key is good for nothing.
+            _keys.pop(shell.home, None)
+    key = unlock(shell, config)
+    try:
+        return _opened(shell, key)
+    except Locked:
+        now = homes.read_config(shell.home)
+        if now.turning.startswith("to "):
+            from bide_cli.rekeying import open_turned
+
+            return open_turned(shell, now, _opened)
+        if now == config and config.unlock != homes.KEY_FILE:
+            raise
+        # The key may have been changed while this waited for the database.
+        from bide_cli.unlocking import forget_opened
+
+        forget_opened(shell.home)
+        again = unlock(shell, now)
+        if again == key:
+            raise
+    return _opened(shell, again)
+
+
+def _opened(shell: Shell, key: bytes) -> SqliteStorage:
+    from bide.storage.sqlite import SqliteStorage
 
     storage = SqliteStorage(shell.home / homes.DATABASE, key)
     _keys[shell.home] = key
-    return Replica(
-        storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_, language=language()
-    )
+    return storage
+
+
+def forget_key(home: Path) -> None:
+    """Unlock the home anew where it is opened next in this process."""
+    _keys.pop(home, None)
 
 
 def require_home(shell: Shell) -> None:

@@ -70,13 +70,13 @@ class PairingTalk:
     """One pairing, from dialling to the end."""
 
     def __init__(
-        self, shell: Shell, replica: Replica, session: PairingSession, *, initiator: bool, words_verified: bool
+        self, shell: Shell, replica: Replica | None, session: PairingSession, *, initiator: bool, words_verified: bool
     ) -> None:
         """Prepare.
 
         Args:
             shell: where to talk.
-            replica: who pairs.
+            replica: who pairs; None on a device that has no home yet.
             session: the pairing.
             initiator: made the code.
             words_verified: a script has compared, or will compare, the words.
@@ -85,7 +85,7 @@ class PairingTalk:
         self._session = session
         self._initiator = initiator
         self._words_verified = words_verified
-        self._known = frozenset(space.space_id for space in replica.spaces())
+        self._known = frozenset(space.space_id for space in replica.spaces()) if replica is not None else frozenset()
         self._name = ""
         self._words: tuple[str, ...] = ()
         self._paired: Paired | None = None
@@ -173,7 +173,7 @@ class PairingTalk:
             except ConnectionClosed:
                 return  # the next receive tells it
 
-    def _handle(self, event: PairingEvent, connection: ClientConnection) -> None:
+    def _handle(self, event: object, connection: ClientConnection) -> None:
         match event:
             case CodeReady(code):
                 self._show_code(code)

@@ -1,4 +1,4 @@
-"""From a home to the key of its database: a key file, a passphrase, or the keyring of the system.
+"""From a home to the key of its database: a key file, a passphrase, the keyring of the system, or the last two together.
 
 The environment names files and never holds a secret: it is readable by other programs of the same person and ends up in logs.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from bide.errors import InputError, Locked, Phrase
-from bide_cli.home import KEY_FILE, KEYRING, PASSPHRASE, WRAPPED_KEY, Config
+from bide_cli.home import BOTH, BY_KEYRING, BY_PASSPHRASE, KEY_FILE, KEYRING, PASSPHRASE, WRAPPED_KEY, Config
 from bide_cli.language import _, sentence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from keyring.backend import KeyringBackend
-
     from bide_cli.shell import Shell
 
 KEY_BYTES = 32
@@ -25,16 +24,15 @@ PASSPHRASE_FILE_WORDS = Phrase("The passphrase file")
 PASSPHRASE_TRIES = 3
 PASSPHRASE_BYTES_MAX = 8 * 1024
 WRAPPED_BYTES_MAX = 4 * 1024
-KEYRING_SERVICE = "bide"
-KEYRING_BACKENDS = (
-    "keyring.backends.macOS",
-    "keyring.backends.Windows",
-    "keyring.backends.SecretService",
-    "keyring.backends.kwallet",
-)
-"""Only these keep a key encrypted and to this person; keyring also knows plain files and other people's plug-ins."""
-_opened: dict[Path, bytes] = {}
+_opened: dict[Path, Opened] = {}
 """What a passphrase has opened in this process: ``bide start`` leads through several commands and asks for it once."""
+
+
+class Opened(NamedTuple):
+    """A key, and the passphrase that opened it."""
+
+    key: bytes
+    passphrase: str = ""
 
 
 def unlock(shell: Shell, config: Config) -> bytes:
@@ -43,23 +41,68 @@ def unlock(shell: Shell, config: Config) -> bytes:
     Raises:
         Locked: it can't be had, or not without asking.
     """
+    return unlock_anew(shell, config).key
+
+
+def unlock_anew(shell: Shell, config: Config, *, remembered: bool = True) -> Opened:
+    """The same with the passphrase that was used, if one was.
+
+    Args:
+        shell: where to ask.
+        config: of the home.
+        remembered: whether a passphrase that was typed in this process before will do.
+
+    Raises:
+        Locked: it can't be had, or not without asking.
+    """
+    if remembered and shell.home in _opened:
+        return _opened[shell.home]
     key_file = os.environ.get("BIDE_KEY_FILE", "")
     if key_file:
-        return read_key_file(Path(key_file).expanduser())
+        return Opened(read_key_file(Path(key_file).expanduser()))
     if config.unlock == KEY_FILE:
-        return read_key_file(Path(config.key_file))
-    if config.unlock == PASSPHRASE:
-        return _unlock_by_passphrase(shell)
+        return Opened(read_key_file(Path(config.key_file)))
+    half = _from_keyring(config) if config.unlock in BY_KEYRING else b""
     if config.unlock == KEYRING:
-        return _unlock_by_keyring(config)
+        return Opened(half)
+    if config.unlock in (PASSPHRASE, BOTH):
+        return _unlock_by_passphrase(shell, config, half)
     raise Locked("This home doesn't say how it is unlocked.", hint="BIDE_KEY_FILE can name its key file.")
 
 
-def unlocks_unasked(config: Config) -> bool:
-    """Whether a process that nobody looks at can open the home."""
+def key_of_agent(home: Path, config: Config) -> bytes | None:
+    """What `bide unlock` left with an agent; None: it has to be had in another way."""
+    if config.unlock in ("", KEY_FILE) or os.environ.get("BIDE_KEY_FILE"):
+        return None
+    from bide_cli.agent import fetch_key
+
+    return fetch_key(home)
+
+
+def unlocks_unasked(config: Config, home: Path | None = None) -> bool:
+    """Whether a process that nobody looks at can open the home.
+
+    Args:
+        config: of the home.
+        home: where to look for an agent; None: what holds the key for a while doesn't count.
+    """
     if os.environ.get("BIDE_KEY_FILE") or config.unlock in (KEY_FILE, KEYRING):
         return True
-    return config.unlock == PASSPHRASE and bool(os.environ.get("BIDE_PASSPHRASE_FILE"))
+    if config.unlock in BY_PASSPHRASE and os.environ.get("BIDE_PASSPHRASE_FILE"):
+        return True
+    return home is not None and key_of_agent(home, config) is not None
+
+
+def wrapped_path(home: Path, config: Config) -> Path:
+    """Where the key under the passphrase is.
+
+    Raises:
+        Locked: the config names what isn't in the home.
+    """
+    name = config.wrapped or WRAPPED_KEY
+    if "/" in name or os.sep in name or name.startswith("."):
+        raise Locked("The config of this home names a file outside of it.", hint="Look at {path}", path=home / "config.toml")
+    return home / name
 
 
 def read_key_file(path: Path) -> bytes:
@@ -93,10 +136,8 @@ def _read_private(path: Path, *, what: Phrase, bytes_max: int) -> bytes:
         return file.read(bytes_max + 1)
 
 
-def _unlock_by_passphrase(shell: Shell) -> bytes:
-    if shell.home in _opened:
-        return _opened[shell.home]
-    path = shell.home / WRAPPED_KEY
+def _unlock_by_passphrase(shell: Shell, config: Config, half: bytes) -> Opened:
+    path = wrapped_path(shell.home, config)
     try:
         with path.open("rb") as file:
             blob = file.read(WRAPPED_BYTES_MAX)
@@ -104,22 +145,27 @@ def _unlock_by_passphrase(shell: Shell) -> bytes:
         raise Locked("The file that holds this home's key is not there.", hint="It should be at {path}", path=path) from error
     passphrase = passphrase_from_file()
     if passphrase is not None:
-        return _unwrap(blob, passphrase)
-    key = _unwrap_asking(shell, blob)
-    remember_opened(shell.home, key)
-    return key
+        return Opened(unwrap(blob, passphrase, half), passphrase)
+    opened = _unwrap_asking(shell, blob, half)
+    _opened[shell.home] = opened
+    return opened
 
 
-def remember_opened(home: Path, key: bytes) -> None:
+def remember_opened(home: Path, key: bytes, passphrase: str) -> None:
     """Keep the key of a home that a passphrase opened or has just made, for as long as this process runs."""
-    _opened[home] = key
+    _opened[home] = Opened(key, passphrase)
 
 
-def _unwrap_asking(shell: Shell, blob: bytes) -> bytes:
+def forget_opened(home: Path) -> None:
+    """Ask again: the key was changed."""
+    _opened.pop(home, None)
+
+
+def _unwrap_asking(shell: Shell, blob: bytes, half: bytes) -> Opened:
     for left in range(PASSPHRASE_TRIES - 1, -1, -1):
         passphrase = ask_passphrase(shell, _("Passphrase:") + " ")
         try:
-            return _unwrap(blob, passphrase)
+            return Opened(unwrap(blob, passphrase, half), passphrase)
         except Locked as error:
             if not left:
                 raise
@@ -127,19 +173,35 @@ def _unwrap_asking(shell: Shell, blob: bytes) -> bytes:
     raise Locked  # not reached
 
 
-def _unwrap(blob: bytes, passphrase: str) -> bytes:
+def unwrap(blob: bytes, passphrase: str, half: bytes = b"") -> bytes:
+    """The key in a blob.
+
+    Raises:
+        Locked: the passphrase, or the half from the keyring, doesn't open it.
+    """
     from bide.crypto.wrapping import unwrap_with_passphrase
 
     try:
-        return unwrap_with_passphrase(blob, passphrase)
+        return unwrap_with_passphrase(blob, passphrase, half=half)
     except InputError as error:
         # What can't be a passphrase doesn't open anything.
         raise Locked(error.template, hint=error.hint_template, **error.values) from error
 
 
-def passphrase_from_file() -> str | None:
-    """The passphrase in the file that BIDE_PASSPHRASE_FILE names, without the newline at its end; None if it names none."""
-    name = os.environ.get("BIDE_PASSPHRASE_FILE", "")
+def _from_keyring(config: Config) -> bytes:
+    from bide_cli.keyrings import read_keyring
+
+    return read_keyring(config.keyring_name)
+
+
+def passphrase_from_file(name: str | None = None) -> str | None:
+    """The passphrase in a file, without the newline at its end; None if none is named.
+
+    Args:
+        name: of the file; None: as BIDE_PASSPHRASE_FILE says.
+    """
+    if name is None:
+        name = os.environ.get("BIDE_PASSPHRASE_FILE", "")
     if not name:
         return None
     path = Path(name).expanduser()
@@ -168,63 +230,3 @@ def ask_passphrase(shell: Shell, prompt: str) -> str:
         return getpass.getpass(prompt)
     except (EOFError, UnicodeDecodeError):
         raise Locked from None
-
-
-def allowed_keyring() -> KeyringBackend | None:
-    """The keyring of this system, if it is one to be trusted with a key."""
-    import keyring
-
-    try:
-        backend = keyring.get_keyring()
-    except Exception:  # a plug-in of this system may fail in any way
-        return None
-    chained = getattr(backend, "backends", None)
-    for candidate in list(chained) if chained else [backend]:
-        if type(candidate).__module__.startswith(KEYRING_BACKENDS):
-            found: KeyringBackend = candidate
-            return found
-    return None
-
-
-def keep_in_keyring(name: str, key: bytes) -> None:
-    """Put a database key into the keyring of the system.
-
-    Raises:
-        InputError: there is none that keeps it safe.
-    """
-    backend = allowed_keyring()
-    if backend is None:
-        raise InputError(
-            "There is no keyring on this system that could keep the key.", hint="Use --passphrase or --key-file FILE"
-        )
-    try:
-        backend.set_password(KEYRING_SERVICE, name, key.hex())
-        kept = backend.get_password(KEYRING_SERVICE, name)
-    except Exception as error:  # see allowed_keyring
-        raise InputError("The keyring of this system did not take the key.") from error
-    if kept != key.hex():
-        raise InputError("The keyring of this system did not keep the key.")
-
-
-def forget_in_keyring(name: str) -> None:
-    """Take a key out again after a home could not be made."""
-    import contextlib
-
-    backend = allowed_keyring()
-    with contextlib.suppress(Exception):
-        if backend is not None:
-            backend.delete_password(KEYRING_SERVICE, name)
-
-
-def _unlock_by_keyring(config: Config) -> bytes:
-    backend = allowed_keyring()
-    if backend is None:
-        raise Locked("The keyring of this system can't be reached.", hint="Is this a session without a desktop?")
-    try:
-        kept = backend.get_password(KEYRING_SERVICE, config.keyring_name)
-        key = bytes.fromhex(kept or "")
-    except Exception as error:  # see allowed_keyring
-        raise Locked("The keyring of this system did not give the key out.") from error
-    if len(key) != KEY_BYTES:
-        raise Locked("The keyring of this system doesn't hold this home's key.")
-    return key

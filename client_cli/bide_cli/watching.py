@@ -112,6 +112,7 @@ class Watcher:
             receiver.setblocking(False)
             path.unlink(missing_ok=True)  # the lock says that nobody listens on it any more
             receiver.bind(str(path))
+            path.chmod(0o600)
 
             def heard() -> None:
                 with contextlib.suppress(OSError):

@@ -26,7 +26,16 @@ from bide.crypto.sealing import EPOCH_SECRET_BYTES, NONCE_BYTES, epoch_id, seal,
 from bide.errors import BideError
 from bide.ids import DeviceId, EntryId, LogId, Randomness, SpaceId, log_id, new_entry_id, space_id
 from bide.log.chain import Head, empty_head, head_of
-from bide.log.control import DeviceAdded, DeviceRecord, Grant, PersonJoined, SpaceCreated, write_control
+from bide.log.control import (
+    DeviceAdded,
+    DeviceRecord,
+    DeviceRevoked,
+    Grant,
+    PersonJoined,
+    SpaceCreated,
+    Statement,
+    write_control,
+)
 from bide.log.envelope import (
     AUTHENTICATED_BYTES,
     ZERO_EPOCH,
@@ -194,11 +203,18 @@ class SpaceBuilder:
         self.write_control(by, DeviceAdded("device.added", 1, self.parents(), record, [grant]))
         return self._enter(keys, slot=by.slot)
 
+    def revoke(self, by: Member, target: Member) -> Envelope:
+        """Let `by` revoke a device of the same person as far as `target` wrote, without a fresh epoch."""
+        seq, digest = target.head.seq, target.head.hash
+        return self.write_control(
+            by, DeviceRevoked("device.revoked", 1, self.parents(), target.device_id, seq, digest, [])
+        )
+
     def parents(self) -> list[bytes]:
         """What the next control entry names as its parents."""
         return sorted(self.membership.heads)
 
-    def write_control(self, by: Member, statement: SpaceCreated | PersonJoined | DeviceAdded) -> Envelope:
+    def write_control(self, by: Member, statement: Statement) -> Envelope:
         """Sign, admit and keep a statement.
 
         Raises:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from bide.crypto import signing
 from bide.errors import BideError, EnvelopeRejected, ForkDetected, LocalProtocolError
@@ -21,7 +22,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.head import Head
-from bide.log.membership import Membership
+from bide.log.membership import Membership, fold
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
     BATCH_ENVELOPES_MAX,
@@ -43,8 +44,9 @@ from bide.protocol.frames import (
     Want,
 )
 from bide.protocol.session import RelaySession
-from bide.protocol.states import UNKNOWN_SPACE_CODE, State
-from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
+from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
+from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
+from bide.replica.pairing import CodeReady, Paired, PairingSession, WordsReady
 from bide.replica.receiving import Receiver
 from bide.replica.replica import Replica
 from bide.replica.syncing import SpaceSync
@@ -85,7 +87,7 @@ class PairingRun:
         self._typed = code
         self.clients: list[PairingSession] = [PairingSession.initiate(initiator, RELAY_URL)]
         self._relays: list[RelaySession] = [self._relay_end()]
-        self.events: tuple[list[PairingEvent], list[PairingEvent]] = ([], [])
+        self.events: tuple[list[Any], list[Any]] = ([], [])
         """What each side was told: the initiator, the joiner."""
         self.errors: list[BideError | None] = [None, None]
         self._inbox: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
@@ -123,7 +125,7 @@ class PairingRun:
                         self.errors[side] = error
                 return True
         if len(self.clients) == 1 and any(isinstance(event, CodeReady) for event in self.events[0]):
-            self.clients.append(PairingSession.join(self._joiner, self._typed or self.code))
+            self.clients.append(self._join(self._typed or self.code))
             self._relays.append(self._relay_end())
             return True
         for side, client in enumerate(self.clients):
@@ -138,6 +140,9 @@ class PairingRun:
         while self.step():
             pass
         return self
+
+    def _join(self, code: str) -> PairingSession:
+        return PairingSession.join(self._joiner, code)
 
     def _relay_end(self) -> RelaySession:
         hello = Hello([VERSION], signing.public_key(self._seed), bytes(32), bytes(16), {})
@@ -162,6 +167,53 @@ class PairingRun:
             self._relays[1 - side].send(frame)
 
 
+class AddingRun(PairingRun):
+    """A device of one's own being added: `bide device add` on the one side, `bide device join` on the other."""
+
+    def __init__(self, replica: Replica, name: str, storage: Storage) -> None:
+        """Connect the device that is there already.
+
+        Args:
+            replica: its.
+            name: of the new device.
+            storage: of the new device, still empty.
+        """
+        super().__init__(replica, replica)
+        self._name, self._storage = name, storage
+        self._randomness = SeededRandomness(f"device {name}")
+        self.clients = [AddingSession(replica, RELAY_URL)]
+        self._handled = [0, 0]
+
+    def _join(self, code: str) -> PairingSession:
+        return NewDeviceSession(code, device_name=self._name, randomness=self._randomness)
+
+    def step(self) -> bool:
+        """As for two people; what each side is told is done at once."""
+        going_on = super().step()
+        for side, events in enumerate(self.events):
+            for event in events[self._handled[side] :]:
+                self._handled[side] += 1
+                session = self.clients[side]
+                if isinstance(event, SpacesReady) and isinstance(session, NewDeviceSession):
+                    session.keep(self._storage)
+                    session.enrol()
+                    going_on = True
+                elif isinstance(event, DeviceAdmitted) and isinstance(session, AddingSession):
+                    self.events[side].extend(session.finish())
+                    going_on = True
+        return going_on
+
+
+def add_device(replica: Replica, name: str, storage: Storage | None = None) -> Replica:
+    """A further device of a replica's person, let into every space and not synced yet."""
+    storage = storage or MemoryStorage()
+    run = AddingRun(replica, name, storage)
+    run.finish()
+    if not all(any(isinstance(event, DeviceAdded) for event in events) for events in run.events):
+        raise LocalProtocolError(f"The device was not added: {run.errors}")
+    return Replica(storage, clock=FakeClock(tick_ms=1000), randomness=SeededRandomness(f"replica {name}"))
+
+
 def pair_up(initiator: Replica, joiner: Replica) -> SpaceId:
     """Pair two replicas; both must have been told that it worked."""
     run = PairingRun(initiator, joiner).finish()
@@ -171,18 +223,23 @@ def pair_up(initiator: Replica, joiner: Replica) -> SpaceId:
 
 
 def missing(source: Replica, target: Replica, *, space: SpaceId | None = None) -> list[list[StoredEnvelope]]:
-    """What `target` lacks of a space that both are in: a list a log, in order of admission."""
+    """What `target` lacks of a space that both are in: stretches of logs, in an order in which they can be judged."""
     space = space or pair_space(target).space_id
-    heads = target.storage.heads(space)
-    logs = []
-    for member in source.storage.members(space):
-        head = heads.get(member.log_id)
-        logs.append(
-            source.storage.envelopes_after(
-                space, member.log_id, head.seq if head else 0, bytes_max=_EVERYTHING, count_max=_EVERYTHING
-            )
-        )
-    return [log for log in logs if log]
+    upto = {log: head.seq for log, head in target.storage.heads(space).items()}
+    order = fold(space, [parse_envelope(control.data) for control in source.storage.controls(space)])[1]
+    stretches = [(envelope.log_id, envelope.seq) for envelope in order]
+    stretches += [(member.log_id, _EVERYTHING) for member in source.storage.members(space)]
+    logs: list[list[StoredEnvelope]] = []
+    for log, seq in stretches:
+        after = upto.get(log, 0)
+        if after < seq:
+            batch = source.storage.envelopes_after(space, log, after, bytes_max=_EVERYTHING, count_max=seq - after)
+            upto[log] = max(after, seq)
+            if logs and batch and logs[-1][0].log_id == log:
+                logs[-1].extend(batch)
+            elif batch:
+                logs.append(batch)
+    return logs
 
 
 def receive(target: Replica, envelopes: list[bytes], *, space: SpaceId | None = None) -> int:
@@ -209,6 +266,8 @@ class _Held:
 
     membership: Membership
     logs: dict[LogId, list[Envelope]]
+    milestones: list[tuple[LogId, int]] = field(default_factory=list)
+    """Of every control envelope, in the order of admission."""
 
     def head(self, log: LogId) -> Head:
         entries = self.logs.get(log)
@@ -274,12 +333,15 @@ class MemoryRelayConnection:
 
     def _is_member(self, held: _Held) -> bool:
         assert self.session.auth is not None  # asked for only of one that has proved itself
-        return self.session.auth.device in {device.id for device in held.membership.devices.values()}
+        return self.session.auth.device in {device.id for device in held.membership.active_devices()}
 
     def _welcome(self) -> None:
         held = self._held()
         assert held is not None  # the caller has seen to it
         member = self._is_member(held)
+        if not member and self.session.auth is not None and self.session.auth.device in {d.id for d in held.membership.devices.values()}:
+            self.session.fail("revoked", "revoked")
+            return
         heads: list[tuple[bytes, int, bytes]] = [(log, entries[-1].seq, entries[-1].hash) for log, entries in held.logs.items()]
         self.session.welcome(heads if member else [], provisional=not member)
 
@@ -287,13 +349,20 @@ class MemoryRelayConnection:
         held = self._held()
         assert held is not None  # the state table lets nobody send before the welcome
         stored: dict[LogId, Head] = {}
+        changes = {LogId(data[8:24]): int.from_bytes(data[24:32], "big") for data in batch if data[4] == EnvelopeClass.CONTROL}
         try:
             for data in batch:
+                log, seq = LogId(data[8:24]), int.from_bytes(data[24:32], "big")
+                known = seq <= max(held.head(log).seq, changes.get(log, 0))
+                if not known and not held.membership.counts_up_to(log, seq):
+                    self.session.send(Error(REVOKED_LOG_CODE, "revoked", False, 0, []))
+                    break
                 stored[LogId(data[8:24])] = self._store_one(held, parse_envelope(data))
         except BideError as error:
             self.session.fail(error.code, error.message)
             return
-        self.session.send(Stored([LogHead(*head) for head in stored.values()]))
+        if stored:
+            self.session.send(Stored([LogHead(*head) for head in stored.values()]))
         if self._cursor is not None:
             for head in stored.values():
                 self._cursor[head.log_id] = max(head.seq, self._cursor.get(head.log_id, 0))
@@ -309,14 +378,15 @@ class MemoryRelayConnection:
             return head_of(entries[-1])
         if envelope.klass is EnvelopeClass.CONTROL:
             held.membership.admit(envelope)
+            held.milestones.append((envelope.log_id, envelope.seq))
         else:
             verify_signature(envelope, space=held.membership.space, device=device.id)
         entries.append(envelope)
         return head_of(envelope)
 
     def _send_new(self, held: _Held, cursor: dict[LogId, int]) -> None:
-        for log in held.membership.devices:
-            while new := held.logs.get(log, [])[cursor.get(log, 0) :][:BATCH_ENVELOPES_MAX]:
+        for log, upto in [*held.milestones, *((log, _EVERYTHING) for log in held.membership.devices)]:
+            while new := held.logs.get(log, [])[cursor.get(log, 0) : upto][:BATCH_ENVELOPES_MAX]:
                 while sum(len(envelope.data) for envelope in new) > BATCH_BYTES_MAX:
                     new.pop()
                 self.session.send(Envelopes([envelope.data for envelope in new]))

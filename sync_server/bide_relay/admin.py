@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
-from bide.errors import BideError
+from bide.errors import BideError, InputError
 from bide.ids import SpaceId
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import EnvelopeClass, parse_envelope, verify_signature
 from bide_relay.service import invite_digest, replay
 from bide_relay.storage.base import Span, Storage, StorageDamaged
+from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage, sync_path
 
 _TOKEN_BYTES = 16
 _READ_BYTES_MAX = 4 * 1024 * 1024
@@ -23,6 +27,42 @@ def make_invite(storage: Storage, *, spaces: int) -> str:
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     storage.add_invite(invite_digest(token), spaces=spaces)
     return token
+
+
+def restore(backup: Path, folder: Path) -> Checked:
+    """Put a backup in the place of a database that is gone, after verifying all of it.
+
+    It gets a new store id: devices then compare what they have with what is here, and send what came after the backup.
+
+    Raises:
+        InputError: there is a database already, or no backup.
+        StorageDamaged: the backup is damaged; the folder has no database then.
+    """
+    target = folder / FILE_NAME
+    if target.exists():
+        raise InputError("There is a relay database in that folder already. Move it away first, with its -wal file.")
+    if not backup.is_file():
+        raise InputError("There is no such backup.")
+    beside = Path(tempfile.mkdtemp(dir=folder, prefix="restoring-"))
+    try:
+        copy = beside / FILE_NAME
+        copy.touch(0o600)
+        shutil.copyfile(backup, copy)
+        storage = SqliteStorage(beside, create=False)
+        try:
+            storage.quick_check()
+            checked = check_spaces(storage)
+            storage.renew_store_id()
+        finally:
+            storage.close()
+        sync_path(copy)
+        copy.rename(target)
+        sync_path(folder)
+    except OSError as error:
+        raise BideError(f"The backup can't be restored: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return checked
 
 
 class Checked(NamedTuple):

@@ -8,6 +8,7 @@ signature checks stay off the event loop, and what is judged is what is stored n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -22,7 +23,6 @@ from bide_relay.service import Admission, Roster, SpaceState, admit, batch_of, f
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Appended, Conflict, Storage
 
-_DISK_LOOK_INTERVAL_S = 1.0
 _ENVELOPE_COST_BYTES = 256
 """What an envelope counts beside its bytes when a commit's size is limited."""
 
@@ -60,7 +60,15 @@ class Founding(NamedTuple):
     """Called on the event loop."""
 
 
-Job = Upload | Founding
+class Use(NamedTuple):
+    """A space that is in use today."""
+
+    space: SpaceId
+    day: int
+    """Since 1970."""
+
+
+Job = Upload | Founding | Use
 
 
 class Committer:
@@ -87,8 +95,8 @@ class Committer:
         self._loop = loop
         self._fail = fail
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._disk_looked_s = float("-inf")
-        self._disk_low = False
+        self.disk_low = False
+        """Whether writes are refused for lack of disk, as far as was looked."""
         self.commits = 0
         """Commits so far, for the log."""
         self.envelopes = 0
@@ -117,6 +125,7 @@ class Committer:
                 if uploads:
                     results += self._store(uploads)
                 results += [self._found(job) for job in group if isinstance(job, Founding)]
+                self._touch([job for job in group if isinstance(job, Use)])
                 if results:
                     self._loop.call_soon_threadsafe(_deliver, results)
                 if not more:
@@ -197,12 +206,16 @@ class Committer:
             refusal = error
         return lambda: job.done(refusal)
 
+    def _touch(self, jobs: Sequence[Use]) -> None:
+        # A day is of no use to anybody if there is no room for what people write.
+        if jobs and not self._out_of_disk():
+            with contextlib.suppress(DiskLow):
+                self._storage.touch({job.space for job in jobs}, max(job.day for job in jobs))
+
     def _out_of_disk(self) -> bool:
-        now_s = time.monotonic()
-        if now_s - self._disk_looked_s >= _DISK_LOOK_INTERVAL_S:
-            self._disk_looked_s = now_s
-            self._disk_low = self._storage.free_bytes() < self._settings.disk_free_bytes_min
-        return self._disk_low
+        # Every time: a look costs microseconds, and a commit may take megabytes.
+        self.disk_low = self._storage.free_bytes() < self._settings.disk_free_bytes_min
+        return self.disk_low
 
 
 def _cost(job: Job) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -21,8 +22,8 @@ from bide.log.chain import Head
 from bide.protocol.frames import Auth, CaughtUp, Envelopes, Error, LogHead, Register, Stored, Want
 from bide.protocol.session import RelaySession, as_sentence
 from bide_relay.committer import Committer, Founding, Outcome, Upload
-from bide_relay.errors import NotAMember, RelayRefusal, ShuttingDown, SpaceUnknown, TooManyConnections
-from bide_relay.limits import Throttle
+from bide_relay.errors import DeviceRevoked, NotAMember, RelayRefusal, ShuttingDown, SpaceUnknown, TooManyConnections
+from bide_relay.limits import Budget, Throttle
 from bide_relay.rooms import Cursor, Room
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Entry, Span
@@ -36,6 +37,8 @@ class Relay(Protocol):
 
     settings: Settings
     committer: Committer
+    uploads: Budget
+    """What may wait for its commit, of all connections together."""
 
     async def enter(self, space: SpaceId) -> Room | None:
         """The room of a space, held open until `leave`; None if there is no such space."""
@@ -74,11 +77,14 @@ class _Step(Enum):
 class DeviceConnection:
     """A connection that said which device of which space it is."""
 
-    def __init__(self, relay: Relay, ws: ServerConnection, session: RelaySession, auth: Auth) -> None:
-        """Begin with a proof that was verified."""
+    def __init__(
+        self, relay: Relay, ws: ServerConnection, session: RelaySession, auth: Auth, known: Callable[[], None]
+    ) -> None:
+        """Begin with a proof that was verified; `known` is called once the space is here."""
         self._relay = relay
         self._ws = ws
         self._session = session
+        self._known = known
         self.device = DeviceId(auth.device)
         self._space = SpaceId(auth.space)
         self._cursor: Cursor | None = None
@@ -106,6 +112,10 @@ class DeviceConnection:
         settings = self._relay.settings
         async with asyncio.timeout(settings.auth_timeout_s):
             room = await self._relay.enter(self._space) or await self._register()
+        self._known()
+        if self.device in room.roster.revoked:
+            self._relay.leave(room)
+            raise DeviceRevoked
         self._room = room
         try:
             self._make_way(room)
@@ -121,6 +131,8 @@ class DeviceConnection:
                 await asyncio.wait({self._sender}, timeout=settings.close_timeout_s)
         finally:
             room.listeners.pop(self, None)
+            if not self._is_member():
+                room.throttles.pop(self.device, None)
             if self._provisional_timer is not None:
                 self._provisional_timer.cancel()
             self._relay.leave(room)
@@ -181,7 +193,7 @@ class DeviceConnection:
                 return
             frame = session.receive_data(data)
             if isinstance(frame, Envelopes):
-                self._submit(room, frame.envelopes)
+                await self._submit(room, frame.envelopes)
                 while self._uploads_in_flight >= settings.uploads_in_flight_max:
                     self._upload_done.clear()
                     await self._upload_done.wait()
@@ -192,12 +204,16 @@ class DeviceConnection:
                 # Not reading is the answer to too much: the sender's socket fills, and it waits.
                 await asyncio.sleep(delay_s)
 
-    def _submit(self, room: Room, batch: list[bytes]) -> None:
+    async def _submit(self, room: Room, batch: list[bytes]) -> None:
+        size = sum(map(len, batch))
+        uploads = self._relay.uploads
+        await uploads.take(size)
         self._uploads_in_flight += 1
         # Whoever uploaded may leave; the state must not be loaded anew before what is under way is stored.
         room.holders += 1
 
         def stored(outcome: Outcome) -> None:
+            uploads.give_back(size)
             self._uploads_in_flight -= 1
             self._upload_done.set()
             if self._cursor is not None:
@@ -206,7 +222,7 @@ class DeviceConnection:
             self._note(outcome)
             self._relay.leave(room)
 
-        self._relay.committer.submit(Upload(room.state, batch, sum(map(len, batch)), stored))
+        self._relay.committer.submit(Upload(room.state, batch, size, stored))
 
     def _note(self, outcome: Outcome) -> None:
         """Take in what became of an upload of this connection."""
@@ -304,6 +320,9 @@ class DeviceConnection:
         if self._ending is not None:
             return _Step.SLOW
         room, cursor = self._room, self._cursor
+        if room is not None and self.device in room.roster.revoked:
+            self.end(DeviceRevoked())
+            return _Step.SLOW
         if room is None or cursor is None or self.device not in room.roster.members:
             return _Step.NOTHING
         spans = room.spans(cursor)

@@ -5,6 +5,8 @@
     BideError
     └── RelayRefusal              the relay won't do that
         ├── NotAMember            the device does not belong to the space
+        ├── DeviceRevoked         the device was removed from the space
+        ├── RevokedLog            what was brought is by a removed device, and counts no more
         ├── SpaceUnknown          the relay does not hold that space
         ├── InviteRequired        registration needs an invite
         ├── InviteSpent           the invite admits no more spaces, or never existed
@@ -21,6 +23,7 @@ Beside these, a relay refuses with the codes of `bide.errors`: ``fork``, ``gap``
 from __future__ import annotations
 
 from bide.errors import BideError
+from bide.protocol.states import REVOKED_LOG_CODE
 
 
 class RelayRefusal(BideError):
@@ -37,6 +40,20 @@ class NotAMember(RelayRefusal):
     """This device is not a member of that space."""
 
     code = "not_a_member"
+
+
+class DeviceRevoked(RelayRefusal):
+    """This device was removed from that space."""
+
+    code = "revoked"
+
+
+class RevokedLog(RelayRefusal):
+    """What a device wrote after it was removed is not taken."""
+
+    code = REVOKED_LOG_CODE
+    # Who brings it in good faith has yet to hear of the removal.
+    fatal = False
 
 
 class SpaceUnknown(RelayRefusal):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import ssl
 import sys
+import time
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from bide.errors import BideError, InputError, StorageBusy
 from bide_relay import admin
 from bide_relay.limits import is_loopback
+from bide_relay.logs import log_discreetly
 from bide_relay.server import run
 from bide_relay.settings import Settings, load_settings
 from bide_relay.storage.sqlite import SqliteStorage
@@ -95,7 +96,7 @@ def serve(
     **overrides: Any,
 ) -> None:
     """Serve. Prints one line when ready; ends on SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    log_discreetly()
     with plain_errors():
         settings = load_settings(config, overrides)
         host, port = parse_listen(listen)
@@ -152,6 +153,57 @@ def check(data: Path) -> None:
         storage.quick_check()
         checked = admin.check_spaces(storage)
         click.echo(f"All is well: {checked.spaces} spaces, {checked.envelopes} entries.")
+
+
+@main.command()
+@data_option
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(data: Path, file: Path) -> None:
+    """Write a whole copy of the database to FILE. Works while the relay runs. It holds the relay's key: keep it safe."""
+    with plain_errors(), _opened(data) as storage:
+        storage.back_up(file)
+        click.echo(f"Backed up {storage.totals()[0]} spaces.")
+
+
+@main.command()
+@data_option
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def restore(data: Path, file: Path) -> None:
+    """Put a backup into a folder that has no database. It is verified first."""
+    with plain_errors(), _only_one(data):
+        checked = admin.restore(file, data)
+        click.echo(f"Restored {checked.spaces} spaces, {checked.envelopes} entries.")
+
+
+@main.command()
+@data_option
+def spaces(data: Path) -> None:
+    """Print what each space takes, the largest first: entries, bytes, made on, last used on. No ids."""
+    with plain_errors(), _opened(data) as storage:
+        for entries, size, made, used in storage.footprints():
+            click.echo(f"{entries} {size} {_day(made)} {_day(used)}")
+
+
+@main.command()
+@data_option
+@click.option("--idle-days", required=True, type=click.IntRange(30), help="Days without any connection, at least 30.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def purge(data: Path, idle_days: int, yes: bool) -> None:
+    """Delete for good the spaces that no device has asked for in a long time. The relay must be stopped."""
+    with plain_errors(), _only_one(data), _opened(data) as storage:
+        before = int(time.time() // 86_400) - idle_days
+        found = [space for space in storage.footprints() if space.used_day < before]
+        if not found:
+            click.echo("No space has been idle that long.")
+            return
+        click.echo(f"{len(found)} spaces, {sum(s.entries for s in found)} entries, {sum(s.bytes for s in found)} bytes.")
+        if not yes and not click.confirm("Delete them for good? The devices keep what they have."):
+            sys.exit(1)
+        click.echo(f"Deleted {storage.purge(before)} spaces.")
+
+
+def _day(days: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(days * 86_400))
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ import gc
 import http
 import logging
 import os
+import resource
 import signal
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,22 +31,28 @@ from bide.ids import SpaceId
 from bide.protocol.codec import encode_frame
 from bide.protocol.frames import VERSION, Auth, Error, Frame, Hello, MailboxClaim, MailboxOpen
 from bide.protocol.session import RelaySession
-from bide_relay.committer import Committer
+from bide_relay.committer import Committer, Use
 from bide_relay.connection import DeviceConnection, error_frame
+from bide_relay.door import BACKLOG, Door, bind, watched_connections
 from bide_relay.errors import ShuttingDown, TooManyConnections
-from bide_relay.limits import Gate, Visitor
+from bide_relay.limits import Budget, Gate, Visitor
+from bide_relay.logs import NAME, kind_of, log_failure, where
 from bide_relay.mailboxes import Mailboxes
+from bide_relay.metrics import Metric, serve_metrics
 from bide_relay.rooms import Room
 from bide_relay.service import load_state
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Entry, Span, Storage
 
-log = logging.getLogger("bide_relay")
+log = logging.getLogger(NAME)
 
 _POOL_THREADS = 4
 _FAREWELL_S = 1.0
 _EXIT_FAILED = 70
 _GC_THRESHOLD = 20_000
+_DAY_S = 86_400
+_FILES_BESIDE = 256
+"""Descriptors for the database, the readers, and connections that are being closed."""
 _SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter: the event loop and the committer hand over often, in small pieces."""
 
@@ -101,7 +108,13 @@ class RelayServer:
         self._marked: dict[DeviceConnection, None] = {}
         self._stopping = False
         self._all_gone = asyncio.Event()
-        self._server: Server | None = None
+        self._servers: list[Server] = []
+        self._visitors: dict[int, Visitor] = {}
+        """Every open connection, by the number of its socket."""
+        self._today = 0
+        self._used_today: set[SpaceId] = set()
+        self._metrics: asyncio.Server | None = None
+        self.uploads = Budget(settings.uploads_in_flight_bytes_max)
         self._counter: asyncio.Task[None] | None = None
         self.committer: Committer
 
@@ -121,34 +134,40 @@ class RelayServer:
         quiet = logging.getLogger("bide_relay.websockets")
         # The library's own lines name addresses and show what clients sent.
         quiet.disabled = True
-        self._server = await serve(
-            self._handle,
-            host,
-            port,
-            ssl=tls,
-            compression=None,
-            process_request=self._answer_http,
-            server_header=None,
-            open_timeout=settings.open_timeout_s,
-            close_timeout=settings.close_timeout_s,
-            ping_interval=settings.ping_interval_s,
-            ping_timeout=settings.ping_timeout_s,
-            max_size=settings.frame_bytes_before_auth_max,
-            max_queue=(settings.receive_queue_frames_max, None),
-            write_limit=settings.send_buffer_bytes,
-            logger=quiet,
-            create_connection=self._connection_class(),
-        )
+        for bound in bind(host, port):
+            server = await serve(
+                self._handle,
+                sock=Door(bound, self._gate, self._visitors),
+                backlog=BACKLOG,
+                ssl=tls,
+                compression=None,
+                process_request=self._answer_http,
+                server_header=None,
+                open_timeout=settings.open_timeout_s,
+                close_timeout=settings.close_timeout_s,
+                ping_interval=settings.ping_interval_s,
+                ping_timeout=settings.ping_timeout_s,
+                max_size=settings.frame_bytes_before_auth_max,
+                max_queue=(settings.receive_queue_frames_max, None),
+                write_limit=settings.send_buffer_bytes,
+                logger=quiet,
+                create_connection=watched_connections(settings),
+            )
+            self._servers.append(server)
+        if settings.metrics_port:
+            self._metrics = await serve_metrics(settings.metrics_port, self._counts)
         self._counter = asyncio.create_task(self._log_counts())
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        return int(next(iter(self._servers[0].sockets)).getsockname()[1])
 
     async def stop(self) -> bool:
         """Stop accepting, finish what is being stored, say goodbye, close. Returns whether all of it was stored in time."""
-        assert self._server is not None  # started
         assert self._counter is not None  # started
         self._stopping = True
         self._counter.cancel()
-        self._server.server.close()
+        for server in self._servers:
+            server.server.close()
+        if self._metrics is not None:
+            self._metrics.close()
         loop = asyncio.get_running_loop()
         drained = await loop.run_in_executor(self._pool, self.committer.stop, self.settings.stop_timeout_s)
         # One turn of the loop delivers the last results; then each connection says what it still has to say.
@@ -159,33 +178,16 @@ class RelayServer:
             if self._devices:
                 async with asyncio.timeout(_FAREWELL_S):
                     await self._all_gone.wait()
-        self._server.close(code=1001)
+        for server in self._servers:
+            server.close(code=1001)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.close_timeout_s + _FAREWELL_S):
-                await self._server.wait_closed()
+                for server in self._servers:
+                    await server.wait_closed()
         self._pool.shutdown(wait=False, cancel_futures=True)
         return drained
 
     # Connections
-
-    def _connection_class(self) -> type[ServerConnection]:
-        """Connections that count from their first byte on: even those that never finish their opening are limited."""
-        settings = self.settings
-        opening_max = settings.connections_max + settings.connections_unauthenticated_max
-        open_now: set[ServerConnection] = set()
-
-        class Counted(ServerConnection):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                open_now.add(self)
-                super().connection_made(transport)
-                if len(open_now) > opening_max:
-                    self.transport.abort()
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                open_now.discard(self)
-                super().connection_lost(exc)
-
-        return Counted
 
     def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.headers.get("Upgrade", "").lower() == "websocket":
@@ -224,9 +226,12 @@ class RelayServer:
 
     async def _handle(self, ws: ServerConnection) -> None:
         """One connection, from its opening to its end."""
-        address = self._address(ws)
+        visitor = self._visitors.get(ws.transport.get_extra_info("socket").fileno())
+        if visitor is None:  # it is closed already
+            return
+        before, visitor.address = visitor.address, self._address(ws)
+        visitor.by_proxy, visitor.evict = visitor.address != before, lambda: _evict(ws)
         session = self._greet(ws)
-        visitor = Visitor(address, lambda: _evict(ws))
         try:
             self._gate.enter(visitor)
             if self._stopping:
@@ -242,8 +247,6 @@ class RelayServer:
             else:  # a bug here, or a damaged database, must cost one connection, and must be heard of
                 self.report(error)
                 await self._goodbye(ws, session, BideError("The relay made a mistake."))
-        finally:
-            self._gate.leave(visitor)
 
     async def _serve(self, ws: ServerConnection, session: RelaySession, visitor: Visitor) -> None:
         async with asyncio.timeout(self.settings.auth_timeout_s):
@@ -254,9 +257,13 @@ class RelayServer:
             self._gate.known(visitor)
             await self._mailboxes.serve(ws, session, frame, visitor.address)
         elif isinstance(frame, Auth):
-            self._gate.known(visitor)
-            ws.protocol.max_message_size = self.settings.frame_bytes_max
-            device = DeviceConnection(self, ws, session, frame)
+
+            def known() -> None:
+                self._gate.known(visitor)
+                ws.protocol.max_message_size = self.settings.frame_bytes_max
+
+            # Anybody can prove a key that they just made: only one that some space is asked for with is somebody's.
+            device = DeviceConnection(self, ws, session, frame, known)
             self._devices.add(device)
             try:
                 await device.serve()
@@ -303,7 +310,21 @@ class RelayServer:
 
     async def _open(self, space: SpaceId) -> Room | None:
         state = await asyncio.get_running_loop().run_in_executor(self._pool, load_state, self._storage, space)
-        return None if state is None else Room(state, self.settings)
+        if state is None:
+            return None
+        self._note_use([space])
+        return Room(state, self.settings)
+
+    def _note_use(self, spaces: Iterable[SpaceId]) -> None:
+        """Let storage know which spaces are in use, once a day each."""
+        day = int(time.time() // _DAY_S)
+        if day != self._today:
+            self._today = day
+            self._used_today.clear()
+        for space in spaces:
+            if space not in self._used_today:
+                self._used_today.add(space)
+                self.committer.submit(Use(space, day))
 
     def _close_unused(self, space: SpaceId) -> None:
         opening = self._rooms.get(space)
@@ -331,7 +352,7 @@ class RelayServer:
 
     def report(self, error: Exception) -> None:
         """Log a mistake of the relay's own."""
-        log.error("a connection failed: %s at %s", type(error).__name__, _where(error))
+        log.error("a connection failed: %s at %s", kind_of(error), where(error))
 
     async def read(self, room: Room, spans: list[Span]) -> list[Entry]:
         """Read from storage, off the event loop."""
@@ -346,10 +367,27 @@ class RelayServer:
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, read)
 
+    def _counts(self) -> dict[str, Metric]:
+        """What Prometheus is told."""
+        gate, committer = self._gate, self.committer
+        return {
+            "connections": Metric("gauge", "Connections that are open.", gate.connections),
+            "connections_unauthenticated": Metric("gauge", "Of them, or about to be: not known yet.", gate.unauthenticated),
+            "connections_refused_total": Metric("counter", "Connections refused or driven out by a limit.", gate.refused),
+            "mailboxes": Metric("gauge", "Connections that are pairing.", gate.mailboxes),
+            "spaces_in_use": Metric("gauge", "Spaces with at least one connection.", len(self._rooms)),
+            "uploads_in_flight_bytes": Metric("gauge", "Bytes that wait for their commit.", self.uploads.used),
+            "envelopes_stored_total": Metric("counter", "Envelopes stored since the start.", committer.envelopes),
+            "commits_total": Metric("counter", "Commits since the start.", committer.commits),
+            "disk_free_bytes": Metric("gauge", "Room left on the disk.", self._storage.free_bytes()),
+            "disk_low": Metric("gauge", "1 while writes are refused for lack of disk.", committer.disk_low),
+        }
+
     async def _log_counts(self) -> None:
         before = None
         while True:
             await asyncio.sleep(self.settings.log_interval_s)
+            self._note_use(self._rooms)
             counts = (self._gate.connections, len(self._rooms), self.committer.envelopes, self.committer.commits)
             if counts != before:
                 log.info("connections %d, spaces in use %d, stored since the start %d in %d commits", *counts)
@@ -363,12 +401,15 @@ def _evict(ws: ServerConnection) -> None:
     ws.transport.abort()
 
 
-def _where(error: BaseException) -> str:
-    """File and line of an error: what it says might hold what a client sent."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119
+def _allow_files(settings: Settings) -> None:
+    """Ask for as many descriptors as the limits of connections need: often only 1,024 are allowed at first."""
+    wanted = settings.connections_max + settings.connections_unauthenticated_max + _FILES_BESIDE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        log.warning("the system allows %d open files, and the limits of connections need %d", hard, wanted)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def run(
@@ -390,6 +431,7 @@ def run(
     Raises:
         OSError: the address can't be had.
     """
+    _allow_files(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # Envelopes come by the thousand and are in no cycles: looking for cycles among them took a tenth of all time.
     gc.freeze()
@@ -404,6 +446,7 @@ def run(
         relay = RelayServer(storage, settings)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(log_failure)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         ready(await relay.start(host, port, tls))

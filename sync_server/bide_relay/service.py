@@ -6,6 +6,8 @@ which may be a moment ahead of what is stored. One thread owns all states (see `
 What is checked, and against what:
 
 * the form of each envelope, its place in its log's chain, and that its author is a member at this point;
+* that it counts: nothing more is taken of a device that was removed, except what a change of membership in the same batch
+  follows on, since a removal stands whoever made it;
 * each control envelope's signature and the rules of membership, one by one;
 * the signature of the last data envelope of each log in the batch: it vouches for the chain beneath it.
 
@@ -22,12 +24,23 @@ from typing import NamedTuple
 from bide.errors import BideError, EnvelopeRejected, ForkDetected, StorageError
 from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.chain import Head, Place, empty_head, head_of, place
-from bide.log.envelope import SIGNED_BYTES, Envelope, EnvelopeClass, entry_hash, parse_envelope, verify_signature
+from bide.log.envelope import (
+    HEADER_BYTES,
+    LOG_ID_AT,
+    SIGNED_BYTES,
+    Envelope,
+    EnvelopeClass,
+    entry_hash,
+    parse_envelope,
+    verify_signature,
+)
 from bide.log.membership import Membership, fold
-from bide_relay.errors import InviteRequired, NotAMember, QuotaReached
+from bide_relay.errors import InviteRequired, NotAMember, QuotaReached, RevokedLog
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Batch, Storage
 
+_CLASS_AT = 4
+_SEQ_AT = slice(24, 32)
 Header = Callable[[LogId, int], bytes | None]
 """Looks up the first 204 bytes of a stored envelope."""
 
@@ -61,9 +74,10 @@ class SpaceState:
 
     def roster(self) -> Roster:
         """Who is in the space now."""
-        devices = self.membership.devices.values()
-        order = tuple(device.log_id for device in devices)
-        return Roster(order, frozenset(device.id for device in devices), tuple(self.milestones))
+        devices = self.membership.devices
+        members = frozenset(device.id for device in self.membership.active_devices())
+        revoked = frozenset(device.id for device in devices.values()) - members
+        return Roster(tuple(devices), members, revoked, tuple(self.milestones))
 
 
 class Roster(NamedTuple):
@@ -72,6 +86,8 @@ class Roster(NamedTuple):
     order: tuple[LogId, ...]
     """Logs in the order of their devices' admission."""
     members: frozenset[DeviceId]
+    revoked: frozenset[DeviceId]
+    """Those who were, and are not any more."""
     milestones: tuple[Milestone, ...]
 
 
@@ -153,6 +169,7 @@ def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, head
         StorageError: `header` failed: that is nobody's fault but the relay's.
     """
     judge = _Judge(state, settings, header)
+    judge.look_ahead(batch)
     refusal: BideError | None = None
     for data in batch:
         try:
@@ -181,12 +198,24 @@ class _Judge:
         """The last data envelope of each log that no checked signature vouches for yet."""
         self.bytes = state.bytes
         self.changed = False
+        self.changes: dict[LogId, int] = {}
+        """The last control envelope of each log in the batch, by its number."""
+
+    def look_ahead(self, batch: Sequence[bytes]) -> None:
+        """See where the batch changes the membership, before any of it is judged."""
+        for data in batch:
+            if len(data) >= HEADER_BYTES and data[_CLASS_AT] == EnvelopeClass.CONTROL:
+                log = LogId(bytes(data[LOG_ID_AT]))
+                self.changes[log] = max(int.from_bytes(data[_SEQ_AT], "big"), self.changes.get(log, 0))
 
     def take(self, envelope: Envelope) -> None:
         state, log = self.state, envelope.log_id
         if log not in state.membership.devices:
             raise NotAMember
         head = self.heads.get(log) or state.heads.get(log) or empty_head(log)
+        counts = state.membership.counts_up_to(log, envelope.seq)
+        if not counts and max(head.seq, self.changes.get(log, 0)) < envelope.seq:
+            raise RevokedLog
         try:
             where = place(head, envelope)
         except ForkDetected:

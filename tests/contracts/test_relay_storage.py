@@ -341,7 +341,9 @@ def test_sqlite_schema_has_a_comment_for_every_column() -> None:
     for path in folder.glob("*.sql"):
         lines = path.read_text(encoding="utf-8").splitlines()
         tables = [index for index, line in enumerate(lines) if line.startswith("CREATE TABLE")]
-        assert tables
+        assert tables or path.name[:4] != "0001"
+        added = [line for line in lines if line.startswith("ALTER TABLE")]
+        assert all("--" in line for line in added)
         for index in tables:
             columns = lines[index + 1 : next(i for i in range(index, len(lines)) if lines[i].startswith(")"))]
             for line in columns:

@@ -17,7 +17,7 @@ from bide.errors import ForkDetected, Locked, NewerFormat, SequenceGap, StorageE
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
 from bide.projections.search import words
-from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, Storage, StoredEnvelope
+from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, Storage, StoredEnvelope, Suspect
 from bide.storage.memory import MemoryStorage
 from bide.storage.opening import FORMAT, open_database, schema_text
 from bide.storage.sqlite import SqliteStorage
@@ -373,6 +373,35 @@ def test_places_tell_the_last_event_of_an_entry_in_each_log(storage: Storage) ->
     wanted = [entry(1).entry_id, entry(2).entry_id]
     assert storage.places(wanted) == {(PAIR, wanted[0]): {MINE: 7, THEIRS: 4}, (PAIR, wanted[1]): {MINE: 5}}
     assert storage.places([]) == {}
+
+
+def test_suspects_are_kept_by_place(box: Box) -> None:
+    """Added, replaced, taken out; a rebuild doesn't touch them, and they go with their space."""
+    first, second = Suspect(PAIR, MINE, 2), Suspect(PAIR, THEIRS, 1, entry_id(1), set_aside=True)
+    with box.storage.transaction():
+        for suspect in (second, first, Suspect(PAIR, MINE, 3), first._replace(set_aside=True), first):
+            box.storage.put_suspect(suspect)
+        box.storage.remove_suspect(Suspect(PAIR, MINE, 3))
+        box.storage.clear_derived()
+    assert box.reopen().suspects(PAIR) == [first, second]
+    assert box.storage.suspects(OWN) == []
+    with box.storage.transaction():
+        box.storage.remove_space(PAIR)
+    assert box.reopen().suspects(PAIR) == []
+
+
+def test_one_event_can_be_looked_up_and_taken_out(box: Box) -> None:
+    """By its place; the others of its entry stay. The same of what is in quarantine."""
+    with box.storage.transaction():
+        for seq in (1, 2):
+            box.storage.put_event(event(entry_id(1), seq))
+            box.storage.put_quarantine(Quarantined(PAIR, MINE, seq, "why"))
+        box.storage.remove_event(PAIR, MINE, 1)
+        box.storage.remove_quarantine(PAIR, MINE, 1)
+    again = box.reopen()
+    assert again.event(PAIR, MINE, 1) is None
+    assert again.event(PAIR, MINE, 2) == event(entry_id(1), 2)
+    assert again.quarantine(PAIR) == [Quarantined(PAIR, MINE, 2, "why")]
 
 
 def test_quarantine_keeps_one_reason_a_place(box: Box) -> None:

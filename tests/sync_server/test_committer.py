@@ -153,7 +153,6 @@ async def test_a_full_disk_refuses_and_recovers(space: SpaceBuilder) -> None:
 
 async def test_little_disk_refuses_before_it_is_full(space: SpaceBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uploads and new spaces are refused with a time to come back; when there is room, they are taken."""
-    monkeypatch.setattr("bide_relay.committer._DISK_LOOK_INTERVAL_S", 0.0)
     bench = Bench(space)
     bench.storage.free = 511 * 2**20
     bench.upload(space.envelopes[1].data)

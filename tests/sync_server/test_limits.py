@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from bide.errors import InputError
 from bide_relay.errors import RateLimited, RelayRefusal, TooManyConnections
-from bide_relay.limits import EVICTION_AGE_S, Bucket, Gate, Throttle, Visitor, Windows, is_loopback
+from bide_relay.limits import ARRIVALS_PER_CONNECT, Bucket, Budget, Gate, Throttle, Visitor, Windows, is_loopback, party_of
 from bide_relay.settings import Settings, load_settings
 
 
@@ -50,6 +51,10 @@ def test_windows_count_each_address() -> None:
     assert windows.allow("a", 3601)
 
 
+class TurnedAway(Exception):
+    """Without a word."""
+
+
 class Door:
     """Visitors of a gate, and who had to go."""
 
@@ -60,6 +65,8 @@ class Door:
 
     def enter(self, address: str) -> Visitor:
         visitor = Visitor(address, lambda: self.evicted.append(address))
+        if not self.gate.arrive(visitor):
+            raise TurnedAway
         try:
             self.gate.enter(visitor)
         except RelayRefusal:
@@ -89,23 +96,107 @@ def test_the_gate_counts_connections() -> None:
 
 
 def test_who_says_nothing_makes_room() -> None:
-    """The oldest first, once it had its time to speak; never one that said who it is."""
-    door = Door(Settings(connections_unauthenticated_max=2))
+    """At once, the oldest of the address that came most often lately; never one that said who it is."""
+    door = Door(Settings(connections_unauthenticated_max=3))
     known = door.enter("a")
     door.gate.known(known)
     door.gate.known(known)
-    silent = [door.enter(address) for address in "bc"]
+    honest = door.enter("b")
+    for _ in range(40):
+        door.enter("127.0.0.1")
+    assert (door.evicted, door.gate.unauthenticated) == (["127.0.0.1"] * 38, 3)
+    late = door.enter("c")
+    assert (door.evicted[38:], door.gate.unauthenticated) == (["127.0.0.1"], 3)
+    door.evicted.clear()
+    door.now.s += 60
+    door.enter("127.0.0.1")
+    assert door.evicted == ["127.0.0.1"]  # a minute later that isn't forgotten
+    for visitor in (honest, late):
+        door.gate.known(visitor)
+    door.evicted.clear()
+    for address in "defg":
+        door.enter(address)
+    assert door.evicted == ["127.0.0.1", "d"]
+
+
+def test_a_proxy_is_not_taken_for_a_crowd() -> None:
+    """Before its request is read, a connection has the proxy's address; then it has the client's."""
+    door = Door(Settings(connections_unauthenticated_max=2, trusted_proxy="192.0.2.9"))
+    opening = [Visitor("192.0.2.9", lambda: door.evicted.append("proxy")) for _ in range(2)]
+    assert door.gate.arrive(opening[0])
+    door.enter("a")
+    assert door.gate.arrive(opening[1])
+    assert door.evicted == ["a"]
+    opening[1].address, opening[1].by_proxy, opening[1].evict = "b", True, lambda: door.evicted.append("b")
+    door.gate.enter(opening[1])
+    door.enter("c")
+    assert door.evicted == ["a", "b"]
+
+
+def test_who_is_refused_counts_nowhere_but_may_have_to_go() -> None:
+    """While it is told why it takes nobody's place, and the next one may drive it out."""
+    door = Door(Settings(connections_unauthenticated_max=2, connections_max=2))
+    for address in "ab":
+        door.gate.known(door.enter(address))
+    refused = [Visitor(address, lambda address=address: door.evicted.append(address)) for address in "cde"]  # type: ignore[misc]
+    for visitor in refused:
+        assert door.gate.arrive(visitor)
+        with pytest.raises(TooManyConnections):
+            door.gate.enter(visitor)
+    assert (door.evicted, door.gate.connections, door.gate.refused) == (["c"], 2, 4)
+    for visitor in (*refused, *refused):
+        door.gate.leave(visitor)
+    assert (door.gate.connections, door.gate.unauthenticated) == (2, 0)
+
+
+def test_who_knocks_without_end_is_turned_away_without_a_word() -> None:
+    """Being told why costs the relay more than it costs the client; a trusted proxy knocks for everybody."""
+    door = Door(Settings(connects_per_ip_minute_max=1, trusted_proxy="192.0.2.9"))
+    door.gate.leave(door.enter("192.0.2.1"))
+    for _ in range(ARRIVALS_PER_CONNECT - 1):
+        with pytest.raises(RateLimited):
+            door.enter("192.0.2.1")
+    with pytest.raises(TurnedAway):
+        door.enter("192.0.2.1")
+    assert door.gate.unauthenticated == 0
+    door.enter("192.0.2.2")
+    assert all(door.gate.arrive(Visitor("192.0.2.9", lambda: None)) for _ in range(100))
+    door.now.s += 60
+    door.enter("192.0.2.1")
+
+
+def test_an_ipv6_network_is_one_party() -> None:
+    """Whoever has one address of it has all of them."""
+    assert party_of("2001:db8:1:2::1") == party_of("2001:db8:1:2:ffff::") == "2001:db8:1:2::/64"
+    assert party_of("2001:db8:1:3::1") != party_of("2001:db8:1:2::1")
+    assert party_of("::ffff:192.0.2.1") == party_of("192.0.2.1") == "192.0.2.1"
+    assert party_of("fe80::1%eth0") == "fe80::/64"
+    assert party_of("made up") == "made up"
+    door = Door(Settings(connections_per_ip_max=1))
+    door.enter("2001:db8:1:2::1")
     with pytest.raises(TooManyConnections):
-        door.enter("d")
-    assert (door.evicted, door.gate.unauthenticated) == ([], 2)
-    door.now.s += EVICTION_AGE_S
-    door.enter("e")
-    assert (door.evicted, door.gate.unauthenticated, door.gate.connections) == (["b"], 2, 4)
-    door.gate.leave(silent[0])
-    door.enter("f")
-    assert (door.evicted, door.gate.unauthenticated, door.gate.connections) == (["b", "c"], 2, 4)
-    with pytest.raises(TooManyConnections):
-        door.enter("g")
+        door.enter("2001:db8:1:2::2")
+
+
+def test_windows_forget_the_quiet_and_then_the_oldest() -> None:
+    """However many addresses come, so many are remembered."""
+    windows = Windows((60, 1))
+    for number in range(30_000):
+        assert windows.allow(f"a{number}", number / 1000)
+    assert len(windows._times) <= 10_000
+    assert not windows.allow("a29999", 30)
+
+
+async def test_a_budget_is_shared() -> None:
+    """Who finds nothing left waits; what is larger than all of it goes alone."""
+    budget = Budget(10)
+    await budget.take(6)
+    waiting = asyncio.ensure_future(budget.take(100))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.give_back(6)
+    await waiting
+    assert budget.used == 100
 
 
 def test_whom_the_limits_by_address_refuse_drives_nobody_out() -> None:
@@ -113,10 +204,9 @@ def test_whom_the_limits_by_address_refuse_drives_nobody_out() -> None:
     door = Door(Settings(connections_unauthenticated_max=2, connections_per_ip_max=1))
     door.enter("192.0.2.1")
     door.enter("192.0.2.2")
-    door.now.s += 5
     with pytest.raises(TooManyConnections):
         door.enter("192.0.2.2")
-    assert (door.evicted, door.gate.unauthenticated) == ([], 2)
+    assert (door.evicted, door.gate.unauthenticated) == (["192.0.2.2"], 1)
 
 
 def test_loopback_is_not_limited_by_address() -> None:

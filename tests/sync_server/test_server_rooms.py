@@ -12,6 +12,7 @@ from bide.errors import StorageError
 from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.testing import SpaceBuilder
+from bide_relay.committer import Committer
 from bide_relay.server import RelayServer
 from bide_relay.settings import Settings
 from bide_relay.storage.memory import MemoryStorage
@@ -42,8 +43,12 @@ def storage(space: SpaceBuilder) -> SlowStorage:
 
 
 @pytest.fixture
-def server(storage: SlowStorage) -> RelayServer:
-    return RelayServer(storage, Settings(registration="open"))
+async def server(storage: SlowStorage) -> RelayServer:
+    server = RelayServer(storage, Settings(registration="open"))
+    server.committer = Committer(
+        storage, server.settings, loop=asyncio.get_running_loop(), fail=lambda error: pytest.fail(str(error))
+    )
+    return server
 
 
 async def settled(server: RelayServer) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from bide.entries.fields import clean_text
-from bide.errors import InputError, Locked
-from bide_cli import home as homes
-from bide_cli.asking import ask_until_good, choose
-from bide_cli.founding import Locking, found_home, require_no_home
+from bide.errors import InputError
+from bide_cli.asking import ask_until_good
+from bide_cli.founding import found_home, require_no_home
 from bide_cli.language import N_, _
+from bide_cli.locking import ask_locking
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
-from bide_cli.unlocking import allowed_keyring, ask_passphrase, passphrase_from_file
 
 NAME_CHARS_MAX = 60
 NO_WAY_BACK = N_(
@@ -32,7 +29,7 @@ NO_WAY_BACK = N_(
 @click.option(
     "--passphrase", is_flag=True, help="Lock with a passphrase: asked, or in the file that BIDE_PASSPHRASE_FILE names."
 )
-@click.option("--keyring", is_flag=True, help="Lock with the keyring of this system.")
+@click.option("--keyring", is_flag=True, help="Lock with the keyring of this system; with --passphrase, both are needed.")
 @shell_options
 def command(shell: Shell, name: str | None, key_file: str | None, passphrase: bool, keyring: bool) -> None:
     """Begin a journal on this device.
@@ -40,10 +37,10 @@ def command(shell: Shell, name: str | None, key_file: str | None, passphrase: bo
     Makes the home with an encrypted database. An existing one is never touched.
     """
     require_no_home(shell.home)
-    if bool(key_file) + passphrase + keyring > 1:
-        raise InputError("A home is locked in one way: --key-file, --passphrase or --keyring.")
+    if key_file and (passphrase or keyring):
+        raise InputError("A key file opens a home alone.", hint="Use --key-file, or --passphrase, --keyring, or these two.")
     name = _name(shell, name)
-    locking = _locking(shell, key_file or "", passphrase=passphrase, keyring=keyring)
+    locking = ask_locking(shell, key_file or "", passphrase=passphrase, keyring=keyring)
     found_home(shell.home, name=name, locking=locking)
     if shell.as_json:
         shell.emit("init", name=name, home=str(shell.home), unlock=locking.method)
@@ -65,47 +62,3 @@ def _name(shell: Shell, given: str | None) -> str:
     if not shell.may_ask:
         raise InputError("A journal needs a name for you.", hint="bide init --name Sam")
     return ask_until_good(shell, _("What should the other person call you?"), check)
-
-
-def _locking(shell: Shell, key_file: str, *, passphrase: bool, keyring: bool) -> Locking:
-    if key_file:
-        return Locking(homes.KEY_FILE, key_file=Path(key_file))
-    method = homes.PASSPHRASE if passphrase else homes.KEYRING if keyring else _choose_method(shell)
-    if method == homes.KEYRING:
-        return Locking(homes.KEYRING)
-    return Locking(homes.PASSPHRASE, passphrase=_new_passphrase(shell))
-
-
-def _choose_method(shell: Shell) -> str:
-    if not shell.may_ask:
-        raise InputError(
-            "How is this home to be locked?", hint="Say --key-file FILE, --passphrase (with BIDE_PASSPHRASE_FILE) or --keyring"
-        )
-    choices = [(homes.PASSPHRASE, _("a passphrase, asked at every command"))]
-    if allowed_keyring() is not None:
-        choices.insert(0, (homes.KEYRING, _("the keyring of this system, open while you are logged in")))
-    if len(choices) == 1:
-        shell.say(_("Your journal is locked with a passphrase. (A key file is possible too: bide init --key-file FILE)"))
-        return homes.PASSPHRASE
-    return choose(shell, _("How should this journal be locked?"), choices)
-
-
-def _new_passphrase(shell: Shell) -> str:
-    from_file = passphrase_from_file()
-    if from_file is not None:
-        if not from_file.strip():
-            raise InputError("The passphrase file is empty.")
-        return from_file
-    try:
-        while True:
-            first = ask_passphrase(shell, _("New passphrase (a few words are good):") + " ")
-            if not first.strip():
-                shell.say("  " + _("A passphrase can't be empty."))
-            elif ask_passphrase(shell, _("Once more:") + " ") == first:
-                return first
-            else:
-                shell.say("  " + _("The two differ."))
-    except Locked as error:
-        if shell.may_ask:
-            raise
-        raise InputError("There is no terminal to ask for a passphrase on.", hint=error.hint_template, **error.values) from None

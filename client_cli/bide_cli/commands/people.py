@@ -53,7 +53,7 @@ def _list(shell: Shell) -> None:
 
 
 def _described(replica: Replica, person: Person) -> dict[str, Any]:
-    members = replica.storage.members(person.space.space_id)
+    members = replica.reader.members_now(person.space.space_id)
     mine = sum(1 for member in members if member.slot == person.space.slot)
     return {
         "name": person.name,

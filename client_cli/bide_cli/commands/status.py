@@ -8,6 +8,7 @@ import click
 
 from bide_cli.contact import last_contact
 from bide_cli.dates import local_minute
+from bide_cli.devices import tell_devices
 from bide_cli.holding import count_words
 from bide_cli.language import N_, _, grouped, plural
 from bide_cli.opening import open_replica
@@ -44,11 +45,14 @@ def command(shell: Shell) -> None:
     if len(status["spaces"]) == 1:
         shell.out(_("You share with nobody yet. (bide pair, or bide join)"))
     shell.out(_relay_line(status["relay"], contact))
+    tell_devices(shell, replica)
 
 
 def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:
     if space["state"] == "pending":
         return [_("A pairing is not finished on the other side yet; syncing may complete it.")]
+    if space["removed"]:
+        return [_("This device was removed from your devices; what is here stays readable.")]
     label = _("Private")
     if space["with"]:
         label = _("With {name} ({kind})").format(name=name_list(space["with"]), kind=relation_word(space["relation"]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bide.errors import BideError, NotAllowed
+from bide_cli.devices import tell_devices
 from bide_cli.home import exists
 from bide_cli.language import _, grouped, worded
 from bide_cli.opening import open_replica
@@ -67,7 +68,7 @@ def _sync(shell: Shell) -> None:
 
     replica = open_replica(shell)
     _require_relay(replica)
-    progress = _Progress(shell)
+    progress = Progress(shell)
     try:
         outcomes = sync_once(replica, shell.home, on_frame=progress.show)
     finally:
@@ -82,6 +83,7 @@ def _sync(shell: Shell) -> None:
             for notice in outcome.sync.notices if outcome.sync else ():
                 shell.say(worded(*notice))
         shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
+        tell_devices(shell, replica)
     error = worst_error(outcomes)
     if error is not None:
         raise error
@@ -104,7 +106,7 @@ def _summary(sent: int, received: int, *, waiting: bool) -> str:
     return " · ".join(parts)
 
 
-class _Progress:
+class Progress:
     """Tells how far a long sync is, on a terminal, after a second."""
 
     def __init__(self, shell: Shell) -> None:

@@ -81,6 +81,8 @@ class Change(NamedTuple):
     """What kind of value it writes under each root key."""
     root_ops: int
     """How many of its operations write a root key; the others edit a text."""
+    size: int
+    """Bytes once inflated: what it takes up in memory is a small multiple of that."""
 
     @property
     def last_op(self) -> int:
@@ -210,6 +212,7 @@ def _read_body(digest: bytes, body: _Reader) -> Change:
         makes_text=_MAKE_TEXT in actions,
         writes=frozenset(under_keys),
         root_ops=len(under_keys),
+        size=len(body.data),
     )
 
 

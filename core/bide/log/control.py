@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bide.errors import MembershipRejected
+from bide.log.envelope import SEQ_MAX
 from bide.log.packing import MalformedPacking, pack, unpack
 
 CONTROL_BYTES_MAX = 64 * 1024
@@ -74,6 +75,31 @@ class DeviceAdded(NamedTuple):
     grants: Annotated[list[Grant], Field(max_length=256)]
 
 
+class DeviceRevoked(NamedTuple):
+    """A device of the author's person that belongs no more, and how far its log counts."""
+
+    type: Literal["device.revoked"]
+    version: Literal[1]
+    parents: Parents
+    device: Bytes32
+    """Its signing key."""
+    cut_seq: Annotated[int, Field(ge=0, le=SEQ_MAX, strict=True)]
+    """The last entry of its log that counts; 0: none."""
+    cut_hash: Bytes32
+    """The hash of that entry; zeros for none."""
+    grants: Annotated[list[Grant], Field(max_length=256)]
+    """A fresh epoch for every device that remains."""
+
+
+class EpochMinted(NamedTuple):
+    """Epoch secrets for devices that lack them: a fresh one for all, or earlier ones handed on."""
+
+    type: Literal["epoch.minted"]
+    version: Literal[1]
+    parents: Parents
+    grants: Annotated[list[Grant], Field(min_length=1, max_length=256)]
+
+
 class UnknownControl(NamedTuple):
     """A statement from a newer version: kept, not understood."""
 
@@ -82,17 +108,28 @@ class UnknownControl(NamedTuple):
     parents: list[bytes]
 
 
-Control = SpaceCreated | PersonJoined | DeviceAdded | UnknownControl
+Statement = SpaceCreated | PersonJoined | DeviceAdded | DeviceRevoked | EpochMinted
+"""What this version can say."""
+Control = Statement | UnknownControl
 
-_KNOWN: dict[tuple[str, int], TypeAdapter[SpaceCreated] | TypeAdapter[PersonJoined] | TypeAdapter[DeviceAdded]] = {
+_KNOWN: dict[
+    tuple[str, int],
+    TypeAdapter[SpaceCreated]
+    | TypeAdapter[PersonJoined]
+    | TypeAdapter[DeviceAdded]
+    | TypeAdapter[DeviceRevoked]
+    | TypeAdapter[EpochMinted],
+] = {
     ("space.created", 1): TypeAdapter(SpaceCreated),
     ("person.joined", 1): TypeAdapter(PersonJoined),
     ("device.added", 1): TypeAdapter(DeviceAdded),
+    ("device.revoked", 1): TypeAdapter(DeviceRevoked),
+    ("epoch.minted", 1): TypeAdapter(EpochMinted),
 }
 _PARENTS: TypeAdapter[list[bytes]] = TypeAdapter(Parents)
 
 
-def write_control(statement: SpaceCreated | PersonJoined | DeviceAdded) -> bytes:
+def write_control(statement: Statement) -> bytes:
     """The body of a control envelope."""
     return pack([list(item) if isinstance(item, tuple) else _plain(item) for item in statement])
 

@@ -17,7 +17,15 @@ from bide.ids import entry_slot, person_entry_id
 CHANGES_MAX = 1000
 OPS_MAX = 100_000
 TEXT_OPS_MAX = 50_000
-"""How much counts of one entry. Each log may take half, by its own order, so that nobody can fill it up for the other."""
+SIZE_MAX_BYTES = 8 * 1024 * 1024
+"""How much counts of one entry, the last once inflated. Each log may take half, by its own order, so that nobody can fill it up
+for the other."""
+ATTEMPTS_MAX = 2000
+READ_BYTES_MAX = 16 * 1024 * 1024
+"""How many events of one entry are looked at in each log, and how much of them once inflated, whether they count or not. The
+rest is ignored unread: all are looked at again with each event that comes."""
+_REFUSED_BYTES = 64 * 1024
+"""What one counts for that is refused, however small it looks: it may have been inflated first."""
 ROOT_OPS_MAX = 64
 """How many keys one change may write; Bide writes a handful."""
 
@@ -51,15 +59,36 @@ class _Measure:
     """How much has been taken in."""
 
     def __init__(self, share: int) -> None:
-        self._left = [CHANGES_MAX // share, OPS_MAX // share, TEXT_OPS_MAX // share]
+        self._left = [limit // share for limit in (CHANGES_MAX, OPS_MAX, TEXT_OPS_MAX, SIZE_MAX_BYTES)]
 
     def take(self, change: Change) -> bool:
         """Count a change in, if there is room for it."""
-        left = [room - size for room, size in zip(self._left, (1, change.ops, change.ops - change.root_ops), strict=True)]
+        sizes = (1, change.ops, change.ops - change.root_ops, change.size)
+        left = [room - size for room, size in zip(self._left, sizes, strict=True)]
         if min(left) < 0:
             return False
         self._left = left
         return True
+
+
+class _Reading:
+    """Looks at the changes of one log, as long as there are not too many."""
+
+    def __init__(self) -> None:
+        self._attempts_left = ATTEMPTS_MAX
+        self._bytes_left = READ_BYTES_MAX
+
+    def read(self, data: bytes) -> Change:
+        if self._attempts_left <= 0 or self._bytes_left <= 0:
+            raise ChangeRejected
+        self._attempts_left -= 1
+        size = _REFUSED_BYTES
+        try:
+            change = read_change(data)
+            size = change.size
+        finally:
+            self._bytes_left -= size
+        return change
 
 
 def is_newer(event: EventRecord) -> bool:
@@ -81,13 +110,14 @@ def judge(events: Sequence[EventRecord]) -> Judged:
     actors: dict[bytes, bytes] = {}
     rooms: dict[bytes, _Measure] = {}
     roots: dict[bytes, bytes] = {}
+    readings: dict[bytes, _Reading] = {}
     for event in sorted(events, key=lambda event: (event.log_id, event.seq)):
         place = (event.log_id, event.seq)
         if is_newer(event):
             standings[place] = Standing.NEWER
             continue
         try:
-            change = read_change(event.change)
+            change = readings.setdefault(event.log_id, _Reading()).read(event.change)
         except ChangeRejected:
             standings[place] = Standing.IGNORED
             continue

@@ -80,6 +80,8 @@ for _state in (_S.MAILBOX_ASKED, _S.MAILBOX_WAITING, _S.MAILBOX_OPEN):
 
 UNKNOWN_SPACE_CODE = "unknown_space"
 """The one error that is an answer: the relay doesn't hold this space; the client may register it."""
+REVOKED_LOG_CODE = "revoked_log"
+"""What was brought is by a device that was removed, and counts no more. The connection goes on."""
 
 
 def next_state(state: State, side: Side, frame: Frame) -> State | None:

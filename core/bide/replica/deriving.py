@@ -17,6 +17,7 @@ from bide.log.event import Event, read_event
 from bide.projections.entry import project_entry, search_text
 from bide.projections.order import Applied, Judged, judge
 from bide.projections.repair import Seen, affected_groups, knowledge, project_group
+from bide.replica.vetting import taking_in
 from bide.storage.base import Quarantined, Storage, StoredEnvelope
 
 _NOT_UNDERSTOOD = "This entry could not be made sense of, and is not shown."
@@ -67,6 +68,7 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
     epochs = storage.epochs(space)
     touched: set[EntryId] = set()
     citations: dict[tuple[LogId, int], int] = {}
+    records: list[EventRecord] = []
     for envelope in envelopes:
         if envelope.klass is not EnvelopeClass.DATA:
             continue
@@ -79,11 +81,14 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
         for head in event.frontier:
             key = (head.log_id, slot)
             citations[key] = max(head.seq, citations.get(key, 0))
-        storage.put_event(_record(space, envelope, event, slot))
-        touched.add(event.entry_id)
+        records.append(_record(space, envelope, event, slot))
     for (log, slot), seq in citations.items():
         storage.put_citation(space, log, slot, seq)
-    project(storage, space, touched)
+    with taking_in(storage, space, records) as (sound, stopped):
+        for record in sound:
+            storage.put_event(record)
+            touched.add(record.entry_id)
+        project(storage, space, touched | stopped)
     return touched
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from bide.errors import BideError, Phrase
@@ -101,9 +102,29 @@ def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> lis
     for standing, count in sorted(status.items()):
         if standing.value in _STANDINGS:
             findings.append(_finding(NOTE, _STANDINGS[standing.value], count=count, space=label))
-    words = "An entry in {space} was set aside and kept: {reason}"
-    set_aside = storage.quarantine(space.space_id)
-    findings.extend(_finding(NOTE, words, space=label, reason=Phrase(item.reason)) for item in set_aside)
+    findings.extend(_examine_set_aside(storage, space, label))
+    return findings
+
+
+def _examine_set_aside(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
+    """What is kept and not taken in, and why: first what stopped a process, which could be safe after an upgrade."""
+    findings = []
+    suspects = storage.suspects(space.space_id)
+    stopping = {(suspect.log_id, suspect.seq) for suspect in suspects if suspect.set_aside}
+    if stopping:
+        entries = len({suspect.entry_id for suspect in suspects if suspect.set_aside})
+        words = (
+            "{count} changes to {entries} entries in {space} stop Bide when they are taken in. They were set aside and kept;"
+            " all else goes on. After an upgrade, try them again: bide doctor --again"
+        )
+        findings.append(_finding(NOTE, words, count=len(stopping), entries=entries, space=label))
+    if untried := len(suspects) - len(stopping):
+        words = "A process ended while it took in {count} changes in {space}. They are tried apart before they are taken in."
+        findings.append(_finding(NOTE, words, count=untried, space=label))
+    words = "{count} log entries in {space} were set aside and kept: {reason}"
+    others = (item for item in storage.quarantine(space.space_id) if (item.log_id, item.seq) not in stopping)
+    for reason, count in sorted(Counter(item.reason for item in others).items()):
+        findings.append(_finding(NOTE, words, count=count, space=label, reason=Phrase(reason)))
     return findings
 
 

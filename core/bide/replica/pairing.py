@@ -168,10 +168,14 @@ class PairingSession:
 
     def data_to_send(self) -> list[bytes]:
         """The messages to send now."""
+        self.flush_machine()
+        return self._session.data_to_send()
+
+    def flush_machine(self) -> None:
+        """Put what the key exchange has to say into messages."""
         if self._machine is not None and not self._session.closed:
             for body in self._machine.data_to_send():
                 self._session.send(MailboxMessage(body))
-        return self._session.data_to_send()
 
     def receive_data(self, message: bytes) -> list[PairingEvent]:
         """Take one message from the relay.

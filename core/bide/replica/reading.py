@@ -12,8 +12,9 @@ from bide.errors import InputError, NotFound, NotPaired
 from bide.ids import CODE_CHARS, EntryId, SpaceId, entry_code, normalize_code, parse_entry_id
 from bide.projections.search import words
 from bide.projections.timeline import View, show_entry
+from bide.replica.belonging import read_belonging
 from bide.replica.people import NAME_CHARS_MAX, Person, find_person, folded, listed, read_people
-from bide.storage.base import EntryQuery, SpaceRecord, Storage
+from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage
 
 HERE, ON_RELAY, ON_THEIRS = "here", "on the relay", "on a device of theirs"
 _REPLIES_BATCH = 500
@@ -215,7 +216,7 @@ class Reader:
         spaces = []
         for space in self._storage.spaces():
             counts = self._storage.standing_counts(space.space_id)
-            members = self._storage.members(space.space_id)
+            members = self.members_now(space.space_id)
             spaces.append(
                 {
                     "id": space.space_id.hex(),
@@ -225,6 +226,7 @@ class Reader:
                     "state": "pending" if space.pending else "active",
                     "entries": self._storage.count_entries(space.space_id),
                     "devices": [{"by": view.by(space.space_id, m.slot), "this": m.log_id == space.log_id} for m in members],
+                    "removed": space.log_id in read_belonging(self._storage, space.space_id).ended,
                     "pending": self.pending(space),
                     "waiting": counts.get(Standing.WAITING, 0),
                     "newer": counts.get(Standing.NEWER, 0),
@@ -234,6 +236,11 @@ class Reader:
                 }
             )
         return {"name": self._storage.meta("name"), "relay": self._storage.meta("relay_url"), "spaces": spaces}
+
+    def members_now(self, space: SpaceId) -> list[MemberRecord]:
+        """The devices that belong to a space now, in the order in which they were added."""
+        ended = read_belonging(self._storage, space).ended
+        return [member for member in self._storage.members(space) if member.log_id not in ended]
 
     def pending(self, space: SpaceRecord) -> int:
         """How many of this device's log entries the relay has not acknowledged."""

@@ -5,16 +5,18 @@ Apart from `bide.replica.deriving`, because membership brings heavy imports that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from bide.ids import LogId, SpaceId
-from bide.log.envelope import Envelope, parse_envelope
+from bide.ids import EntryId, LogId, SpaceId
+from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.membership import Membership
-from bide.replica.deriving import derive
-from bide.storage.base import MemberRecord, Storage
+from bide.replica.belonging import Belonging, put_belonging, read_belonging
+from bide.replica.deriving import derive, project
+from bide.storage.base import MemberRecord, Quarantined, Storage
 
 _REBUILD_BATCH_BYTES = 1024 * 1024
 _REBUILD_BATCH_COUNT = 500
+BEYOND_THE_CUT = "This was written by a device that had been removed, or that never belonged; it is kept and not shown."
 
 
 def rebuild(storage: Storage) -> None:
@@ -22,18 +24,106 @@ def rebuild(storage: Storage) -> None:
     storage.clear_derived()
     for space in storage.spaces():
         rebuild_members(storage, space.space_id)
-        slots = {member.log_id: member.slot for member in storage.members(space.space_id)}
-        for log in slots:
-            for batch in _batches(storage, space.space_id, log):
-                derive(storage, space.space_id, batch, slots=slots)
+        if not space.pending:
+            derive_all(storage, space.space_id)
 
 
-def rebuild_members(storage: Storage, space: SpaceId) -> Membership:
-    """Fold the stored control envelopes and note every device. Inside a transaction."""
-    membership = load_membership(storage, space)
+def derive_all(storage: Storage, space: SpaceId) -> None:
+    """Take the whole log of a space into the read model. Inside a transaction."""
+    slots = {member.log_id: member.slot for member in storage.members(space)}
+    for log in slots:
+        for batch in _batches(storage, space, log, 0):
+            take_in(storage, space, batch, slots=slots)
+
+
+def take_in(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope], *, slots: dict[LogId, int]) -> None:
+    """Derive stored envelopes as far as they count, and set aside the rest. Inside a transaction."""
+    ended = read_belonging(storage, space).ended
+    counting = [envelope for envelope in envelopes if envelope.seq <= ended.get(envelope.log_id, envelope.seq)]
+    derive(storage, space, counting, slots=slots)
+    if len(counting) < len(envelopes):
+        beyond = [e for e in envelopes if e.klass is EnvelopeClass.DATA and e.seq > ended.get(e.log_id, e.seq)]
+        for envelope in beyond:
+            storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, BEYOND_THE_CUT))
+
+
+def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | None = None) -> Membership:
+    """Note every device, and what follows for who writes and sends. Inside a transaction.
+
+    Args:
+        storage: where to.
+        space: of which space.
+        membership: what its control envelopes come to; left out, they are folded.
+    """
+    membership = membership or load_membership(storage, space)
     for device in membership.devices.values():
         storage.put_member(MemberRecord(space, device.log_id, device.id, device.slot))
+    before = read_belonging(storage, space).ended
+    record = next((found for found in storage.spaces() if found.space_id == space), None)
+    held = storage.epochs(space)
+    eligible = [epoch for epoch in membership.eligible_epochs() if epoch in held]
+    active = record is not None and not record.pending and membership.is_active(record.log_id)
+    lacking = active and bool(lacking_keys(membership, held))
+    put_belonging(
+        storage, space, Belonging(dict(membership.ends), membership.needed(), active and not eligible, lacking)
+    )
+    if record is not None and active and eligible and record.epoch_id != eligible[0]:
+        storage.put_space(record._replace(epoch_id=eligible[0]))
+    _apply_ends(storage, space, before, membership)
     return membership
+
+
+def lacking_keys(membership: Membership, held: Mapping[bytes, bytes]) -> list[tuple[bytes, LogId]]:
+    """Which device lacks the secret of which epoch that is held here."""
+    return [
+        (epoch, device.log_id)
+        for epoch in sorted(held)
+        for device in membership.active_devices()
+        if device.id not in membership.recipients.get(epoch, ())
+    ]
+
+
+def retry_quarantined(storage: Storage, space: SpaceId, epochs: set[bytes]) -> None:
+    """Take in what was set aside for want of these keys. Inside a transaction."""
+    found = []
+    for item in storage.quarantine(space):
+        there = storage.envelope(space, item.log_id, item.seq)
+        envelope = parse_envelope(there.data) if there is not None and not there.control else None
+        if envelope is not None and envelope.epoch_id in epochs:
+            storage.remove_quarantine(space, item.log_id, item.seq)
+            found.append(envelope)
+    if found:
+        take_in(storage, space, found, slots={member.log_id: member.slot for member in storage.members(space)})
+
+
+def _apply_ends(storage: Storage, space: SpaceId, before: Mapping[LogId, int], membership: Membership) -> None:
+    """Take out of the read model what counts no more, and in what counts again."""
+    slots = {log: device.slot for log, device in membership.devices.items()}
+    heads = storage.heads(space)
+    for log in sorted(before.keys() | membership.ends.keys()):
+        head = heads.get(log)
+        if head is None:
+            continue
+        was, now = before.get(log, head.seq), membership.ends.get(log, head.seq)
+        for batch in _batches(storage, space, log, min(was, now)):
+            if now < was:
+                _take_out(storage, space, batch)
+            elif now > was:
+                for envelope in batch:
+                    storage.remove_quarantine(space, log, envelope.seq)
+                take_in(storage, space, batch, slots=slots)
+
+
+def _take_out(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope]) -> None:
+    touched: set[EntryId] = set()
+    for envelope in envelopes:
+        event = storage.event(space, envelope.log_id, envelope.seq)
+        if event is not None:
+            storage.remove_event(space, envelope.log_id, envelope.seq)
+            touched.add(event.entry_id)
+        if envelope.klass is EnvelopeClass.DATA:
+            storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, BEYOND_THE_CUT))
+    project(storage, space, touched)
 
 
 def load_membership(storage: Storage, space: SpaceId) -> Membership:
@@ -41,8 +131,7 @@ def load_membership(storage: Storage, space: SpaceId) -> Membership:
     return Membership.replay(space, [parse_envelope(control.data) for control in storage.controls(space)])
 
 
-def _batches(storage: Storage, space: SpaceId, log: LogId) -> Iterable[Sequence[Envelope]]:
-    seq = 0
+def _batches(storage: Storage, space: SpaceId, log: LogId, seq: int) -> Iterable[Sequence[Envelope]]:
     while stored := storage.envelopes_after(space, log, seq, bytes_max=_REBUILD_BATCH_BYTES, count_max=_REBUILD_BATCH_COUNT):
         seq = stored[-1].seq
         yield [parse_envelope(envelope.data) for envelope in stored]

@@ -9,12 +9,12 @@ from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
 from bide.errors import EnvelopeRejected, ForkDetected, Phrase
 from bide.ids import LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
-from bide.log.control import DeviceAdded, PersonJoined, SpaceCreated
+from bide.log.control import Control, UnknownControl
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.membership import Membership
-from bide.replica.deriving import derive, stored
-from bide.replica.rebuilding import load_membership
-from bide.storage.base import MemberRecord, Quarantined, SpaceRecord, Storage
+from bide.replica.deriving import stored
+from bide.replica.rebuilding import derive_all, load_membership, rebuild_members, retry_quarantined, take_in
+from bide.storage.base import Quarantined, SpaceRecord, Storage
 
 _HELD_MAX = 1024
 """More than any relay cuts off from what vouches for it."""
@@ -80,6 +80,8 @@ class Receiver:
         fresh: list[Envelope] = []
         unsigned: dict[LogId, Envelope] = {}
         admitted = False
+        was_pending = self._space.pending
+        epochs_before = self._storage.epochs(space_id).keys()
         for envelope in envelopes:
             head = heads.get(envelope.log_id, empty_head(envelope.log_id))
             if self._is_known(envelope, head, fresh):
@@ -100,10 +102,13 @@ class Receiver:
         for envelope in fresh:
             self._storage.append(space_id, stored(envelope))
         if admitted:
-            for device in membership.devices.values():
-                self._storage.put_member(MemberRecord(space_id, device.log_id, device.id, device.slot))
-        slots = {device.log_id: device.slot for device in membership.devices.values()}
-        derive(self._storage, space_id, fresh, slots=slots)
+            rebuild_members(self._storage, space_id, membership)
+        if was_pending and not self._space.pending:
+            derive_all(self._storage, space_id)
+        elif not self._space.pending:
+            take_in(self._storage, space_id, fresh, slots={log: device.slot for log, device in membership.devices.items()})
+            if admitted and (new := self._storage.epochs(space_id).keys() - epochs_before):
+                retry_quarantined(self._storage, space_id, set(new))
         return len(fresh)
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:
@@ -152,9 +157,9 @@ class Receiver:
             return error
         return ForkDetected(hint=_FORK_HINT, evidence=envelope.header)
 
-    def _take_grants(self, envelope: Envelope, statement: object) -> None:
+    def _take_grants(self, envelope: Envelope, statement: Control) -> None:
         """Open the epoch secrets that a control envelope seals to this device."""
-        if not isinstance(statement, SpaceCreated | PersonJoined | DeviceAdded):
+        if isinstance(statement, UnknownControl):
             return
         space = self._space
         keys = DeviceKeys(space.signing_seed, space.sealing_secret)

@@ -13,6 +13,7 @@ from bide.entries.kinds import KINDS
 from bide.entries.repair import Step
 from bide.errors import InputError, NotFound, StorageError
 from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
+from bide.replica.belonging import read_belonging
 from bide.replica.reading import Reader
 from bide.storage.base import SpaceRecord, Storage
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60
-DERIVATION = "4"
+DERIVATION = "5"
 """Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 
@@ -374,6 +375,17 @@ class Replica:
 
         return examine(self.storage, self.reader)
 
+    def look_again(self) -> tuple[int, int]:
+        """Try apart, once more, the changes that were set aside since they stopped a process: after an upgrade for example.
+
+        Returns:
+            How many of them are taken in now, and how many stay set aside.
+        """
+        from bide.replica.vetting import look_again
+
+        with self.storage.transaction():
+            return look_again(self.storage)
+
     # Syncing
 
     def sync_session(self, space_id: SpaceId, *, host: str, live: bool = False) -> SpaceSync:
@@ -407,8 +419,12 @@ class Replica:
 
         space = next(space for space in self.storage.spaces() if space.space_id == space_id)
         me = person_entry_id(space_id, space.slot)
-        if space.pending or self.storage.entry(space_id, me) is not None:
+        if space.pending:
             return
-        with self.storage.transaction():
-            if self.storage.entry(space_id, me) is None:
-                self.writer.name_person(self.name, space=space)
+        if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).ended.get(space.log_id):
+            with self.storage.transaction():
+                if self.storage.entry(space_id, me) is None:
+                    self.writer.name_person(self.name, space=space)
+        from bide.replica.devices import after_catching_up
+
+        after_catching_up(self, space)

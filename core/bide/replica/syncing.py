@@ -20,8 +20,9 @@ from bide.errors import (
     VerificationFailed,
 )
 from bide.ids import LogId, Randomness
-from bide.log.envelope import LOG_ID_AT
+from bide.log.envelope import LOG_ID_AT, parse_envelope
 from bide.log.head import Head
+from bide.log.membership import fold
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
     BATCH_ENVELOPES_MAX,
@@ -36,13 +37,15 @@ from bide.protocol.frames import (
     Welcome,
 )
 from bide.protocol.session import ClientSession
-from bide.protocol.states import UNKNOWN_SPACE_CODE, State
+from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
+from bide.replica.belonging import read_belonging
 from bide.replica.receiving import Receiver
 from bide.storage.base import SpaceRecord, Storage
 
 _BATCHES_IN_FLIGHT_MAX = 8
 """Sent and not yet acknowledged: enough to keep the relay busy, little enough to keep memory flat."""
 _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
+    "revoked": (NotAllowed, "This device was removed from the devices of this journal."),
     "not_a_member": (VerificationFailed, "The relay doesn't know this device as a member of the space."),
     "invite_required": (NotAllowed, "This relay asks for an invite."),
     "invite_spent": (NotAllowed, "That invite has been used up or is not of this relay."),
@@ -104,6 +107,13 @@ class SpaceSync:
         """How far each log is at the relay, as it said or as was sent."""
         self._in_flight: list[tuple[LogId, int]] = []
         """The last entry of each batch that is not yet acknowledged."""
+        self._confirmed: dict[LogId, int] = {}
+        """How far each log is at the relay, as it said."""
+        self._halted = False
+        """The relay refused what a removed device wrote: what else there is goes once it is known here how far that counts."""
+        self._refused_some = False
+        self._milestones: tuple[int, list[tuple[LogId, int]]] = (-1, [])
+        """For so many control entries: their places, each after all that it builds on."""
         self._caught_up = False
         self.sent = 0
         self.to_send = 0
@@ -199,7 +209,7 @@ class SpaceSync:
                         "The relay holds another past of a log than this device.",
                         hint="Perhaps this home was copied or restored. Nothing was sent. See: bide doctor",
                     )
-            self._relay[log] = self._announced[log] = head.seq
+            self._relay[log] = self._announced[log] = self._confirmed[log] = head.seq
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
         if any(self._relay.get(log, 0) < head.seq for log, head in known.items()):
             self.notices.append(Phrase("The relay has lost something that it had; it gets it again."))
@@ -223,6 +233,7 @@ class SpaceSync:
                 heads = self._storage.heads(space)
                 for log in {LogId(data[LOG_ID_AT]) for data in envelopes} & heads.keys():
                     self._relay[log] = max(self._relay.get(log, 0), heads[log].seq)
+                    self._confirmed[log] = max(self._confirmed.get(log, 0), heads[log].seq)
                     if new:
                         self._storage.put_relay_head(space, heads[log])
         except ForkDetected as fork:
@@ -245,6 +256,9 @@ class SpaceSync:
         if not self._caught_up:
             self.progress += 1
             self._caught_up = True
+            if self._halted:
+                self._halted = False
+                self._relay = dict(self._confirmed)
             self._on_caught_up()
             self._send_more()
 
@@ -260,8 +274,9 @@ class SpaceSync:
         with self._storage.transaction():
             for head in heads:
                 here = self._storage.envelope(space, head.log_id, head.seq)
-                if here is None or here.hash != head.hash or not on_its_way:
+                if here is None or here.hash != head.hash or not (on_its_way or self._refused_some):
                     raise RemoteProtocolError("The relay acknowledged something that was not sent.")
+                self._confirmed[head.log_id] = max(self._confirmed.get(head.log_id, 0), head.seq)
                 if head.log_id not in known or known[head.log_id].seq < head.seq:
                     self._storage.put_relay_head(space, head)
                 self._in_flight = [(log, seq) for log, seq in self._in_flight if log != head.log_id or seq > head.seq]
@@ -270,12 +285,16 @@ class SpaceSync:
 
     def _send_more(self) -> None:
         """Send batches, each log in order, until nothing is left or enough is on its way."""
+        if self._halted:
+            return
         space = self._space.space_id
-        for log in self._logs_in_order():
-            while len(self._in_flight) < _BATCHES_IN_FLIGHT_MAX:
-                batch = self._storage.envelopes_after(
-                    space, log, self._relay.get(log, 0), bytes_max=BATCH_BYTES_MAX, count_max=BATCH_ENVELOPES_MAX
-                )
+        for log, upto in self._stretches():
+            while self._relay.get(log, 0) < upto:
+                if len(self._in_flight) >= _BATCHES_IN_FLIGHT_MAX:
+                    return
+                after = self._relay.get(log, 0)
+                count_max = min(BATCH_ENVELOPES_MAX, upto - after)
+                batch = self._storage.envelopes_after(space, log, after, bytes_max=BATCH_BYTES_MAX, count_max=count_max)
                 if not batch:
                     break
                 self._session.send(Envelopes([envelope.data for envelope in batch]))
@@ -284,8 +303,29 @@ class SpaceSync:
                 self.sent += len(batch)
         self.to_send = max(self.to_send, self.sent + self._unsent())
 
+    def _stretches(self) -> list[tuple[LogId, int]]:
+        """How far to send which log, one after the other: whatever changes the membership after all that it builds on."""
+        space = self._space.space_id
+        ends = self._sendable()
+        controls = self._storage.controls(space)
+        stretches: list[tuple[LogId, int]] = []
+        if any(control.seq > self._relay.get(control.log_id, 0) for control in controls):
+            count, places = self._milestones
+            if count != len(controls):
+                order = fold(space, [parse_envelope(control.data) for control in controls])[1]
+                places = [(envelope.log_id, envelope.seq) for envelope in order]
+                self._milestones = len(controls), places
+            stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
+        return stretches + [(log, ends[log]) for log in self._logs_in_order() if log in ends]
+
+    def _sendable(self) -> dict[LogId, int]:
+        """How far each log is passed on: all of it, or as far as that of a removed device is needed."""
+        needed = read_belonging(self._storage, self._space.space_id).needed
+        heads = self._storage.heads(self._space.space_id)
+        return {log: min(head.seq, needed.get(log, head.seq)) for log, head in heads.items()}
+
     def _logs_in_order(self) -> list[LogId]:
-        """Those who admit before those whom they admit, so that the relay can follow."""
+        """Those who admit before those whom they admit."""
         return [member.log_id for member in self._storage.members(self._space.space_id)]
 
     def _not_admitted_yet(self) -> None:
@@ -293,8 +333,18 @@ class SpaceSync:
         self._session.fail("not_admitted", "This device has not been admitted yet.")
 
     def _unsent(self) -> int:
-        heads = self._storage.heads(self._space.space_id)
-        return sum(max(0, head.seq - self._relay.get(log, 0)) for log, head in heads.items())
+        return sum(max(0, seq - self._relay.get(log, 0)) for log, seq in self._sendable().items())
+
+    def _refused_a_log(self) -> None:
+        """What was sent is by a removed device: begin anew from what the relay has, once it is known here how far that counts."""
+        if self._refused_some and self._caught_up:
+            raise NotAllowed("The relay no longer takes what a removed device wrote.", hint="Run: bide sync")
+        self._refused_some = True
+        self._halted = not self._caught_up
+        self._in_flight.clear()
+        self._relay = dict(self._confirmed)
+        self.progress += 1
+        self._send_more()
 
     def _refused(self, error: Error) -> None:
         if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
@@ -305,6 +355,9 @@ class SpaceSync:
             genesis = self._storage.envelope(self._space.space_id, founder, 1)
             assert genesis is not None  # every space begins with it
             self._session.send(Register(self._storage.meta("relay_invite"), genesis.data))
+            return
+        if error.code == REVOKED_LOG_CODE and not error.fatal:
+            self._refused_a_log()
             return
         if error.code == "invite_required" and self._space.kind == "own" and len(self._storage.spaces()) > 1:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.

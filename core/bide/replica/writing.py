@@ -45,8 +45,10 @@ from bide.log.event import Event, write_event
 from bide.log.head import Head
 from bide.projections.order import judge
 from bide.projections.timeline import repair_state, shown_code
+from bide.replica.belonging import read_belonging
 from bide.replica.deriving import derive, stored
 from bide.replica.reading import Reader
+from bide.replica.vetting import before_amending
 from bide.storage.base import SpaceRecord, Storage
 
 _STEP_FIELDS = {
@@ -316,11 +318,16 @@ class Writer:
 
     def name_person(self, name: str, *, space: SpaceRecord, relation: str = "") -> None:
         """Say in a space what this person is called, and what the two are to each other. Inside a transaction."""
-        entry = person_entry_id(space.space_id, space.slot)
-        changes = self._changes(space, entry)
-        fields: dict[str, Scalar] = {NAME_KEY: name}
+        fields = {NAME_KEY: name}
         if relation:
             fields[RELATION_KEY] = relation
+        self.say_of_person(fields, space=space)
+
+    def say_of_person(self, said: Mapping[str, str], *, space: SpaceRecord) -> None:
+        """Say something of this person in a space, such as what a device is called. Inside a transaction."""
+        entry = person_entry_id(space.space_id, space.slot)
+        changes = self._changes(space, entry)
+        fields: dict[str, Scalar] = {**said}
         if changes:
             change = amend_change(changes, fields, slot=space.slot, randomness=self._randomness)
         else:
@@ -364,6 +371,7 @@ class Writer:
 
     def _changes(self, space: SpaceRecord, entry: EntryId, *, known: Mapping[str, int] | None = None) -> list[bytes]:
         """The counting changes of an entry, each once; of those `known` only, as `repair_step` says."""
+        before_amending(self._storage, space, entry)
         judged = judge(self._storage.events(space.space_id, entry))
         # What the projection left out, since Automerge refuses it, stays out here too.
         events = [item.event for item in judged.applied if item.event.standing is Standing.APPLIED]
@@ -375,6 +383,7 @@ class Writer:
         self, event_type: EventType, entry: EntryId, change: bytes, *, space: SpaceRecord, at: Moment | None = None
     ) -> None:
         """Seal, sign, chain, store and derive one event. The log's head is read inside the same transaction."""
+        space = self._as_it_is_now(space)
         heads = self._storage.heads(space.space_id)
         if at is None:
             now_ms = max(0, self._clock.now_ms())
@@ -397,6 +406,29 @@ class Writer:
             write_event(event), secret=epoch_secret, log=space.log_id, nonce=nonce, associated=prefix + space.space_id
         )
         self._append(write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed), space=space)
+
+    def _as_it_is_now(self, space: SpaceRecord) -> SpaceRecord:
+        """The space with an epoch to seal under that every device has which belongs now, and no other.
+
+        Looked at inside the transaction: meanwhile another process may have heard that a device was removed.
+
+        Raises:
+            NotAllowed: it was this device.
+        """
+        belonging = read_belonging(self._storage, space.space_id)
+        if space.log_id in belonging.ended:
+            raise NotAllowed(
+                "This device was removed from the devices of this journal, so it can't write any more.",
+                hint="What is here stays readable. To go on with it: bide export",
+            )
+        if belonging.mint:
+            from bide.replica.devices import mint_epoch  # folds the membership, which is heavy
+
+            mint_epoch(self._storage, self, space, randomness=self._randomness)
+        fresh = next(found for found in self._storage.spaces() if found.space_id == space.space_id)
+        if fresh.pending:
+            raise NotAllowed("This device has not been let in yet.", hint="bide sync finishes it.")
+        return fresh
 
     def append_control(self, body: bytes, *, space: SpaceRecord) -> Envelope:
         """Sign, chain and store a control payload. Inside a transaction; the caller brings members up to date."""

@@ -65,6 +65,18 @@ class Quarantined(NamedTuple):
     reason: str
 
 
+class Suspect(NamedTuple):
+    """An envelope that was being taken in when a process died."""
+
+    space_id: SpaceId
+    log_id: LogId
+    seq: int
+    entry_id: EntryId | None = None
+    """The entry that it is about; None: not known before it is here again."""
+    set_aside: bool = False
+    """It was tried apart, and stops a process: it is kept, and not taken in. False: to be tried first."""
+
+
 class HeldRecord(NamedTuple):
     """Something that was written and waits on this device before it goes into the log."""
 
@@ -188,6 +200,33 @@ class Storage(Protocol):
         """All such headers, 204 bytes each."""
         ...
 
+    # What may stop a process
+
+    def begin_applying(self, space: SpaceId, places: Sequence[tuple[LogId, int]], *, durable: bool) -> None:
+        """Note what is taken in from now on: in a way that outlives this process, though the transaction does not.
+
+        The note holds until the outermost transaction ends, or the next note. Whoever begins a transaction after a process died
+        at one finds its envelopes among the suspects. Inside a transaction.
+
+        Args:
+            space: of which space.
+            places: log and number of each envelope.
+            durable: so that it outlives the machine, too.
+        """
+        ...
+
+    def suspects(self, space: SpaceId) -> list[Suspect]:
+        """What was being taken in when a process died, and is not cleared of it, by (log, seq)."""
+        ...
+
+    def put_suspect(self, suspect: Suspect) -> None:
+        """Add or replace one, by (space, log, seq)."""
+        ...
+
+    def remove_suspect(self, suspect: Suspect) -> None:
+        """It was cleared, or is to be looked at again."""
+        ...
+
     # What is held back on this device
 
     def put_held(self, held: HeldRecord) -> None:
@@ -222,6 +261,18 @@ class Storage(Protocol):
 
     def put_event(self, event: EventRecord) -> None:
         """Add or replace an event, by (space, log, seq)."""
+        ...
+
+    def remove_event(self, space: SpaceId, log: LogId, seq: int) -> None:
+        """Take an event out of what is derived; its envelope stays."""
+        ...
+
+    def remove_quarantine(self, space: SpaceId, log: LogId, seq: int) -> None:
+        """It is to be looked at again."""
+        ...
+
+    def event(self, space: SpaceId, log: LogId, seq: int) -> EventRecord | None:
+        """One event."""
         ...
 
     def events(self, space: SpaceId, entry: EntryId) -> list[EventRecord]:

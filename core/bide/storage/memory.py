@@ -10,7 +10,7 @@ from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import ForkDetected, Phrase, SequenceGap
 from bide.ids import EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
-from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope
+from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope, Suspect
 
 _FOUND_MAX = 8
 
@@ -25,6 +25,7 @@ class _Tables:
         self.logs: dict[tuple[SpaceId, LogId], tuple[StoredEnvelope, ...]] = {}
         self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
         self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
+        self.suspects: dict[tuple[SpaceId, LogId, int], Suspect] = {}
         self.held: dict[EntryId, HeldRecord] = {}
         self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
         self.events: dict[tuple[SpaceId, LogId, int], EventRecord] = {}
@@ -96,6 +97,7 @@ class MemoryStorage:
         t.logs = {key: log for key, log in t.logs.items() if key[0] != space}
         t.relay_heads = {key: head for key, head in t.relay_heads.items() if key[0] != space}
         t.evidence = {key: header for key, header in t.evidence.items() if key[0] != space}
+        t.suspects = {key: item for key, item in t.suspects.items() if key[0] != space}
         t.held = {key: held for key, held in t.held.items() if held.space_id != space}
         t.members = {key: member for key, member in t.members.items() if key[0] != space}
         t.events = {key: event for key, event in t.events.items() if key[0] != space}
@@ -166,6 +168,23 @@ class MemoryStorage:
         """See the contract."""
         return sorted(header for (owner, _), header in self._t.evidence.items() if owner == space)
 
+    # What may stop a process
+
+    def begin_applying(self, space: SpaceId, places: Sequence[tuple[LogId, int]], *, durable: bool) -> None:
+        """See the contract. Nothing in memory outlives the process."""
+
+    def suspects(self, space: SpaceId) -> list[Suspect]:
+        """See the contract."""
+        return [suspect for key, suspect in sorted(self._t.suspects.items()) if key[0] == space]
+
+    def put_suspect(self, suspect: Suspect) -> None:
+        """See the contract."""
+        self._t.suspects[suspect.space_id, suspect.log_id, suspect.seq] = suspect
+
+    def remove_suspect(self, suspect: Suspect) -> None:
+        """See the contract."""
+        self._t.suspects.pop((suspect.space_id, suspect.log_id, suspect.seq), None)
+
     # What is held back on this device
 
     def put_held(self, held: HeldRecord) -> None:
@@ -202,6 +221,18 @@ class MemoryStorage:
     def put_event(self, event: EventRecord) -> None:
         """See the contract."""
         self._t.events[event.space_id, event.log_id, event.seq] = event
+
+    def remove_event(self, space: SpaceId, log: LogId, seq: int) -> None:
+        """See the contract."""
+        self._t.events.pop((space, log, seq), None)
+
+    def remove_quarantine(self, space: SpaceId, log: LogId, seq: int) -> None:
+        """See the contract."""
+        self._t.quarantine.pop((space, log, seq), None)
+
+    def event(self, space: SpaceId, log: LogId, seq: int) -> EventRecord | None:
+        """See the contract."""
+        return self._t.events.get((space, log, seq))
 
     def events(self, space: SpaceId, entry: EntryId) -> list[EventRecord]:
         """See the contract."""

@@ -14,9 +14,10 @@ import apsw
 from bide.errors import Locked, NewerFormat, StorageBusy, StorageError
 
 KEY_BYTES = 32
-FORMAT = 2
+FORMAT = 3
 """Number of the last schema file."""
 BUSY_TIMEOUT_MS = 15_000
+REKEY_WAIT_MS = 5_000
 _COPY_HINT = "Copy the whole folder to where it can be written, and open it there: bide --home FOLDER timeline"
 _PLAIN_MAGIC = b"SQLite format 3\0"
 
@@ -50,6 +51,43 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
     if path is not None:
         _assert_encrypted(connection, path)
     return connection
+
+
+def rekey_database(path: Path, key: bytes, new_key: bytes) -> None:
+    """Encrypt the whole database anew, in place.
+
+    It is one transaction of SQLite: a process that ends in the middle leaves the old pages in a journal that is itself
+    encrypted under the old key, and the next opening with that key puts them back. So the database always opens with exactly
+    one of the two. In place, because a process that waits to open the old file would write into it after another took its name.
+
+    Args:
+        path: the file.
+        key: what it opens with now.
+        new_key: what it is to open with; 32 random bytes.
+
+    Raises:
+        StorageBusy: another process has it open.
+        Locked, NewerFormat, StorageError: as `open_database`.
+    """
+    if len(new_key) != KEY_BYTES:
+        raise Locked
+    connection = open_database(path, key)
+    try:
+        connection.set_busy_timeout(REKEY_WAIT_MS)
+        # Whoever opens it meanwhile waits from here to the end. And pages of the write-ahead log would stay under the old key.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        if connection.pragma("journal_mode", "delete") != "delete":
+            raise StorageError("The key of the database could not be changed.")
+        connection.execute("PRAGMA synchronous = EXTRA")
+        connection.execute(f"PRAGMA rekey = 'raw:{new_key.hex()}'")
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StorageBusy from error
+    except apsw.FullError as error:
+        raise StorageError("There is no room left on the disk; nothing was changed.", hint="Make room.") from error
+    except apsw.Error as error:
+        raise StorageError("The key of the database could not be changed.") from error
+    finally:
+        connection.close()
 
 
 def _connect(path: Path | None, *, create: bool, read_only: bool) -> apsw.Connection:

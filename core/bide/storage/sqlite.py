@@ -13,7 +13,8 @@ from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageError
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
-from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope
+from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope, Suspect
+from bide.storage.mark import Mark, read_mark
 from bide.storage.opening import open_database
 
 _ENTRY_COLUMNS = "entry_id, space_id, kind, slot, at_ms, zone, day, shown, reply_to, edited, state, body, search_text"
@@ -32,6 +33,7 @@ class SqliteStorage:
     def __init__(self, path: Path | None, key: bytes, *, create: bool = False) -> None:
         """Open the file; see `bide.storage.opening.open_database` for arguments and errors."""
         self._db = open_database(path, key, create=create)
+        self._mark = Mark(path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -41,14 +43,20 @@ class SqliteStorage:
             return
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            while left := self._mark.left():
+                self._take_over(left)
         except apsw.BusyError as error:
             raise StorageBusy from error
         except (apsw.ReadOnlyError, apsw.IOError, apsw.CorruptError, apsw.FullError) as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise StorageError("The database could not be written; nothing was changed.") from error
         try:
             yield
+            self._mark.clear()
             self._db.execute("COMMIT")
         except BaseException as error:
+            self._mark.clear()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, apsw.FullError):
@@ -202,6 +210,46 @@ class SqliteStorage:
         """See the contract."""
         return [row[0] for row in self._rows("SELECT header FROM evidence WHERE space_id = ? ORDER BY header", space)]
 
+    # What may stop a process
+
+    def begin_applying(self, space: SpaceId, places: Sequence[tuple[LogId, int]], *, durable: bool) -> None:
+        """See the contract."""
+        self._mark.set(space, places, key=self._mark_key(), durable=durable)
+
+    def _mark_key(self) -> bytes:
+        return bytes(self._rows("SELECT key FROM applying_key")[0][0])
+
+    def _take_over(self, left: bytes) -> None:
+        """Somebody died with the write lock: what they were at is suspect from now on. Committed before anything else."""
+        marked = read_mark(left, key=self._mark_key())
+        if marked is not None:
+            for log, seq in marked.places:
+                self._run(
+                    "INSERT OR IGNORE INTO suspect SELECT space_id, ?, ?, x'', 0 FROM space WHERE space_id = ?",
+                    log,
+                    seq,
+                    marked.space_id,
+                )
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+        # In between another process may have come, taken over the same, and even died at something else.
+        if self._mark.left() == left:
+            self._mark.clear(left=True)
+
+    def suspects(self, space: SpaceId) -> list[Suspect]:
+        """See the contract."""
+        rows = self._rows("SELECT * FROM suspect WHERE space_id = ? ORDER BY log_id, seq", space)
+        return [Suspect._make((*row[:3], row[3] or None, bool(row[4]))) for row in rows]
+
+    def put_suspect(self, suspect: Suspect) -> None:
+        """See the contract."""
+        space, log, seq, entry, set_aside = suspect
+        self._run("INSERT OR REPLACE INTO suspect VALUES (?, ?, ?, ?, ?)", space, log, seq, entry or b"", int(set_aside))
+
+    def remove_suspect(self, suspect: Suspect) -> None:
+        """See the contract."""
+        self._run("DELETE FROM suspect WHERE space_id = ? AND log_id = ? AND seq = ?", *suspect[:3])
+
     # What is held back on this device
 
     def put_held(self, held: HeldRecord) -> None:
@@ -248,6 +296,24 @@ class SqliteStorage:
             frontier,
             event.standing.value,
         )
+
+    def remove_event(self, space: SpaceId, log: LogId, seq: int) -> None:
+        """See the contract."""
+        self._run("DELETE FROM event WHERE space_id = ? AND log_id = ? AND seq = ?", space, log, seq)
+
+    def remove_quarantine(self, space: SpaceId, log: LogId, seq: int) -> None:
+        """See the contract."""
+        self._run("DELETE FROM quarantine WHERE space_id = ? AND log_id = ? AND seq = ?", space, log, seq)
+
+    def event(self, space: SpaceId, log: LogId, seq: int) -> EventRecord | None:
+        """See the contract."""
+        rows = self._rows(
+            f"SELECT {_EVENT_COLUMNS} FROM event WHERE space_id = ? AND log_id = ? AND seq = ?",  # noqa: S608 constants only
+            space,
+            log,
+            seq,
+        )
+        return _event(rows[0]) if rows else None
 
     def events(self, space: SpaceId, entry: EntryId) -> list[EventRecord]:
         """See the contract."""

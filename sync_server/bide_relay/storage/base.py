@@ -3,12 +3,12 @@
 Storage keeps places in chains and nothing else: it knows no membership and checks no signature. It is never asked to
 replace an envelope, and never does: what is at (space, log, seq) stays.
 
-`append` and `found` are called by one thread at a time; everything else by any thread.
+`append`, `found` and `touch` are called by one thread at a time; everything else by any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -90,6 +90,17 @@ class Usage(NamedTuple):
     bytes: int
 
 
+class Footprint(NamedTuple):
+    """One space among others: what it takes and since when, and not which it is."""
+
+    entries: int
+    bytes: int
+    made_day: int
+    """Days since 1970 in UTC."""
+    used_day: int
+    """When a device was last connected, in days since 1970."""
+
+
 class Storage(Protocol):
     """What the relay needs of a database."""
 
@@ -158,6 +169,15 @@ class Storage(Protocol):
 
     def add_invite(self, invite: bytes, *, spaces: int) -> None:
         """Keep the digest of a new invite token that admits so many spaces. Durable on return."""
+        ...
+
+    def touch(self, spaces: Collection[SpaceId], day: int) -> None:
+        """Note that spaces are in use on a day, in days since 1970. Unknown ones are passed over.
+
+        Raises:
+            DiskLow: there was no room to write; nothing has changed.
+            StorageFailed: the caller must end the process.
+        """
         ...
 
     def free_bytes(self) -> int:

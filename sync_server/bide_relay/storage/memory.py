@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bide.errors import ForkDetected, SequenceGap
 from bide.ids import LogId, SpaceId
@@ -119,6 +119,9 @@ class MemoryStorage:
         """Keep an invite."""
         with self._lock:
             self._invites[invite] = spaces
+
+    def touch(self, spaces: Collection[SpaceId], day: int) -> None:
+        """Nobody removes anything from memory."""
 
     def free_bytes(self) -> int:
         """More than anybody needs."""

@@ -15,7 +15,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -28,10 +28,22 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
 from bide_relay.errors import DiskLow, InviteSpent, SpaceUnknown
-from bide_relay.storage.base import Appended, Batch, Conflict, Entry, Identity, Span, StorageDamaged, StorageFailed, Usage
+from bide_relay.storage.base import (
+    Appended,
+    Batch,
+    Conflict,
+    Entry,
+    Footprint,
+    Identity,
+    Span,
+    StorageDamaged,
+    StorageFailed,
+    Usage,
+)
 
 FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
+_DAY_MS = 86_400_000
 READERS_MAX = 4
 CHECKPOINT_PAGES = 1_000
 """Pages in the write-ahead log after which a checkpoint begins beside the writer."""
@@ -41,6 +53,7 @@ CHECKPOINT_PAGES_URGENT = 16_000
 _SCHEMA_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
 _KNOWS = "SELECT 1 FROM spaces WHERE space_id = ?"
+_BEGIN = "INSERT INTO spaces (space_id, invite, made_ms, used_day) VALUES (?, ?, ?, ?)"
 _HEADER = f"SELECT substr(data, 1, {HEADER_BYTES}) FROM envelopes WHERE space_id = ? AND log_id = ? AND seq = ?"  # noqa: S608
 _INSERT = "INSERT INTO envelopes (space_id, log_id, seq, class, data) VALUES (?, ?, ?, ?, ?)"
 _ADVANCE = (
@@ -189,7 +202,8 @@ class SqliteStorage:
                 )
                 if connection.changes() != 1:
                     raise InviteSpent
-            connection.execute("INSERT INTO spaces (space_id, invite, made_ms) VALUES (?, ?, ?)", (space, invite, _now_ms()))
+            now_ms = _now_ms()
+            connection.execute(_BEGIN, (space, invite, now_ms, now_ms // _DAY_MS))
             self._append(connection, Batch(space, [genesis]))
             return True
 
@@ -276,6 +290,60 @@ class SqliteStorage:
                 "INSERT INTO invites (digest, spaces_left, made_ms) VALUES (?, ?, ?)", (invite, spaces, _now_ms())
             )
 
+    def touch(self, spaces: Collection[SpaceId], day: int) -> None:
+        """Note that spaces are in use on a day."""
+        with self._transaction() as connection:
+            query = "UPDATE spaces SET used_day = ? WHERE space_id = ? AND used_day < ?"
+            connection.executemany(query, [(day, space, day) for space in spaces])
+
+    # What an operator does
+
+    def back_up(self, target: Path) -> None:
+        """Write a whole and consistent copy to a new file, durably; others may write meanwhile.
+
+        Raises:
+            StorageError: the file is there already, or can't be written.
+        """
+        part = target.with_name(target.name + ".part")
+        try:
+            if target.exists():
+                raise StorageError("There is a file of that name already; it was left untouched.", hint="")
+            # Made here, with its mode: SQLite fills a file that is empty.
+            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+            with self._reader() as connection:
+                connection.execute("VACUUM INTO ?", (str(part),))
+            sync_path(part)
+            os.link(part, target)
+            part.unlink()
+            sync_path(target.parent)
+        except OSError as error:
+            raise StorageError(f"The copy can't be written: {error.strerror}.", hint="") from error
+
+    def renew_store_id(self) -> None:
+        """Tell clients that this is another storage than it was: they compare what they have, and fill in what is missing."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE relay SET store_id = ?", (os.urandom(16),))
+
+    def footprints(self) -> list[Footprint]:
+        """What each space takes, the largest first."""
+        query = (
+            "SELECT coalesce(sum(seq), 0), coalesce(sum(bytes), 0) AS size, made_ms / ?1, used_day "
+            "FROM spaces LEFT JOIN logs USING (space_id) GROUP BY space_id ORDER BY size DESC, made_ms"
+        )
+        with self._reader() as connection:
+            return [Footprint(*row) for row in connection.execute(query, (_DAY_MS,))]
+
+    def purge(self, before_day: int) -> int:
+        """Delete for good every space that was last used before a day; returns how many. No relay may run meanwhile."""
+        with self._lock:
+            self._writer.execute("PRAGMA secure_delete = ON")
+        spaces = [SpaceId(row[0]) for row in self._rows("SELECT space_id FROM spaces WHERE used_day < ?", before_day)]
+        for space in spaces:
+            with self._transaction() as connection:
+                for table in ("envelopes", "logs", "spaces"):
+                    connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
+        return len(spaces)
+
     # Checkpoints: off the commit path
 
     def _on_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
@@ -329,7 +397,7 @@ class SqliteStorage:
             else:
                 connection.close()
 
-    def _rows(self, query: str, *bindings: bytes) -> list[Any]:
+    def _rows(self, query: str, *bindings: bytes | int) -> list[Any]:
         with self._reader() as connection:
             return connection.execute(query, bindings).fetchall()
 
@@ -399,6 +467,15 @@ class SqliteStorage:
             self._readers.get().close()
         # Closing the last connection checkpoints and removes the write-ahead log.
         self._writer.close()
+
+
+def sync_path(path: Path) -> None:
+    """See to it that a file, or the names in a folder, are on the medium."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _now_ms() -> int:

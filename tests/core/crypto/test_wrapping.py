@@ -106,7 +106,7 @@ def test_every_cut_is_damaged() -> None:
     [
         (0, b"XXXX"),
         (4, b"\x00"),
-        (5, b"\x02"),
+        (5, b"\x03"),
         (6, b"\x00\x01"),
         (8, struct.pack(">I", MEMORY_BYTES_MIN // 1024 - 1)),
         (8, struct.pack(">I", MEMORY_BYTES_MAX // 1024 + 1)),

@@ -214,18 +214,16 @@ def test_a_person_has_at_most_sixteen_devices() -> None:
     space.add_device(robin)  # each person for themselves
 
 
-def test_of_two_concurrent_sixteenth_devices_the_later_to_arrive_is_refused() -> None:
-    """The limit goes by arrival. The relay is where both arrive, so it decides; devices follow what it holds."""
+def test_two_concurrent_sixteenth_devices_both_stand() -> None:
+    """What an entry builds on decides, and never what arrived first: so it is the same everywhere."""
     space = SpaceBuilder.found()
     laptop = space.add_device(space.founder)
     for _ in range(DEVICES_PER_PERSON_MAX - 3):
         space.add_device(space.founder)
     rivals = [added(space, space.founder), added(space, laptop)]
-    for first, second in (rivals, rivals[::-1]):
-        membership = Membership.replay(space.id, space.controls)
-        membership.admit(first)
-        with pytest.raises(MembershipRejected):
-            membership.admit(second)
+    one, two = (Membership.replay(space.id, [*space.controls, *order]) for order in (rivals, rivals[::-1]))
+    assert one == two
+    assert len(one.active) == DEVICES_PER_PERSON_MAX + 1
 
 
 # Parents
@@ -244,12 +242,17 @@ def test_a_change_by_an_unknown_device_waits() -> None:
     space = SpaceBuilder.found()
     genesis_only = Membership.found(space.id, space.controls[0])
     robin = space.join()
-    envelope = added(space, robin, parents=[])
+    envelope = added(space, robin)
     with pytest.raises(MembershipRejected):
         genesis_only.admit(envelope)
     assert fold(space.id, [envelope, *space.controls])[1] == [*space.controls, envelope]
     with pytest.raises(MembershipRejected, match="part of a space's membership is missing"):
         Membership.replay(space.id, [envelope, space.controls[0]])
+
+
+def test_a_change_that_does_not_build_on_its_authors_admission_is_refused() -> None:
+    space = SpaceBuilder.found()
+    refused(space, added(space, space.join(), parents=[space.controls[0].hash]))
 
 
 def test_a_repeated_change_changes_nothing() -> None:

@@ -1,0 +1,80 @@
+"""What is told of devices: which there are, and that one was added or removed. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bide.replica.personal import DeviceName, device_names, my_devices
+from bide_cli.language import N_, _
+from bide_cli.shell import Shell, clean_line
+
+if TYPE_CHECKING:
+    from bide.replica import Replica
+    from bide.storage.base import SpaceRecord
+
+MINE_ADDED = N_("You have another device now: {device}. If that was not you: bide device revoke {device}")
+MINE_REMOVED = N_("A device of yours was removed: {device}")
+THEIRS_ADDED = N_("{name} has another device now: {device}")
+THEIRS_REMOVED = N_("{name} has removed a device: {device}")
+
+
+def described(device: DeviceName, *, name: str, me: bool) -> dict[str, Any]:
+    """A device, for ``--json``."""
+    return {
+        "name": device.name,
+        "by": {"name": name, "me": me},
+        "this": me and device.this,
+        "state": "active" if device.active else "removed",
+    }
+
+
+def listed(replica: Replica) -> list[dict[str, Any]]:
+    """My devices, then those of everybody I share with."""
+    found = [described(device, name=replica.name, me=True) for device in my_devices(replica.storage)]
+    for person in replica.reader.people():
+        theirs = (device for device in device_names(replica.storage, person.space) if not device.mine)
+        found += [described(device, name=person.name, me=False) for device in theirs]
+    return found
+
+
+def tell_devices(shell: Shell, replica: Replica) -> None:
+    """Say, once on each device, that a device was added or removed: it is how a stranger's device shows itself."""
+    if shell.as_json:
+        return
+    people = {person.space.space_id: person.name for person in replica.reader.people()}
+    for space in replica.spaces():
+        if space.pending or (space.kind == "pair" and space.space_id not in people):
+            continue
+        for words in _news(replica, space, people.get(space.space_id, "")):
+            shell.say(words)
+
+
+def note_devices(replica: Replica) -> None:
+    """Take all devices that are here now for known."""
+    for space in replica.spaces():
+        if not space.pending:
+            _news(replica, space, "")
+
+
+def _news(replica: Replica, space: SpaceRecord, name: str) -> list[str]:
+    """What has not been told yet of the devices of a space; it counts as told from now on."""
+    key = f"devices_told.{space.space_id.hex()}"
+    devices = [device for device in device_names(replica.storage, space) if device.mine == (space.kind == "own")]
+    told = json.loads(replica.storage.meta(key) or "null")
+    now = {device.log_id.hex(): device.active for device in devices}
+    if told == now:
+        return []
+    with replica.storage.transaction():
+        replica.storage.put_meta(key, json.dumps(now))
+    if told is None:  # whoever was there when it began is no news
+        told = {device.log_id.hex(): True for device in devices[:1]}
+    news = []
+    for device in devices:
+        before = told.get(device.log_id.hex())
+        shown = clean_line(device.name)
+        if before is None and device.active and not device.this:
+            news.append(_(THEIRS_ADDED if name else MINE_ADDED).format(name=clean_line(name), device=shown))
+        elif before is not False and not device.active:
+            news.append(_(THEIRS_REMOVED if name else MINE_REMOVED).format(name=clean_line(name), device=shown))
+    return news

@@ -1,0 +1,290 @@
+"""My own devices: adding, naming and revoking them in every space, and handing on what they need to read.
+
+A device has other keys in every space, so that a relay can't link spaces. Which of them are one device is known from the own
+space, where it is said, sealed, for the person's own devices alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from bide.crypto import sealing
+from bide.crypto.keys import seal_grant
+from bide.entries.fields import clean_text
+from bide.errors import InputError, NotAllowed, NotFound
+from bide.ids import DeviceId, LogId, Randomness, SpaceId
+from bide.log.control import DeviceAdded, DeviceRecord, DeviceRevoked, EpochMinted, Grant, Statement, write_control
+from bide.log.envelope import ZERO_HASH
+from bide.log.membership import Device, Membership
+from bide.replica.belonging import read_belonging
+from bide.replica.people import folded
+from bide.replica.personal import DeviceName, device_key, device_names, my_devices, place_key
+from bide.replica.rebuilding import lacking_keys, load_membership, rebuild_members
+from bide.storage.base import SpaceRecord, Storage
+
+if TYPE_CHECKING:
+    from bide.replica.replica import Replica
+    from bide.replica.writing import Writer
+
+DEVICE_NAME_CHARS_MAX = 40
+_GRANTS_MAX = 200
+"""In one statement: it stays well below what a control payload may hold."""
+
+
+class Enrolment(NamedTuple):
+    """A new device's record for one space."""
+
+    space: SpaceRecord
+    record: DeviceRecord
+
+
+def clean_device_name(text: str) -> str:
+    """A device's name as it was typed.
+
+    Raises:
+        InputError: it is empty, too long, or can't be shown.
+    """
+    cleaned = clean_text(text, what="name", chars_max=DEVICE_NAME_CHARS_MAX, one_line=True)
+    if not cleaned:
+        raise InputError("The name of the device is empty.", hint="For example: laptop, phone")
+    return cleaned
+
+
+def require_free_name(storage: Storage, name: str, *, but: LogId | None = None) -> None:
+    """See to it that no device of mine that belongs is called that.
+
+    Raises:
+        InputError: one is.
+    """
+    if any(folded(each.name) == folded(name) and each.log_id != but for each in my_devices(storage) if each.active):
+        raise InputError("You have a device of that name already.", hint="bide device list shows them.")
+
+
+# What is said in a space
+
+
+def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
+    """Let a new device of mine into spaces, with every epoch secret of each. One transaction.
+
+    Raises:
+        MembershipRejected: a person can't have more devices, or the record is not genuine.
+    """
+    storage, writer = replica.storage, replica.writer
+    own = replica.reader.own_space()
+    with storage.transaction():
+        places: dict[str, str] = {}
+        new_own: LogId | None = None
+        for space, record in enrolments:
+            log = _admit(storage, writer, space, record)
+            new_own = log if space.space_id == own.space_id else new_own
+            places[space.space_id.hex()] = log.hex()
+        if new_own is None:
+            raise NotAllowed("A device belongs to its person's own space first.")
+        for space, record in enrolments:
+            log = LogId(bytes.fromhex(places[space.space_id.hex()]))
+            fields = {device_key(log): name}
+            if space.space_id == own.space_id:
+                fields |= {place_key(log, SpaceId(bytes.fromhex(each))): place for each, place in places.items()}
+                for mine in storage.spaces():
+                    fields[place_key(own.log_id, mine.space_id)] = mine.log_id.hex()
+            writer.say_of_person(fields, space=space)
+
+
+def _admit(storage: Storage, writer: Writer, space: SpaceRecord, record: DeviceRecord) -> LogId:
+    membership = load_membership(storage, space.space_id)
+    parent = _head_hash(storage, space)
+    device = Device(DeviceId(record.signing_key), record.sealing_key, space.slot, LogId(b""), b"")
+    epochs = sorted(storage.epochs(space.space_id).items())
+    grants = _grants(((secret, device) for _, secret in epochs[:_GRANTS_MAX]), parent)
+    before = set(membership.devices)
+    membership = _say(
+        storage, writer, space, DeviceAdded("device.added", 1, sorted(membership.heads), record, grants), membership
+    )
+    added = next(log for log in membership.devices if log not in before)
+    if len(epochs) > _GRANTS_MAX:
+        hand_on_keys(storage, writer, space)
+    return added
+
+
+def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
+    """Remove a device of mine from every space that it is in, with a fresh epoch for who remains. One transaction.
+
+    Its log counts as far as it is here.
+
+    Returns:
+        The spaces.
+
+    Raises:
+        NotAllowed: it is this one, or was removed before.
+    """
+    storage, writer = replica.storage, replica.writer
+    own = replica.reader.own_space()
+    if target.log_id == own.log_id:
+        raise NotAllowed("That is this device.", hint="Remove it from another one of yours.")
+    if not target.active:
+        raise NotAllowed("That device was removed already.")
+    done = []
+    with storage.transaction():
+        for space in storage.spaces():
+            log = _log_in(storage, space, target)
+            if log is None or space.pending:
+                continue
+            membership = load_membership(storage, space.space_id)
+            if membership.is_active(log) and membership.devices[log].slot == space.slot:
+                _revoke_in(storage, writer, space, membership.devices[log], membership, replica.randomness)
+                done.append(space.space_id)
+    return done
+
+
+def _log_in(storage: Storage, space: SpaceRecord, target: DeviceName) -> LogId | None:
+    """The log of a device of mine in a space: as was said when it was added, else by its name there."""
+    if space.space_id in target.places:
+        return target.places[space.space_id]
+    named = (each for each in device_names(storage, space) if each.mine and each.active and each.named)
+    return next((each.log_id for each in named if folded(each.name) == folded(target.name)), None)
+
+
+def _revoke_in(
+    storage: Storage, writer: Writer, space: SpaceRecord, device: Device, membership: Membership, randomness: Randomness
+) -> None:
+    head = storage.heads(space.space_id).get(device.log_id)
+    cut_seq, cut_hash = (head.seq, head.hash) if head is not None else (0, ZERO_HASH)
+    secret = randomness.token(sealing.EPOCH_SECRET_BYTES)
+    left = [each for each in membership.active_devices() if each.log_id != device.log_id]
+    grants = _grants(((secret, each) for each in left), _head_hash(storage, space))
+    statement = DeviceRevoked(
+        "device.revoked", 1, sorted(membership.heads), device.id, cut_seq, cut_hash, grants
+    )
+    storage.put_epoch(space.space_id, sealing.epoch_id(secret), secret)
+    _say(storage, writer, space, statement, membership)
+
+
+def mint_epoch(storage: Storage, writer: Writer, space: SpaceRecord, *, randomness: Randomness) -> None:
+    """Have an epoch whose secret goes to exactly the devices that belong. Inside a transaction.
+
+    One that reached only some of them, and nobody else, is handed on to the rest; otherwise a fresh one is made.
+    """
+    membership = load_membership(storage, space.space_id)
+    active = membership.active_devices()
+    everyone = {device.id for device in active}
+    held = storage.epochs(space.space_id)
+    fitting = sorted(epoch for epoch in held if membership.recipients.get(epoch, everyone) < everyone)
+    if fitting:
+        secret = held[fitting[0]]
+        receiving = [device for device in active if device.id not in membership.recipients[fitting[0]]]
+    else:
+        secret, receiving = randomness.token(sealing.EPOCH_SECRET_BYTES), active
+        storage.put_epoch(space.space_id, sealing.epoch_id(secret), secret)
+    grants = _grants(((secret, device) for device in receiving), _head_hash(storage, space))
+    _say(storage, writer, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
+
+
+def hand_on_keys(storage: Storage, writer: Writer, space: SpaceRecord) -> None:
+    """Give every device that belongs the epoch secrets that it lacks and that are here. Inside a transaction."""
+    while True:
+        membership = load_membership(storage, space.space_id)
+        held = storage.epochs(space.space_id)
+        lacking = lacking_keys(membership, held)[:_GRANTS_MAX]
+        if not lacking:
+            return
+        parent = _head_hash(storage, space)
+        grants = _grants(((held[epoch], membership.devices[log]) for epoch, log in lacking), parent)
+        _say(storage, writer, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
+
+
+def _grants(sealed: Iterable[tuple[bytes, Device]], parent: bytes) -> list[Grant]:
+    return [
+        Grant(
+            sealing.epoch_id(secret),
+            device.id,
+            seal_grant(secret, recipient=device.id, sealing_key=device.sealing_key, parent=parent),
+        )
+        for secret, device in sealed
+    ]
+
+
+def _head_hash(storage: Storage, space: SpaceRecord) -> bytes:
+    return storage.heads(space.space_id)[space.log_id].hash if space.log_id in storage.heads(space.space_id) else ZERO_HASH
+
+
+def _say(
+    storage: Storage, writer: Writer, space: SpaceRecord, statement: Statement, membership: Membership
+) -> Membership:
+    """Write a statement into this device's log, and bring what follows from it up to date."""
+    envelope = writer.append_control(write_control(statement), space=space)
+    membership.admit(envelope)
+    return rebuild_members(storage, space.space_id, membership)
+
+
+# What is due once everything has come
+
+
+def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
+    """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
+    storage, writer = replica.storage, replica.writer
+    belonging = read_belonging(storage, space.space_id)
+    if space.log_id in belonging.ended:
+        return
+    if belonging.lacking:
+        with storage.transaction():
+            hand_on_keys(storage, writer, space)
+    own = replica.reader.own_space()
+    mine = next((each for each in my_devices(storage) if each.this), None)
+    if own.pending or mine is None or not mine.named or space.space_id == own.space_id:
+        return
+    here = next((each for each in device_names(storage, space) if each.this), None)
+    if here is not None and not here.named:
+        with storage.transaction():
+            writer.say_of_person({device_key(space.log_id): mine.name}, space=space)
+            writer.say_of_person({place_key(own.log_id, space.space_id): space.log_id.hex()}, space=own)
+
+
+def rename(replica: Replica, target: DeviceName, name: str) -> None:
+    """Call a device of mine something else, in every space that it is in. One transaction.
+
+    Raises:
+        InputError: the name is taken, empty, or can't be shown.
+    """
+    storage = replica.storage
+    cleaned = clean_device_name(name)
+    require_free_name(storage, cleaned, but=target.log_id)
+    with storage.transaction():
+        for space in storage.spaces():
+            log = target.log_id if space.kind == "own" else _log_in(storage, space, target)
+            if log is None and target.this:
+                log = space.log_id
+            if log is not None and not space.pending:
+                fields: dict[str, str] = {device_key(log): cleaned}
+                if space.kind == "own" and target.this:
+                    fields |= {place_key(log, each.space_id): each.log_id.hex() for each in storage.spaces()}
+                replica.writer.say_of_person(fields, space=space)
+
+
+def find_device(storage: Storage, typed: str) -> DeviceName:
+    """The device of mine that a name, or the beginning of one, means; one that belongs before one that was removed.
+
+    Raises:
+        NotFound: none.
+        InputError: several.
+    """
+    wanted = folded(typed)
+    mine = my_devices(storage)
+    exact = [each for each in mine if folded(each.name) == wanted]
+    fitting = exact or [each for each in mine if wanted and folded(each.name).startswith(wanted)]
+    fitting = [each for each in fitting if each.active] or fitting
+    names = ", ".join(each.name for each in mine if each.active)
+    if len({each.log_id for each in fitting}) > 1:
+        raise InputError("{name!r} fits more than one device.", hint="They are: {names}", name=typed[:40], names=names)
+    if not fitting:
+        raise NotFound("You have no device of that name.", hint="They are: {names}", names=names)
+    return fitting[0]
+
+
+def spaces_to_share(storage: Storage) -> list[SpaceRecord]:
+    """The spaces that a new device is let into: all in which this one belongs."""
+    return [
+        space
+        for space in storage.spaces()
+        if not space.pending and space.log_id not in read_belonging(storage, space.space_id).ended
+    ]

@@ -1,0 +1,92 @@
+"""What devices are called, and which are one: said, sealed, in the entry that each person has of themselves in a space.
+
+``device.LOG`` holds the name of the device that writes that log. In a person's own space ``device.LOG.in.SPACE`` holds the log
+that the same device writes in another space: nobody else reads that. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from bide.entries.kinds import PERSON
+from bide.ids import LOG_ID_BYTES, LogId, SpaceId
+from bide.replica.belonging import read_belonging
+from bide.storage.base import SpaceRecord, Storage
+
+_KEY = "device."
+_IN = ".in."
+_NAME_CHARS_MAX = 60
+
+
+class DeviceName(NamedTuple):
+    """A device of a space as people see it."""
+
+    name: str
+    """As it was named, else a number."""
+    named: bool
+    mine: bool
+    this: bool
+    active: bool
+    """It was not removed."""
+    log_id: LogId
+    places: Mapping[SpaceId, LogId]
+    """The logs that it writes in my spaces; known of my own devices in my own space only."""
+
+
+def device_key(log: LogId) -> str:
+    """The key of a device's name."""
+    return f"{_KEY}{log.hex()}"
+
+
+def place_key(log: LogId, space: SpaceId) -> str:
+    """The key of the log that a device writes in another space."""
+    return f"{_KEY}{log.hex()}{_IN}{space.hex()}"
+
+
+def my_devices(storage: Storage) -> list[DeviceName]:
+    """My devices in the order in which they were added, removed ones too."""
+    own = next(space for space in storage.spaces() if space.kind == "own")
+    return device_names(storage, own)
+
+
+def device_names(storage: Storage, space: SpaceRecord) -> list[DeviceName]:
+    """The devices of a space in the order in which they were added, removed ones too."""
+    records = storage.hidden_entries(space.space_id, PERSON.name)
+    said = {record.slot: json.loads(record.body)["fields"] for record in records}
+    ended = read_belonging(storage, space.space_id).ended
+    found: list[DeviceName] = []
+    numbers = {0: 0, 1: 0}
+    for member in storage.members(space.space_id):
+        if ended.get(member.log_id) == 0 and device_key(member.log_id) not in said.get(member.slot, {}):
+            continue  # it was added by one that had been removed, and nobody ever knew it
+        numbers[member.slot] += 1
+        fields = said.get(member.slot, {})
+        name = str(fields.get(device_key(member.log_id), ""))[:_NAME_CHARS_MAX]
+        found.append(
+            DeviceName(
+                name or f"device {numbers[member.slot]}",
+                bool(name),
+                member.slot == space.slot,
+                member.log_id == space.log_id,
+                member.log_id not in ended,
+                member.log_id,
+                _places(fields, member.log_id),
+            )
+        )
+    return found
+
+
+def _places(fields: Mapping[str, Any], log: LogId) -> dict[SpaceId, LogId]:
+    beginning = f"{device_key(log)}{_IN}"
+    found: dict[SpaceId, LogId] = {}
+    for key, value in fields.items():
+        if key.startswith(beginning):
+            try:
+                space, place = bytes.fromhex(key[len(beginning) :]), bytes.fromhex(str(value))
+            except ValueError:
+                continue
+            if len(place) == LOG_ID_BYTES:
+                found[SpaceId(space)] = LogId(place)
+    return found

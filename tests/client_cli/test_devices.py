@@ -1,0 +1,188 @@
+"""`bide device`: a second device of one's own, with real homes and a real relay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Person, Relay, end, make_person, pair
+
+
+def add(first: Person, new: Person, name: str, *args: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Add a device by code; gives both last lines."""
+    process = first.start("device", "add", "--json", "--words-verified")
+    assert process.stdout is not None
+    code = json.loads(process.stdout.readline())["code"]
+    joined = new.json(
+        "device", "join", "--code", "-", "--name", name, "--words-verified", "--no-input", *args, stdin=code + "\n"
+    )
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return json.loads(out), joined
+
+
+@pytest.fixture
+def three(tmp_path: Path, relay: Relay) -> tuple[Person, Person, Person]:
+    """Sam with a laptop and a phone, and Robin; all in step."""
+    sam, robin = make_person(tmp_path, "Sam", relay), make_person(tmp_path, "Robin")
+    pair(sam, robin)
+    sam.ok("thank", "--noticed", "You drove my mother.")
+    sam.ok("checkin", "--private", "--worry", "Only mine.")
+    sam.ok("sync")
+    phone = Person(tmp_path / "phone")
+    add(sam, phone, "phone", "--key-file", str(tmp_path / "phone.key"))
+    robin.ok("sync")
+    return sam, phone, robin
+
+
+def shown(person: Person) -> list[str]:
+    return sorted(str(entry["fields"]) for entry in person.entries())
+
+
+def test_a_new_device_has_everything_at_once(three: tuple[Person, Person, Person]) -> None:
+    sam, phone, _ = three
+    assert shown(phone) == shown(sam)
+    assert len(shown(phone)) == 2
+    assert phone.json("status")["name"] == "Sam"
+
+
+def test_both_sides_are_told_the_same_words(tmp_path: Path, relay: Relay) -> None:
+    sam = make_person(tmp_path, "Sam", relay)
+    added, joined = add(sam, Person(tmp_path / "phone"), "phone", "--key-file", str(tmp_path / "phone.key"))
+    assert added["safety_words"] == joined["safety_words"]
+    assert (added["added"], added["name"], joined["joined"], joined["name"]) == (True, "phone", True, "phone")
+
+
+def test_everybody_sees_the_devices(three: tuple[Person, Person, Person]) -> None:
+    sam, phone, robin = three
+    sam.ok("device", "rename", "device 1", "laptop")
+    for person in (sam, phone, robin, phone):
+        person.ok("sync")
+    mine = [(each["name"], each["this"]) for each in phone.json("device", "list")["devices"] if each["by"]["me"]]
+    assert mine == [("laptop", False), ("phone", True)]
+    theirs = [each["name"] for each in robin.json("device")["devices"] if each["by"]["name"] == "Sam"]
+    assert theirs == ["laptop", "phone"]
+    assert "phone · yours · this one" in phone.ok("device").out
+
+
+def test_the_other_person_is_told_once_that_a_device_came_and_went(three: tuple[Person, Person, Person]) -> None:
+    sam, _, robin = three
+    assert "Sam has another device now: phone" not in robin.ok("sync").err  # the fixture's sync has told it
+    sam.ok("device", "revoke", "phone", "--yes")
+    assert "Sam has removed a device: phone" in robin.ok("sync").err
+    assert "phone" not in robin.ok("sync").err
+
+
+def test_the_other_person_is_told_of_a_new_device(tmp_path: Path, relay: Relay) -> None:
+    sam, robin = make_person(tmp_path, "Sam", relay), make_person(tmp_path, "Robin")
+    pair(sam, robin)
+    robin.ok("sync")
+    add(sam, Person(tmp_path / "phone"), "phone", "--key-file", str(tmp_path / "phone.key"))
+    told = robin.ok("sync").err
+    assert "Sam has another device now: phone" in told
+    assert "another device" not in robin.ok("sync").err + robin.ok("status").err
+
+
+def test_a_removed_device_gets_nothing_more(three: tuple[Person, Person, Person]) -> None:
+    sam, phone, robin = three
+    phone.ok("thank", "--noticed", "From the phone.")
+    phone.ok("sync")
+    revoked = sam.json("device", "revoke", "phone", "--yes")
+    assert (revoked["revoked"], revoked["spaces"], revoked["synced"]) == ("phone", 2, True)
+    sam.ok("thank", "--noticed", "After it was lost.")
+    sam.ok("sync")
+    robin.ok("sync")
+    assert "After it was lost." in str(shown(robin))
+    assert "From the phone." in str(shown(robin))  # it was sent before, and counts
+    refused = phone.run("sync", "--json")
+    assert refused.code == 8
+    assert "removed" in refused.err
+    assert "After it was lost." not in str(shown(phone))
+    devices = sam.json("device", "list")["devices"]
+    assert [each["state"] for each in devices if each["name"] == "phone"] == ["removed"]
+
+
+def test_removing_asks_first(three: tuple[Person, Person, Person]) -> None:
+    sam, _, _ = three
+    refused = sam.run("device", "revoke", "phone", "--no-input")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    terminal = sam.terminal("device", "revoke", "phone")
+    terminal.expect("Remove phone from your devices")
+    terminal.sendline("1")
+    assert end(terminal) == 8
+    assert all(each["state"] == "active" for each in sam.json("device")["devices"])
+
+
+def test_a_person_at_two_screens(tmp_path: Path, relay: Relay) -> None:
+    """The code, the six words and the progress, at two terminals."""
+    sam = make_person(tmp_path, "Sam", relay)
+    phone = Person(tmp_path / "phone")
+    adding = sam.terminal("device", "add")
+    adding.expect(r"Then type there:  ([^\r\n]*)\r\n")
+    code = adding.match.group(1)
+    joining = phone.terminal("device", "join", "--key-file", str(tmp_path / "phone.key"))
+    joining.expect("What is this device to be called")
+    joining.sendline("phone")
+    joining.expect("Code:")
+    joining.sendline(code)
+    words: list[list[str]] = []
+    for child in (adding, joining):
+        child.expect(r"Here:  ([^\r\n]*)\r\n")
+        words.append(child.match.group(1).split())
+    whole = [one if one.isalpha() else other for one, other in zip(*words, strict=True)]
+    numbers = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "sixth": 5}
+    for child in (adding, joining):
+        child.expect(r"Which word is the (\w*) one on ([^\r\n]*)'s screen")
+        child.sendline(whole[numbers[child.match.group(1)]])
+    adding.expect("Added: phone")
+    assert end(adding) == 0
+    joining.expect("This is phone now, a device of Sam")
+    assert end(joining) == 0
+
+
+def test_an_empty_journal_becomes_a_device_and_another_stays(tmp_path: Path, relay: Relay) -> None:
+    sam = make_person(tmp_path, "Sam", relay)
+    sam.ok("checkin", "--private", "--worry", "Mine.")
+    empty = make_person(tmp_path, "Tablet")
+    add(sam, empty, "tablet")
+    assert shown(empty) == shown(sam)
+    used = make_person(tmp_path, "Used")
+    used.ok("checkin", "--private", "--lift", "Something.")
+    refused = used.run("device", "join", "--code", "7-a-b-c@127.0.0.1:1", "--name", "x", "--words-verified", "--no-input")
+    assert refused.code == 8
+    assert "left as it is" in refused.err
+    assert "Something." in str(shown(used))
+
+
+def test_bad_input_says_what_to_do(tmp_path: Path, sam: Person, nobody: Person) -> None:
+    cases = [
+        (sam, ("device", "add", "--words-verified"), 2, "bide relay set"),
+        (sam, ("device", "revoke", "toaster", "--yes"), 4, "no device of that name"),
+        (sam, ("device", "revoke", "device 1", "--yes"), 8, "this device"),
+        (sam, ("device", "rename", "device 1", " "), 2, "empty"),
+        (nobody, ("device", "list"), 4, "bide init"),
+        (nobody, ("device", "join", "--words-verified", "--no-input"), 2, "name"),
+    ]
+    for person, args, code, words in cases:
+        result = person.run(*args)
+        assert (result.code, words in result.err) == (code, True), (args, result)
+    assert not (nobody.home / "bide.db").exists()
+
+
+def test_a_person_s_code_makes_no_device_and_the_other_way_round(tmp_path: Path, relay: Relay) -> None:
+    sam, robin = make_person(tmp_path, "Sam", relay), make_person(tmp_path, "Robin")
+    for command, other in ((("pair",), ("device", "join", "--name", "x", "--key-file", str(tmp_path / "k"))), (("device", "add"), ("join",))):
+        process = sam.start(*command, "--json", "--words-verified")
+        assert process.stdout is not None
+        code = json.loads(process.stdout.readline())["code"]
+        new = Person(tmp_path / "new") if command == ("pair",) else robin
+        result = new.run(*other, "--code", "-", "--words-verified", stdin=code)
+        assert result.code != 0
+        process.communicate(timeout=30)
+        assert process.returncode != 0
+    assert not (tmp_path / "new" / "bide.db").exists()
+    assert len(sam.json("status")["spaces"]) == 1
