@@ -51,7 +51,7 @@ def command(shell: Shell) -> None:
 def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:
     if space["state"] == "pending":
         return [_("A pairing is not finished on the other side yet; syncing may complete it.")]
-    if space["removed"]:
+    if space["state"] == "removed":
         return [_("This device was removed from your devices; what is here stays readable.")]
     label = _("Private")
     if space["with"]:

@@ -199,7 +199,7 @@ class Membership:
         for slot, acts in enumerate(self._acts):
             for act in acts:
                 if act.hash == earlier:
-                    return bool(self._pasts[later].acts[slot] >> act.index & 1)
+                    return bool(self._pasts[later].acts[slot] >> act.bit & 1)
         return False
 
     def needed(self) -> dict[LogId, int]:
@@ -330,7 +330,7 @@ class Membership:
 
     def _note(self, envelope: Envelope, statement: Control, past: Past) -> None:
         log = envelope.log_id
-        own = [next((1 << act.index for act in acts if act.hash == envelope.hash), 0) for acts in self._acts]
+        own = [next((1 << act.bit for act in acts if act.hash == envelope.hash), 0) for acts in self._acts]
         self._pasts[envelope.hash] = Past((past.acts[0] | own[0], past.acts[1] | own[1]), past.depth)
         below = (*statement.parents, *filter(None, [self._last.get(log)]))
         self._links[envelope.hash] = _Link(log, envelope.seq, below, isinstance(statement, DeviceRevoked))

@@ -17,8 +17,8 @@ from bide.log.head import Head
 class Act(NamedTuple):
     """One device added or revoked."""
 
-    index: int
-    """Its bit among the acts of its person."""
+    bit: int
+    """Which bit is its own among the acts of its person."""
     place: Head
     """Log, number and hash of the entry."""
     target: LogId
@@ -47,7 +47,7 @@ class Act(NamedTuple):
 
     def knows(self, other: Act) -> bool:
         """Whether it builds on `other`."""
-        return bool(self.past >> other.index & 1)
+        return bool(self.past >> other.bit & 1)
 
 
 class View(NamedTuple):
@@ -60,7 +60,7 @@ class View(NamedTuple):
 
 def view_of(acts: Sequence[Act], among: int, *, ever_max: int) -> View:
     """Judge the acts whose bits are in `among`, which holds the past of each of them."""
-    chosen = sorted((act for act in acts if among >> act.index & 1), key=lambda act: act.order)
+    chosen = sorted((act for act in acts if among >> act.bit & 1), key=lambda act: act.order)
     revocations = _revocations(chosen)
     standing: defaultdict[LogId, list[Act]] = defaultdict(list)
     admissions: dict[LogId, tuple[int, bytes]] = {}

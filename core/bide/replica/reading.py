@@ -223,10 +223,9 @@ class Reader:
                     "kind": space.kind,
                     "with": view.others(space.space_id),
                     "relation": relations.get(space.space_id, ""),
-                    "state": "pending" if space.pending else "active",
+                    "state": self._state(space),
                     "entries": self._storage.count_entries(space.space_id),
                     "devices": [{"by": view.by(space.space_id, m.slot), "this": m.log_id == space.log_id} for m in members],
-                    "removed": space.log_id in read_belonging(self._storage, space.space_id).ended,
                     "pending": self.pending(space),
                     "waiting": counts.get(Standing.WAITING, 0),
                     "newer": counts.get(Standing.NEWER, 0),
@@ -236,6 +235,11 @@ class Reader:
                 }
             )
         return {"name": self._storage.meta("name"), "relay": self._storage.meta("relay_url"), "spaces": spaces}
+
+    def _state(self, space: SpaceRecord) -> str:
+        if space.pending:
+            return "pending"
+        return "removed" if space.log_id in read_belonging(self._storage, space.space_id).ended else "active"
 
     def members_now(self, space: SpaceId) -> list[MemberRecord]:
         """The devices that belong to a space now, in the order in which they were added."""

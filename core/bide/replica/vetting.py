@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,8 @@ TAKING_IN_S_MAX = 60
 TRIAL_S_MAX = 40
 _ADDED_MAX = 64
 """How many suspects of one entry are told apart. Of more than that, none is taken in."""
-_TRIALS_MAX = 200
-"""How many processes may die in one go. Whatever is suspect after that is set aside untried."""
+TRIALS_S_MAX = 120
+"""How long trying may take in all, while nothing else can write. Whatever is suspect after that is set aside untried."""
 STOPPED = "Taking it in stopped a process."
 
 Places = set[tuple[LogId, int]]
@@ -66,7 +67,11 @@ def before_amending(storage: Storage, space: SpaceRecord, entry: EntryId) -> Non
     newest = {event.log_id: event.seq for event in events if event.log_id != space.log_id}
     if not newest:
         return
-    _vet(storage, space.space_id, [])
+    _, stopped = _vet(storage, space.space_id, [])
+    if stopped:
+        from bide.replica.deriving import project
+
+        project(storage, space.space_id, stopped)
     storage.begin_applying(space.space_id, sorted(newest.items()), durable=False)
 
 
@@ -173,10 +178,10 @@ class _NoTrial(Exception):
 
 
 class _Trials:
-    """So many trials may be made, and no more."""
+    """Trials may be made for so long, and no longer."""
 
     def __init__(self) -> None:
-        self._left = _TRIALS_MAX
+        self._until = time.monotonic() + TRIALS_S_MAX
 
     def run(self, units: Sequence[Unit]) -> int:
         """Take these in, in a process of their own.
@@ -191,13 +196,18 @@ class _Trials:
 
         from bide.replica.trial import pack
 
-        if self._left <= 0:
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
             return 0
-        self._left -= 1
         command = [sys.executable, "-P", "-m", "bide.replica.trial"]
         try:
             done = subprocess.run(  # noqa: S603 this same Python, and nothing that came from elsewhere
-                command, input=pack(units), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=TRIAL_S_MAX, check=False
+                command,
+                input=pack(units),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=min(TRIAL_S_MAX, left_s),
+                check=False,
             )
             said = done.stdout
         except subprocess.TimeoutExpired as error:

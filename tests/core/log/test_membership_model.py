@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+from bide.crypto import signing
 from bide.errors import MembershipRejected
 from bide.ids import DeviceId, LogId, SpaceId
 from bide.log import membership as membership_module
@@ -80,7 +81,7 @@ class Model:
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put the model's entries in place of bytes: a body is the hash of its entry."""
         monkeypatch.setattr(membership_module, "verify_signature", lambda *_, **__: None)
-        monkeypatch.setattr(membership_module.signing, "verify", lambda *_: True)
+        monkeypatch.setattr(signing, "verify", lambda *_: True)
         monkeypatch.setattr(membership_module, "read_control", lambda body: self.statements[body])
         monkeypatch.setattr(membership_module, "log_id", lambda _, key: LogId(key[:16]))
         monkeypatch.setattr(membership_module, "space_id", lambda *_: SPACE)

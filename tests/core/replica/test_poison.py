@@ -183,6 +183,23 @@ def test_what_stops_a_later_write_is_taken_back(
     assert [finding for finding in sam.doctor() if "bide doctor --again" in str(finding.words)]
 
 
+def test_an_entry_can_be_written_to_again(
+    pair: tuple[Replica, Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes to the entry itself finds it as it was before the change that stops a process."""
+    sam, robin = pair
+    entry = robin.write("appreciation", {"noticed": "one"}).id
+    other = robin.write("appreciation", {"noticed": "two"}).id
+    robin.edit(entry, {"noticed": ABORTS})
+    robin.edit(other, {"noticed": ABORTS})
+    give(robin, sam)
+    suspect_all(sam, robin)
+    for name, value in poisoned(tmp_path / "site").items():
+        monkeypatch.setenv(name, value)
+    sam.postpone(entry)
+    assert texts(sam) == ["one", "two"]
+
+
 def test_where_no_process_can_be_started_nothing_suspect_is_taken_in(
     pair: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
