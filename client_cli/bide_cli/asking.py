@@ -112,7 +112,7 @@ def choose(
     lettered = any(key in letters for key, _ in choices)
     for number, (key, words) in enumerate(choices, 1):
         letter = f" {letters.get(key, ' ')}" if lettered else ""
-        shell.say(f"  {number}{letter}  {words}")
+        shell.say(f"  {number:>{len(str(len(choices)))}}{letter}  {words}")
 
     def check(answer: str) -> str:
         typed = answer.strip().casefold()
