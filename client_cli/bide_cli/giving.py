@@ -184,7 +184,7 @@ def flag(name: str) -> str:
 
 
 def _ask_fields(shell: Shell, fields: Sequence[Field], name: str, starter: Callable[[Field], str] | None) -> dict[str, Any]:
-    if any(not field.required for field in fields):
+    if sum(field.asked for field in fields) > 1 and any(not field.required for field in fields):
         shell.say(_("Answer what you like; Enter goes past a question."))
     values: dict[str, Any] = {}
     for field in fields:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from bide.replica import Replica
 
 _NEAR_DAYS = {"today": 0, "yesterday": 1}
+_ANSWERABLE = ("checkin", "appreciation", "share", "question", "feeling", "activity", "reflection", "keepsake")
+"""Kinds that stand by themselves, and are no conversation."""
+_NOT_QUITE = "not_quite"
+_HEARABLE = ("checkin", "share", "feeling", "reflection", "keepsake")
+"""Kinds that tell of the one who wrote them, which is what hearing is for."""
 SEARCH_CHARS_MAX = 400
 DELIVERIES = {
     "here": N_("It is on this device only, until the relay can be reached."),
@@ -114,8 +119,31 @@ def show(shell: Shell, *, words: Sequence[str]) -> None:
     if steps := entry.get("next"):
         command = f"bide repair {entry['code']} {steps[0]}"
         notes.append(_("Open to you: {steps}   ({command})").format(steps=", ".join(steps), command=command))
+    elif commands := _open_commands(entry):
+        notes.append(_("Open to you: {commands}").format(commands=" · ".join(commands)))
     lines += draw_notes(shell, notes)
     shell.page("\n".join(lines) + "\n")
+
+
+def _open_commands(entry: dict[str, Any]) -> list[str]:
+    """What can be done with an entry that is no conversation; empty where nothing is."""
+    kind, mine, replies = entry["kind"], entry["by"]["me"], entry["replies"]
+    if entry["retracted"] or kind not in _ANSWERABLE:
+        return []
+    mine_there = [reply for reply in replies if reply["by"]["me"] and not reply["retracted"]]
+    # What did not quite fit can be said back once more.
+    given = {reply["kind"] for reply in mine_there if reply["fields"].get("answer") != _NOT_QUITE}
+    verbs = ["answer"] if kind == "question" and "answer" not in given else []
+    if not mine:
+        verbs += ["hear"] if kind in _HEARABLE and "hearing" not in given else []
+        verbs += ["receive"] if kind != "question" and "reception" not in given else []
+        verbs += ["later"] if not given and not entry["later"] else []
+    else:
+        heard = (reply for reply in replies if reply["kind"] == "hearing" and not reply["by"]["me"])
+        verbs += ["hear"] if any(not reply["fields"].get("answer") and not reply["retracted"] for reply in heard) else []
+        verbs += ["release"] if entry["visibility"] == "private" and not entry["released_to"] else []
+        verbs += ["edit", "undo"]
+    return [f"bide {verb} {entry['code']}" for verb in verbs]
 
 
 def _words(text: str) -> str:

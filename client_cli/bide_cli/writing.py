@@ -45,7 +45,7 @@ def write_entry(
         command: for the schema, where it differs from the kind.
         deck: whose lines of the day stand above the questions.
         noted: fields that the program sets, beside those that were given.
-        remark: a word to add after the write, from the values.
+        remark: a word to add after the write, from the values; may name the entry's {code}.
 
     Raises:
         InputError: it is to be private and shared at once.
@@ -72,7 +72,7 @@ def write_entry(
     )
     values = {**values, **{field: text for field, text in noted.items() if text}}
     written = put(shell, replica, config, Deed(Do.WRITE, kind, values), space=space, private=private)
-    words = remark(values) if remark and not private else ""
+    words = remark(values).format(code=written.code) if remark and not private else ""
     tell_written(shell, command or kind, replica, config, written, words=words)
 
 
