@@ -77,7 +77,8 @@ def _hearings(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _ask_verdict(shell: Shell) -> tuple[bool, str | None]:
-    if choose(shell, _("Were you heard?"), [(verdict, _(words)) for verdict, words in VERDICTS]) == Verdict.HEARD.value:
+    choices = [(verdict, _(words)) for verdict, words in VERDICTS]
+    if choose(shell, _("Were you heard?"), choices, by_default=False) == Verdict.HEARD.value:
         return True, None
     return False, ask_clarification(shell)
 
