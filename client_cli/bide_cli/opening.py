@@ -41,9 +41,7 @@ def open_replica(shell: Shell, config: Config | None = None) -> Replica:
 
     storage = SqliteStorage(shell.home / homes.DATABASE, key)
     _keys[shell.home] = key
-    return Replica(
-        storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_, language=language()
-    )
+    return Replica(storage, zone=local_zone(), day_starts_min=config.day_starts_min, with_=config.with_, language=language())
 
 
 def require_home(shell: Shell) -> None:
