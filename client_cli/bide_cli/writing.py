@@ -14,7 +14,7 @@ from bide_cli.holding import is_elsewhere, put
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
 from bide_cli.shell import Shell
-from bide_cli.starters import Starters
+from bide_cli.starters import ASKING, Starters
 from bide_cli.telling import tell_written
 
 PRIVATE_HINT = "One of you runs: bide pair    The other: bide join    (or keep it to yourself: --private)"
@@ -69,6 +69,7 @@ def write_entry(
         given,
         name=name,
         starter=Starters(deck) if deck else None,
+        asking=deck in ASKING,
     )
     values = {**values, **{field: text for field, text in noted.items() if text}}
     written = put(shell, replica, config, Deed(Do.WRITE, kind, values), space=space, private=private)
