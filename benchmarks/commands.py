@@ -32,9 +32,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("bide timeline --limit 20", ("timeline", "--limit", "20"), 3.0),
+    Command("bide timeline --limit 20", ("timeline", "--limit", "20"), 2.5),
     Command("bide review --weeks 12", ("review", "--weeks", "12"), None, same_amount=False),
-    Command("bide thank --noticed … --now", ("thank", "--noticed", "You carried the shopping up in the rain", "--now"), 5.0),
+    Command("bide thank --noticed … --now", ("thank", "--noticed", "You carried the shopping up in the rain", "--now"), 4.0),
     Command("bide search RARE", ("search", words.RARE_WORD), None),
     Command("bide search COMMON --limit 20", ("search", words.COMMON_WORD, "--limit", "20"), None),
 )

@@ -63,6 +63,8 @@ KINDS = (
     Kind(rf"\b{_WEEKDAY}, \d{{1,2}} {_MONTH} \d{{4}}\b", same=False),
     Kind(rf"\b\d{{1,2}} {_MONTH}(?: \d{{4}})?(?! \d)", same=False),
     Kind(r"(?<!:)\b\d\d:\d\d\b", same=False),
+    # What a sync brought: some or all of it may have come with an earlier one that went by itself.
+    Kind(r"\b(?:Nothing new|\d+ sent(?: · something new came)?|Something new came)(?!\w)", same=False),
     Kind(rf"(?<=Here:  )(?:[a-z]+|{_HIDDEN})(?: (?:[a-z]+|{_HIDDEN})){{5}}", same=False),
     Kind(rf"(?<=the )(?:{'|'.join(_ORDINALS)})(?= one on)", same=False),
 )

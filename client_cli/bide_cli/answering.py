@@ -34,8 +34,8 @@ def _can_be_answered(entry: dict[str, Any]) -> bool:
 
 
 def my_answer(question: dict[str, Any]) -> dict[str, Any] | None:
-    """My answer to a question, if I gave one."""
-    return next((reply for reply in question["replies"] if reply["kind"] == "answer" and reply["by"]["me"]), None)
+    """My answer to a question, if I gave one and did not take it back."""
+    return next((reply for reply in _answers(question) if reply["by"]["me"]), None)
 
 
 def require_unanswered(replica: Replica, question: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ def require_unanswered(replica: Replica, question: dict[str, Any]) -> None:
         NotAllowed: I have answered it, it was taken back, or it is no question.
     """
     mine = my_answer(question) if question["kind"] == "question" else None
-    if mine is not None and not mine.get("retracted"):
+    if mine is not None:
         raise NotAllowed("You have answered that one.", hint="To change your answer: bide edit {code}", code=mine["code"])
     replica.require_reply("answer", question["id"])
 
@@ -77,7 +77,11 @@ def is_open(question: dict[str, Any]) -> bool:
 
 
 def _others(question: dict[str, Any]) -> list[dict[str, Any]]:
-    return [reply for reply in question["replies"] if reply["kind"] == "answer" and not reply["by"]["me"]]
+    return [reply for reply in _answers(question) if not reply["by"]["me"]]
+
+
+def _answers(question: dict[str, Any]) -> list[dict[str, Any]]:
+    return [reply for reply in question["replies"] if reply["kind"] == "answer" and not reply.get("retracted")]
 
 
 def opening_words(question: dict[str, Any]) -> str:

@@ -94,15 +94,21 @@ def ask_yes(shell: Shell, prompt: str, *, default: bool) -> bool:
 
 
 def choose(
-    shell: Shell, title: str, choices: Sequence[tuple[str, str]], *, letters: Mapping[str, str] = MappingProxyType({})
+    shell: Shell,
+    title: str,
+    choices: Sequence[tuple[str, str]],
+    *,
+    letters: Mapping[str, str] = MappingProxyType({}),
+    by_default: bool = True,
 ) -> str:
     """Let the person choose one.
 
     Args:
         shell: where.
         title: what is asked.
-        choices: (key, words) of each; the key or its number is typed, Enter for the first.
+        choices: (key, words) of each; the key or its number is typed.
         letters: by key, what is short for it.
+        by_default: Enter takes the first. Not where an answer says something about the other person.
 
     Returns:
         The key.
@@ -112,11 +118,11 @@ def choose(
     lettered = any(key in letters for key, _ in choices)
     for number, (key, words) in enumerate(choices, 1):
         letter = f" {letters.get(key, ' ')}" if lettered else ""
-        shell.say(f"  {number}{letter}  {words}")
+        shell.say(f"  {number:>{len(str(len(choices)))}}{letter}  {words}")
 
     def check(answer: str) -> str:
         typed = answer.strip().casefold()
-        if not typed:
+        if not typed and by_default:
             return choices[0][0]
         if typed.isascii() and typed.isdecimal() and 1 <= int(typed[:6]) <= len(choices):
             return choices[int(typed) - 1][0]
@@ -127,7 +133,7 @@ def choose(
             raise InputError("Type a number from 1 to {most} or a letter.", most=len(choices))
         raise InputError("Type a number from 1 to {most}.", most=len(choices))
 
-    return ask_until_good(shell, _("Choice [1]:"), check)
+    return ask_until_good(shell, _("Choice [1]:") if by_default else _("Choice:"), check)
 
 
 def require_person(shell: Shell, what: str, hint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bide.errors import InputError
 from bide_cli.language import N_, _
 from bide_cli.shell import clean_line
 
@@ -32,6 +33,8 @@ MONTHS = (
 )
 _DAY_SECONDS = 86_400
 _DAY_MINUTES = 1440
+_NEAR = {"today": 0, "yesterday": 1}
+"""Days that an option can name, as so many before this one."""
 _THURSDAY = 3
 """1970 began on one."""
 
@@ -127,3 +130,24 @@ def local_minute(at: str) -> str:
         return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch_seconds(at)))
     except (OSError, ValueError, OverflowError):  # another device's word for it
         return clean_line(at[:16].replace("T", " "))
+
+
+def check_day(text: str, option: str) -> None:
+    """See to it that an option gives a day, or nothing.
+
+    Raises:
+        InputError: it gives something else.
+    """
+    if not text or text in _NEAR:
+        return
+    try:
+        if len(text) != len("2026-11-22") or not text.isascii():
+            raise ValueError
+        time.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        raise InputError("{option} takes a day.", hint="For example: 2026-11-22, today, yesterday", option=option) from None
+
+
+def day_of(text: str, day_starts_min: int) -> str:
+    """A day that was checked, as entries have it. What is written after midnight still belongs to the day before."""
+    return iso_day(today(day_starts_min) - _NEAR[text]) if text in _NEAR else text

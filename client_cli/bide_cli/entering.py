@@ -35,7 +35,7 @@ class Entering(NamedTuple):
 def _gentle(values: dict[str, Any]) -> str:
     if not is_generic(str(values.get("noticed", ""))):
         return ""
-    return _("It lands best with a moment in it: what was it, and where? You can add it with bide edit.")
+    return _("It lands best with a moment in it: what was it, and where? You can add it: bide edit {code}")
 
 
 ENTERING: Mapping[str, Entering] = {

@@ -126,6 +126,7 @@ def gather(
     before: Mapping[str, Any] | None = None,
     name: str = "",
     starter: Callable[[Field], str] | None = None,
+    asking: bool = False,
 ) -> dict[str, Any]:
     """The values for `fields`, asking for them only if nothing was given and somebody is there.
 
@@ -135,7 +136,8 @@ def gather(
         given: what the options gave.
         before: present values, for an edit.
         name: of the other person, for the questions that have a place for it.
-        starter: for whoever looks for words: a question to ask instead of the field's own, or a beginning to stand above it.
+        starter: for whoever looks for words: a line to stand above a field's question; may be empty.
+        asking: those lines are questions themselves, and are asked instead.
 
     Raises:
         InputError: nothing was given and nobody can be asked.
@@ -149,7 +151,7 @@ def gather(
     if not shell.may_ask:
         flags = " ".join(flag(field.name) for field in fields if field.asked)
         raise InputError("Nothing was said, so nothing was written.", hint="Say it with {flags} or --from-json -", flags=flags)
-    return _ask_fields(shell, fields, name, starter)
+    return _ask_fields(shell, fields, name, starter, asking=asking)
 
 
 FAINT = "2"
@@ -183,8 +185,10 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _ask_fields(shell: Shell, fields: Sequence[Field], name: str, starter: Callable[[Field], str] | None) -> dict[str, Any]:
-    if any(not field.required for field in fields):
+def _ask_fields(
+    shell: Shell, fields: Sequence[Field], name: str, starter: Callable[[Field], str] | None, *, asking: bool
+) -> dict[str, Any]:
+    if sum(field.asked for field in fields) > 1 and any(not field.required for field in fields):
         shell.say(_("Answer what you like; Enter goes past a question."))
     values: dict[str, Any] = {}
     for field in fields:
@@ -192,7 +196,7 @@ def _ask_fields(shell: Shell, fields: Sequence[Field], name: str, starter: Calla
             continue
         prompt = question(field, name)
         line = starter(field) if starter is not None else ""
-        if line.endswith("?"):
+        if line and asking:
             prompt = f"{_(field.label)} · {line}"
         elif line:
             shell.say(shell.style(f"  {line}", FAINT))

@@ -214,7 +214,7 @@ def ask_before(shell: Shell, entry: dict[str, Any], step: str) -> Given | None:
 
 def _ask_verdict(shell: Shell) -> Given:
     verdicts = ((Verdict.HEARD.value, _("yes, that is it")), (Verdict.NOT_QUITE.value, _("not quite; say what you meant")))
-    verdict = choose(shell, _("Were you heard?"), verdicts)
+    verdict = choose(shell, _("Were you heard?"), verdicts, by_default=False)
     clarification = ""
     while verdict == Verdict.NOT_QUITE.value and not clarification:
         clarification = ask(shell, _("What did you mean?")).strip()

@@ -110,7 +110,7 @@ PRACTICES = (
         easy=False,
     ),
     Practice(
-        ("feel",),
+        ("feel", "--private"),
         N_("Find the word for how you feel just now."),
         N_("What has a name is easier to tell, to yourself too."),
         (ALONE,),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from bide.errors import InputError, NotFound
-from bide_cli.dates import iso_day, today
+from bide_cli.dates import check_day, day_of, today
 from bide_cli.language import N_, _
 from bide_cli.opening import open_replica
 from bide_cli.render import draw_history, draw_notes, draw_timeline
@@ -18,7 +16,11 @@ if TYPE_CHECKING:
 
     from bide.replica import Replica
 
-_NEAR_DAYS = {"today": 0, "yesterday": 1}
+_ANSWERABLE = ("checkin", "appreciation", "share", "question", "feeling", "activity", "reflection", "keepsake")
+"""Kinds that stand by themselves, and are no conversation."""
+_NOT_QUITE = "not_quite"
+_HEARABLE = ("checkin", "share", "feeling", "reflection", "keepsake")
+"""Kinds that tell of the one who wrote them, which is what hearing is for."""
 SEARCH_CHARS_MAX = 400
 DELIVERIES = {
     "here": N_("It is on this device only, until the relay can be reached."),
@@ -39,13 +41,13 @@ def timeline(
     limit: int = 0,
 ) -> None:
     """Show the entries that fit, oldest first."""
-    _check_day(since, "--since")
-    _check_day(until, "--until")
+    check_day(since, "--since")
+    check_day(until, "--until")
     search = _words(search)
     replica = open_replica(shell)
     entries = replica.timeline(
-        since=_day(since, replica.day_starts_min),
-        until=_day(until, replica.day_starts_min),
+        since=day_of(since, replica.day_starts_min),
+        until=day_of(until, replica.day_starts_min),
         kinds=tuple(kind),
         by=by,
         search=search,
@@ -75,10 +77,10 @@ def search(
     text = _words(" ".join(words))
     if not text:
         raise InputError("Nothing to look for.", hint="For example: bide search river walk")
-    _check_day(since, "--since")
-    _check_day(until, "--until")
+    check_day(since, "--since")
+    check_day(until, "--until")
     replica = open_replica(shell)
-    since, until = _day(since, replica.day_starts_min), _day(until, replica.day_starts_min)
+    since, until = day_of(since, replica.day_starts_min), day_of(until, replica.day_starts_min)
     entries = replica.timeline(since=since, until=until, by=by, search=text, limit=limit)
     if shell.as_json:
         shell.emit("search", words=text.split(), entries=entries)
@@ -114,8 +116,31 @@ def show(shell: Shell, *, words: Sequence[str]) -> None:
     if steps := entry.get("next"):
         command = f"bide repair {entry['code']} {steps[0]}"
         notes.append(_("Open to you: {steps}   ({command})").format(steps=", ".join(steps), command=command))
+    elif commands := _open_commands(entry):
+        notes.append(_("Open to you: {commands}").format(commands=" · ".join(commands)))
     lines += draw_notes(shell, notes)
     shell.page("\n".join(lines) + "\n")
+
+
+def _open_commands(entry: dict[str, Any]) -> list[str]:
+    """What can be done with an entry that is no conversation; empty where nothing is."""
+    kind, mine, replies = entry["kind"], entry["by"]["me"], entry["replies"]
+    if entry["retracted"] or kind not in _ANSWERABLE:
+        return []
+    mine_there = [reply for reply in replies if reply["by"]["me"] and not reply["retracted"]]
+    # What did not quite fit can be said back once more.
+    given = {reply["kind"] for reply in mine_there if reply["fields"].get("answer") != _NOT_QUITE}
+    verbs = ["answer"] if kind == "question" and "answer" not in given else []
+    if not mine:
+        verbs += ["hear"] if kind in _HEARABLE and "hearing" not in given else []
+        verbs += ["receive"] if kind != "question" and "reception" not in given else []
+        verbs += ["later"] if not given and not entry["later"] else []
+    else:
+        heard = (reply for reply in replies if reply["kind"] == "hearing" and not reply["by"]["me"])
+        verbs += ["hear"] if any(not reply["fields"].get("answer") and not reply["retracted"] for reply in heard) else []
+        verbs += ["release"] if entry["visibility"] == "private" and not entry["released_to"] else []
+        verbs += ["edit", "undo"]
+    return [f"bide {verb} {entry['code']}" for verb in verbs]
 
 
 def _words(text: str) -> str:
@@ -124,20 +149,3 @@ def _words(text: str) -> str:
     if "\0" in text:
         raise InputError("That can't be looked for.")
     return text.strip()
-
-
-def _check_day(text: str, option: str) -> None:
-    """See to it that an option gives a day: ``2026-11-22``, ``today`` or ``yesterday``, or nothing."""
-    if not text or text in _NEAR_DAYS:
-        return
-    try:
-        if len(text) != len("2026-11-22") or not text.isascii():
-            raise ValueError
-        time.strptime(text, "%Y-%m-%d")
-    except ValueError:
-        raise InputError("{option} takes a day.", hint="For example: 2026-11-22, today, yesterday", option=option) from None
-
-
-def _day(text: str, day_starts_min: int) -> str:
-    """A day that was checked, as entries have it. What is written after midnight still belongs to the day before."""
-    return iso_day(today(day_starts_min) - _NEAR_DAYS[text]) if text in _NEAR_DAYS else text

@@ -202,7 +202,9 @@ def _draw_said(sheet: Sheet, things: Sequence[Said], indent: str) -> list[str]:
     lines: list[str] = []
     for label, text, style in things:
         if label is None:
-            lines += _indented(sheet.set(text, text_room(sheet.width, len(indent)), style), indent)
+            # Deeper than where replies begin: no text can pass for one.
+            deeper = indent + INDENT
+            lines += _indented(sheet.set(text, text_room(sheet.width, len(deeper)), style), deeper)
         elif is_beside and (not sheet.width or text_columns(label) <= columns):
             texts = sheet.set(text, text_room(sheet.width, len(indent) + columns + 2))
             lines += labelled(sheet.paint(label, FAINT), texts, indent=indent, label_columns=columns)

@@ -7,6 +7,8 @@ import time
 from bide.entries.fields import Field
 from bide_cli.language import language
 
+ASKING = ("checkin",)
+"""Decks whose lines are questions to the one who writes; those of others are beginnings of what could be said."""
 _DAY_SECONDS = 86_400
 
 
@@ -19,15 +21,14 @@ def day_number() -> int:
 class Starters:
     """The beginnings that a deck has for the fields of an entry."""
 
-    def __init__(self, deck: str, *, shift: int = 0) -> None:
+    def __init__(self, deck: str) -> None:
         """Choose a deck.
 
         Args:
             deck: its name; its parts are named like the fields.
-            shift: how many days ahead, for one who wants another.
         """
         self._deck = deck
-        self._day = day_number() + shift
+        self._day = day_number()
 
     def __call__(self, field: Field) -> str:
         """Today's line for a field; empty where the deck has none."""

@@ -40,6 +40,8 @@ def tell_written(
     written: Written | Held,
     *,
     words: str = "",
+    seen: str = "",
+    back: str = "",
     extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Tell a person or a script what was written, and let the background carry it on.
@@ -51,6 +53,8 @@ def tell_written(
         config: of the home.
         written: what the replica said.
         words: what else to say of what is under way; what is held is not.
+        seen: what {names} can see, where it is not the entry.
+        back: how to take it back by {code}, where that is not by `bide undo`.
         extra: what else a script is told.
     """
     from bide.replica.holding import Held  # only who writes gets here
@@ -63,10 +67,13 @@ def tell_written(
         if shell.as_json:
             shell.emit(command, **written._asdict(), then=then, held=False, **extra)
         else:
-            seen = _("Shared with {names}").format(names=name_list(written.shared_with)) if shared else _("Only you can see it")
-            parts = [seen, written.code, _(then)]
+            names = name_list(written.shared_with)
+            alone = _("Only you can see it")
+            parts = [(seen or _("Shared with {names}")).format(names=names) if shared else alone, written.code, _(then)]
             if _can_be_undone(replica, command, written, extra):
-                parts.append(_("take it back: bide undo {code}").format(code=written.code))
+                back = _("take it back: bide undo {code}")
+            if back:
+                parts.append(back.format(code=written.code))
             _tell_parts(shell, parts)
             if words:
                 shell.say(words)

@@ -131,7 +131,7 @@ def beneath(entry: dict[str, Any]) -> list[str]:
 
 def _are_closed(entry: dict[str, Any]) -> bool:
     """Whether the answers to a question are still to be opened, and nothing beneath it says so."""
-    answers = [reply for reply in entry["replies"] if reply["kind"] == "answer"]
+    answers = [reply for reply in entry["replies"] if reply["kind"] == "answer" and not reply.get("retracted")]
     people = {reply["by"]["me"] for reply in answers}
     return len(people) < 2 and not any(reply.get("hidden") for reply in answers)
 

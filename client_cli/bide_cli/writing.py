@@ -14,7 +14,7 @@ from bide_cli.holding import is_elsewhere, put
 from bide_cli.home import read_config
 from bide_cli.opening import open_replica
 from bide_cli.shell import Shell
-from bide_cli.starters import Starters
+from bide_cli.starters import ASKING, Starters
 from bide_cli.telling import tell_written
 
 PRIVATE_HINT = "One of you runs: bide pair    The other: bide join    (or keep it to yourself: --private)"
@@ -45,7 +45,7 @@ def write_entry(
         command: for the schema, where it differs from the kind.
         deck: whose lines of the day stand above the questions.
         noted: fields that the program sets, beside those that were given.
-        remark: a word to add after the write, from the values.
+        remark: a word to add after the write, from the values; may name the entry's {code}.
 
     Raises:
         InputError: it is to be private and shared at once.
@@ -69,10 +69,11 @@ def write_entry(
         given,
         name=name,
         starter=Starters(deck) if deck else None,
+        asking=deck in ASKING,
     )
     values = {**values, **{field: text for field, text in noted.items() if text}}
     written = put(shell, replica, config, Deed(Do.WRITE, kind, values), space=space, private=private)
-    words = remark(values) if remark and not private else ""
+    words = remark(values).format(code=written.code) if remark and not private else ""
     tell_written(shell, command or kind, replica, config, written, words=words)
 
 

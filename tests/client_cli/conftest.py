@@ -46,7 +46,8 @@ class Person:
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BIDE_") and name not in _NOT_KEPT}
-        self.env = {**kept, "BIDE_HOME": str(home), "BIDE_AUTO_SYNC": "0", "TZ": "Europe/Berlin", "TERM": "xterm", "BIDE_LANGUAGE": "en", **env}
+        fixed = {"BIDE_HOME": str(home), "BIDE_AUTO_SYNC": "0", "TZ": "Europe/Berlin", "TERM": "xterm", "BIDE_LANGUAGE": "en"}
+        self.env = {**kept, **fixed, **env}
 
     def run(self, *args: str | bytes, stdin: str | bytes = "", env: dict[str, str] | None = None) -> Result:
         data = stdin.encode() if isinstance(stdin, str) else stdin

@@ -286,3 +286,21 @@ def test_json_on_a_terminal_proposes_nothing(couple: Any) -> None:
     child.sendline("Shall we swim?")
     child.expect('"question": "Shall we swim\\?", "reveal": "both"')
     assert end(child) == 0
+
+
+def test_an_answer_taken_back_is_no_answer(couple: Any) -> None:
+    """The other one stays closed, the program doesn't say that it is open, and the question can be answered anew."""
+    sam, robin = couple
+    asked = sam.json("ask", "--question", "What did you dream?")["id"]
+    exchange(sam, robin)
+    bait = robin.json("answer", asked, "--answer", "Bait.")["id"]
+    robin.ok("undo", bait, "--yes")
+    exchange(sam, robin)
+    given = sam.json("answer", asked, "--answer", "Of a lighthouse.")
+    assert given["open"] is False
+    exchange(sam, robin)
+    for words in (["show", asked], ["show", given["id"], "--json"], ["timeline"], ["search", "lighthouse"], ["export"]):
+        assert "a lighthouse." not in robin.ok(*words).out
+    assert asked in [question["id"] for question in robin.json("answer")["questions"]]
+    assert robin.json("answer", asked, "--answer", "Of rain.")["open"] is True
+    assert "Of a lighthouse." in robin.ok("show", asked).out

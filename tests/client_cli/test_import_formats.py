@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from client_cli.conftest import BIDE
 
 EXPORTS = Path(__file__).with_name("exports")
 JRNL = str(Path(sys.executable).with_name("jrnl"))
@@ -293,3 +294,22 @@ def test_an_import_that_is_killed_half_way_is_completed_by_the_next(sam: Any, tm
     assert (counts["here"], counts["new"]) == (there, count - there)
     assert sorted(int(said["title"].split()[1]) for said in fields(sam)) == list(range(count))
     assert not [f for f in sam.json("doctor")["findings"] if f["level"] == "damage"]
+
+
+def test_a_pipe_is_read_as_a_file_is(sam: Any, tmp_path: Path) -> None:
+    """Once and from its beginning: what looks at the kind of file takes nothing out of it."""
+    entries = [{"uuid": "P", "creationDate": "2024-01-01T00:00:00Z", "text": "through a pipe"}]
+    reader, writer = os.pipe()
+    os.write(writer, json.dumps({"entries": entries}).encode())
+    os.close(writer)
+    done = subprocess.run(
+        [BIDE, "import", "dayone", f"/dev/fd/{reader}"],
+        env=sam.env,
+        capture_output=True,
+        pass_fds=(reader,),
+        timeout=60,
+        check=False,
+    )
+    os.close(reader)
+    assert done.returncode == 0, done.stderr
+    assert [entry["fields"]["text"] for entry in sam.entries()] == ["through a pipe"]

@@ -144,6 +144,59 @@ def test_finding_a_feeling_step_by_step(sam: Person) -> None:
     assert entry["fields"]["feelings"] == ["held", "relieved"]
 
 
+def test_words_that_are_known_are_kept(sam: Person) -> None:
+    """Of two typed words one is not known: it is named, the other stays, and the question goes on."""
+    child = sam.terminal("feel", "--private")
+    child.expect("to go on:")
+    child.sendline("tired, haeld")
+    child.expect("'haeld' is not among the feelings here")
+    child.expect("for none:")
+    child.sendline("")
+    child.expect("So far: tired")
+    child.expect("to go on:")
+    child.sendline("")
+    child.expect("Anything to add")
+    child.sendline("")
+    assert end(child) == 0
+    [entry] = sam.entries()
+    assert entry["fields"]["feelings"] == ["tired"]
+
+
+def test_writing_in_answer_to_a_thought(sam: Person) -> None:
+    """Whoever begins to write where a thought is offered has written; a slip of the finger is asked about."""
+    child = sam.terminal("reflect")
+    child.expect("begins without one:")
+    child.sendline("x")
+    child.expect("begin to write")
+    child.expect("begins without one:")
+    child.sendline("A quiet evening.")
+    child.expect("What goes with it")
+    child.expect("to go on:")
+    child.sendline("")
+    assert end(child) == 0
+    [entry] = sam.entries()
+    assert entry["fields"]["text"] == "A quiet evening."
+    assert entry["fields"]["prompt"]
+
+
+def test_an_entry_says_what_is_open(couple: tuple[Person, Person]) -> None:
+    """Beneath an entry by itself stands what its reader can do with it, and nothing that is done already."""
+    sam, robin = couple
+    code = str(sam.json("share", "--text", "I miss singing.")["code"])
+    sam.ok("sync")
+    robin.ok("sync")
+    assert f"bide hear {code} · bide receive {code} · bide later {code}" in robin.ok("show", code).out
+    assert f"Open to you: bide edit {code} · bide undo {code}" in sam.ok("show", code).out
+    later = robin.ok("later", code)
+    assert "For later; Sam can see that" in later.out
+    assert f"bide later {code} --back" in later.out
+    robin.ok("hear", code, "--mirrored", "You want to sing.")
+    assert "bide hear" not in robin.ok("show", code).out
+    robin.ok("sync")
+    sam.ok("sync")
+    assert f"bide hear {code}" in sam.ok("show", code).out
+
+
 def test_words_for_what_was_felt(couple: tuple[Person, Person]) -> None:
     """A question mark at a question about a feeling brings the nine, in the middle of an appreciation."""
     sam, _ = couple

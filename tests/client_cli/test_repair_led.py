@@ -335,3 +335,18 @@ def test_each_changes_the_topic_of_their_own_invitation(people: tuple[Person, Pe
     for person in people:
         topics = person.json("show", ids[0])["entry"]["fields"]["topics"]
         assert {(t["by"]["name"], t["topic"]) for t in topics} == {("Sam", "the dishes"), ("Robin", "that Sunday")}
+
+
+def test_what_is_held_is_shown_before_it_is_written_twice(people: tuple[Person, Person]) -> None:
+    """With an invitation waiting in the outbox, `bide repair` shows it, and Enter begins no second one."""
+    sam, _ = people
+    held = str(sam.json("repair", "--topic", "The dishes")["code"])
+    child = screen(sam, "repair")
+    child.expect("waiting here on this device only")
+    child.expect("The dishes")
+    child.expect(f"bide send {held}")
+    child.expect("something new")
+    child.sendline("")
+    child.expect("Nothing changed")
+    assert end(child) == 0
+    assert len(sam.json("outbox")["held"]) == 1

@@ -93,10 +93,18 @@ class Space:
         self.space_id = SpaceId(bytes([number]) * 16)
 
 
+class Nothing:
+    """An outbox with nothing in it."""
+
+    def send_due(self) -> list[Any]:
+        return []
+
+
 class Replica:
     """Two spaces."""
 
     storage = None
+    holding = Nothing()
 
     def __init__(self) -> None:
         self.all = [Space(1), Space(2)]
@@ -226,14 +234,25 @@ class PairSpace:
         self.pending = pending
 
 
+class Robin:
+    """Who was met."""
+
+    name = "Robin\n"
+    space = PairSpace(pending=False)
+
+
 class Paired:
     """A replica with what a pairing made."""
 
     def __init__(self, *spaces: PairSpace) -> None:
         self._spaces = list(spaces)
+        self.reader = self
 
     def spaces(self) -> list[PairSpace]:
         return self._spaces
+
+    def people(self) -> list[Robin]:
+        return [Robin() for space in self._spaces if not space.pending]
 
     def relay(self) -> str:
         return "ws://127.0.0.1:1"

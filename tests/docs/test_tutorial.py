@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from transcripts import PROMPT, Block, Kind, Names, Stage, Terminal, TranscriptError, blocks
 
 from bide.crypto.wrapping import unwrap_with_passphrase
 from bide.words import deck
-from transcripts import PROMPT, Block, Kind, Names, Stage, Terminal, TranscriptError, blocks
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL, README = ROOT / "docs/tutorial.md", ROOT / "README.md"
@@ -29,6 +31,7 @@ PASSPHRASE = "moon over water"
 UNSEEN = {"New passphrase (a few words are good):": PASSPHRASE, "Once more:": PASSPHRASE, "Passphrase:": PASSPHRASE}
 EVENING = 20
 WAIT_S = 30.0
+HELD_WAIT_S = 3.0
 RC = f"PS1='{PROMPT}'\ntrap '[ -f ~/.opened ] && export BIDE_KEY_FILE=~/.opened' DEBUG\n"
 """Before each command: once a home is there it is open, as it is with a keyring while somebody is logged in."""
 
@@ -97,16 +100,31 @@ def background(folder: Path, *, held: bool = False) -> list[int]:
     return found
 
 
+def waits(folder: Path) -> bool:
+    """Whether something that was written has not reached the relay."""
+    env = {**environment(folder), "BIDE_KEY_FILE": str(folder / ".opened")}
+    if not (folder / ".opened").exists():
+        del env["BIDE_KEY_FILE"]
+    done = subprocess.run([PROGRAMS / "bide", "status", "--json"], env=env, capture_output=True, text=True, check=True)
+    return any(space["pending"] for space in json.loads(done.stdout)["spaces"])
+
+
 def settle(folder: Path) -> None:
-    """Wait until what goes by itself has gone."""
+    """Wait until what goes by itself has gone.
+
+    What waits for something held may sync as well, and goes on waiting; without a relay it doesn't get far.
+    """
     deadline = time.monotonic() + WAIT_S
     while background(folder):
         assert time.monotonic() < deadline, "what goes by itself does not go"
         time.sleep(0.05)
+    deadline = time.monotonic() + HELD_WAIT_S
+    while background(folder, held=True) and waits(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 @contextmanager
-def stage(**more: str) -> Iterator[tuple[Stage, Mapping[str, Path]]]:
+def stage() -> Iterator[tuple[Stage, Mapping[str, Path]]]:
     """Terminals of everybody, each with a home folder of their own, and a port for the relay."""
     root = Path(tempfile.mkdtemp(prefix="bide-"))
     folders = {who: root / who for who in WHO}
@@ -114,7 +132,7 @@ def stage(**more: str) -> Iterator[tuple[Stage, Mapping[str, Path]]]:
     (root / "inputrc").write_text(INPUTRC, encoding="utf-8")
     address = f"127.0.0.1:{free_port()}"
     known = {f"/home/{who}": str(folder) for who, folder in folders.items()}
-    known |= {"127.0.0.1:8765": address, "bide-relay serve": f"bide-relay serve --listen {address}", **more}
+    known |= {"127.0.0.1:8765": address, "bide-relay serve": f"bide-relay serve --listen {address}"}
     terminals = {}
     try:
         for who, folder in folders.items():
@@ -157,3 +175,43 @@ def test_every_block_of_the_tutorial_is_played() -> None:
 def test_what_a_page_shows_is_what_happens(page: Path) -> None:
     """Line for line, with real terminals, homes and a relay."""
     assert play(page) > 3
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("$ echo 'one'", "two"),
+        ("$ printf 'one\\ntwo\\n'", "one", "$ true"),
+        ("$ echo fe-62XTN3 fe-7KQ2MX", "fe-7KQ2MX fe-7KQ2MX"),
+        ("$ read -p 'Name: ' name", "Who: Sam"),
+        ("$ cat", "…"),
+    ],
+    ids=["other words", "more than the page says", "two things of one name", "another question", "no end"],
+)
+def test_a_page_that_says_something_else_is_refused(lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other words, more words, mixed-up ids, another question, and a program that doesn't end."""
+    monkeypatch.setattr("transcripts.WAIT_S", 2.0)
+
+    def played() -> None:
+        with stage() as (terminals, _):
+            terminals.play(Block("page", 1, "console", "sam", lines))
+            terminals.finish("page")
+
+    with pytest.raises(TranscriptError):
+        played()
+
+
+def test_what_differs_with_every_run_may_differ_and_answers_are_typed() -> None:
+    """An id is always the same one, also where it is typed; what stands behind a question is the answer."""
+    lines = (
+        "$ printf 'fe-%s at 12:30\\n' 7KQ2MX",
+        "fe-62XTN3 at 20:15",
+        "$ read -p 'Name: ' name; echo \"$name fe-62XTN3\"",
+        "Name: Sam",
+        "Sam fe-62XTN3",
+        "$ [ fe-62XTN3 = fe-$((7))KQ2MX ] && echo yes",
+    )
+    with stage() as (terminals, _):
+        terminals.play(Block("page", 1, "console", "sam", lines))
+        terminals.play(Block("page", 9, "console", "sam", ("yes",)))
+        terminals.finish("page")

@@ -37,8 +37,8 @@ def test_two_people_write_offline_and_read_the_same(couple: tuple[Home, Home], r
     sam, robin = couple
     relay.stop()
     mine, theirs = sam.write("the bread"), robin.write("the rain")
-    topics = ((sam, "the dishes"), (robin, "that evening"))
-    crossed = [home.json("repair", "--topic", topic, "--now")["id"] for home, topic in topics]
+    invited = ((sam, "the dishes"), (robin, "that evening"))
+    crossed = [home.json("repair", "--topic", topic, "--now")["id"] for home, topic in invited]
     assert sam.ids() == {mine, crossed[0]}
     relay.start()
     for home in (sam, robin, sam):

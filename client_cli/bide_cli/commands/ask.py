@@ -12,6 +12,7 @@ from bide.errors import InputError
 from bide.replica.holding import Deed, Do, Held
 from bide_cli.answering import ask_answer, give_answer
 from bide_cli.asking import ask_until_good, choose
+from bide_cli.choosing import find_deck
 from bide_cli.giving import Given, gather
 from bide_cli.holding import put
 from bide_cli.home import read_config
@@ -103,6 +104,9 @@ def _noted(card: Card) -> dict[str, Any]:
 def _choose(shell: Shell, replica: Replica, deck: str, depth: int, with_: str) -> dict[str, Any] | None:
     """The question that the person takes, as fields; None if they would rather not."""
     if not _talks(shell):
+        if deck:
+            find_deck(shell, deck)  # one that is not there is told first
+            raise InputError("Which question of the deck?", hint="Name it with --item; bide decks show {name}", name=deck[:60])
         return gather(shell, (QUESTION,), Given({}))  # or says what is missing
     from random import SystemRandom
 

@@ -7,12 +7,15 @@ import click
 from bide_cli.configuring import KEYS, Key, Value, change, find_key, read_values
 from bide_cli.home import HOLD
 from bide_cli.language import _
+from bide_cli.layout import wrap
 from bide_cli.opening import open_replica, require_home
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
 
 _COLUMN_MAX = 24
 """A longer value, such as a path, moves what stands behind it on its own line only."""
+_WORDS_COLUMNS_MIN = 24
+"""With less room than this beside a value, what it is for goes beneath it."""
 
 
 @click.group(
@@ -48,7 +51,13 @@ def _list(shell: Shell) -> None:
         # What nobody chose is faint, where colours are welcome.
         value = f"{texts[key.name]:<{widest}}"
         line = f"{key.name:<{names}}  {value if key.name in values else shell.style(value, '2')}"
-        shell.out(f"{line}  {shell.style(_(key.words), '2')}".rstrip())
+        before = names + len(value) + 4
+        beside = not shell.width or before + _WORDS_COLUMNS_MIN <= shell.width
+        indent = before if beside else 2
+        first, *others = wrap(_(key.words), shell.width - indent if shell.width else 0)
+        lines = [f"{line}  {shell.style(first, '2')}"] if beside else [line, f"{' ' * indent}{shell.style(first, '2')}"]
+        lines += [f"{' ' * indent}{shell.style(other, '2')}" for other in others]
+        shell.out("\n".join(each.rstrip() for each in lines))
     if waiting:
         shell.say(_("The same for other kinds: {keys}").format(keys=", ".join(key.name for key in waiting)))
 

@@ -10,7 +10,7 @@ import click
 
 from bide.errors import InputError
 from bide_cli.choices import OneOf
-from bide_cli.exporting.days import check_day, day_of
+from bide_cli.dates import check_day, day_of
 from bide_cli.language import _, plural
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell

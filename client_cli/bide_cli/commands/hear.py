@@ -13,6 +13,7 @@ from bide_cli.asking import choose
 from bide_cli.giving import STDIN, Given, gather, read_stdin
 from bide_cli.holding import is_elsewhere, put
 from bide_cli.home import read_config
+from bide_cli.language import N_, _
 from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options
 from bide_cli.render import draw_timeline
@@ -21,7 +22,7 @@ from bide_cli.starters import Starters
 from bide_cli.telling import tell_written
 from bide_cli.writing import write_reply
 
-VERDICTS = ((Verdict.HEARD.value, "yes, that is it"), (Verdict.NOT_QUITE.value, "not quite; say what you meant"))
+VERDICTS = ((Verdict.HEARD.value, N_("yes, that is it")), (Verdict.NOT_QUITE.value, N_("not quite; say what you meant")))
 
 
 @click.command(
@@ -67,7 +68,7 @@ def command(shell: Shell, entry_id: str, given: Given, heard: bool, not_quite: s
         if entry["kind"] == "repair":
             deed = Deed(Do.STEP, "repair", said, about=entry["id"], step="hear")
         written = put(shell, replica, config, deed)
-        words = "They can say whether it fits."
+        words = _("They can say whether it fits.")
     tell_written(shell, "hear", replica, config, written, words=words)
 
 
@@ -76,7 +77,8 @@ def _hearings(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _ask_verdict(shell: Shell) -> tuple[bool, str | None]:
-    if choose(shell, "Were you heard?", VERDICTS) == Verdict.HEARD.value:
+    choices = [(verdict, _(words)) for verdict, words in VERDICTS]
+    if choose(shell, _("Were you heard?"), choices, by_default=False) == Verdict.HEARD.value:
         return True, None
     return False, ask_clarification(shell)
 

@@ -137,7 +137,7 @@ def _headline(planned: Plan, *, dry_run: bool, name: str) -> str:
         words = plural("{n} entry would come.", "{n} entries would come.", planned.new)
         return words + " " + _("Nothing was written: this was a dry run.")
     words = plural("{n} entry came along.", "{n} entries came along.", planned.new)
-    return f"{words} {_('Shared with {name}.').format(name=name) if name else _('Only you can see them.')}"
+    return f"{words} {_('Shared with {name}.').format(name=name) if name else _('Nobody but you can see what came.')}"
 
 
 def _remarks(planned: Plan) -> list[str]:

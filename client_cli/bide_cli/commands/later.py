@@ -26,4 +26,7 @@ def command(shell: Shell, entry_id: str, back: bool) -> None:
     replica = open_replica(shell, config)
     written = replica.postpone(entry_id, back=back)
     words = _("Good. It is open again.") if back else _("Fine. It stays where it is, and nobody is told why.")
-    tell_written(shell, "later", replica, config, written, words=words, extra={"later": not back})
+    seen = _("Open again; {names} can see that") if back else _("For later; {names} can see that")
+    again = "" if back else _("take it up again: bide later {code} --back")
+    extra = {"later": not back}
+    tell_written(shell, "later", replica, config, written, words=words, seen=seen, back=again, extra=extra)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from bide.entries.fields import clean_field
 from bide.entries.reflection import FIELDS
-from bide_cli.asking import ask
+from bide.errors import InputError
+from bide_cli.asking import ask_until_good
 from bide_cli.giving import Given
 from bide_cli.language import _, language
 from bide_cli.opening import require_home
@@ -17,6 +19,9 @@ from bide_cli.writing import write_entry
 DECK = "reflection"
 _NEXT = "n"
 _FREE = "f"
+_LETTERS_MAX = 3
+"""What is no longer than this was meant as a choice."""
+TEXT = next(field for field in FIELDS if field.required)
 
 
 @click.command(
@@ -30,14 +35,17 @@ def command(shell: Shell, given: Given) -> None:
     A thought to begin with, if you like one. It stays in your own space, where nothing but your own devices can open it.
     Should you want to share it one day: bide release ID.
     """
-    prompt = ""
+    prompt, begun = "", ""
     if not given.by_options and not given.edit and shell.may_ask:
         require_home(shell)
-        prompt = _choose_prompt(shell)
-    write_entry(shell, "reflection", FIELDS, given, private=True, with_="", command="reflect", noted={"prompt": prompt})
+        prompt, begun = _choose_prompt(shell)
+    asked = tuple(field for field in FIELDS if field.asked and not (begun and field.name == TEXT.name))
+    noted = {"prompt": prompt, TEXT.name: begun}
+    write_entry(shell, "reflection", asked, given, private=True, with_="", command="reflect", noted=noted)
 
 
-def _choose_prompt(shell: Shell) -> str:
+def _choose_prompt(shell: Shell) -> tuple[str, str]:
+    """The thought to begin with, and what the person wrote at once in answer to it; either may be empty."""
     from bide.words import deck
 
     items = deck(DECK, language()).items
@@ -45,9 +53,19 @@ def _choose_prompt(shell: Shell) -> str:
     while True:
         text = items[number % len(items)].text
         shell.say(text)
-        answer = ask(shell, _("Enter takes it, n shows another, f begins without one:")).strip().casefold()
+        answer = ask_until_good(shell, _("Enter takes it, n shows another, f begins without one:"), _take_or_text)
         if answer == _FREE:
-            return ""
+            return "", ""
         if answer != _NEXT:
-            return text
+            return text, answer
         number += 1
+
+
+def _take_or_text(typed: str) -> str:
+    """A letter, or a text: whoever writes on the spot means just that, and must not lose it."""
+    word = typed.strip()
+    if word.casefold() in ("", _NEXT, _FREE):
+        return word.casefold()
+    if len(word) <= _LETTERS_MAX:
+        raise InputError("Press Enter, type n or f, or begin to write.")
+    return clean_field(TEXT, typed)

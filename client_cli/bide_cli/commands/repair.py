@@ -136,7 +136,11 @@ class _Repair:
         if len(conversations) != 1:
             raise InputError(
                 "Which conversation?" if conversations else "No conversation is open.",
-                hint="bide repair ID STEP; bide timeline --kind repair shows the ids.",
+                hint=(
+                    "bide repair ID STEP; bide timeline --kind repair shows the ids."
+                    if conversations
+                    else "One begins with: bide repair --topic 'What it is about'"
+                ),
             )
         return conversations[0]
 

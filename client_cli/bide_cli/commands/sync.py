@@ -99,7 +99,8 @@ def _waits(replica: Replica, outcome: Outcome) -> bool:
 
 def _summary(sent: int, received: int, *, waiting: bool) -> str:
     parts = [_("{n} sent").format(n=grouped(sent))] if sent else []
-    parts += [_("{n} received").format(n=grouped(received))] if received else []
+    # Not how many: changes are counted, silent ones too, and how many of those there were is nobody's business.
+    parts += [_("something new came")] if received and parts else [_("Something new came")] if received else []
     parts = parts or [_("Nothing new")]
     if waiting:
         parts.append(_("what you wrote is waiting here for the relay"))
@@ -214,17 +215,19 @@ async def _run_watcher(watcher: type, replica: Replica, home: Path, shell: Shell
         if shell.as_json:
             shell.emit("sync", event=what, kind=space.kind, **{"with": others}, received=count, words=words)
             return
-        line = _watch_line(what, others, count, words)
+        line = _watch_line(what, others, words)
         sys.stdout.write(f"{time.strftime('%H:%M')}  {clean_line(line)}\n")
         sys.stdout.flush()
 
     await watcher(replica, home, tell).run()
 
 
-def _watch_line(what: str, others: list[str], count: int, words: str) -> str:
-    label = f"With {name_list(others)}" if others else "Your own devices"
+def _watch_line(what: str, others: list[str], words: str) -> str:
+    label = _("With {name}").format(name=name_list(others)) if others else _("Your own devices")
     if what == "received":
-        return f"{label}: {'something new' if count == 1 else f'{count} new things'} arrived"
-    if what == "reached":
-        return f"{label}: connected, everything is exchanged"
-    return f"{label}: {words or 'the connection ended.'} Trying again by itself."
+        said = _("something new came")
+    elif what == "reached":
+        said = _("connected, everything is exchanged")
+    else:
+        said = _("{why} Trying again by itself.").format(why=words or _("the connection ended."))
+    return f"{label}: {said}"

@@ -168,8 +168,8 @@ class Archive:
 
 
 def is_zip(source: str) -> bool:
-    """Whether a file is a zip, by its first bytes. Stdin is not looked at."""
-    if source == STDIN:
+    """Whether a file is a zip, by its first bytes. Neither stdin nor a pipe is looked at: what was read of it would be gone."""
+    if source == STDIN or Path(source).is_fifo():
         return False
     file = open_file(source)
     try:

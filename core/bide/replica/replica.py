@@ -132,9 +132,7 @@ class Replica:
         """What is held on this device before it is sent, and the way into it and out of it."""
         from bide.replica.holding import Holding
 
-        return Holding(
-            self.storage, self.reader, lambda: self.writer, clock=self.clock, randomness=self.randomness
-        )
+        return Holding(self.storage, self.reader, lambda: self.writer, clock=self.clock, randomness=self.randomness)
 
     # Reading
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from bide.replica import Replica
 from bide.replica.writing import Moment
 from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up
 
-VALUES = {
+VALUES: Mapping[str, Mapping[str, Any]] = {
     "checkin": {"went_well": "The walk.", "feelings": ["tired", "close"], "wants": "listening", "later": ["Bins"]},
     "appreciation": {"noticed": "You drove.", "felt": "held", "shows": "Care."},
     "share": {"text": "I was scared.", "depth": "2", "feelings": ["afraid"], "wants": "nothing"},
@@ -193,9 +195,10 @@ def test_taking_back_is_seen_and_takes_the_words_away(pair: tuple[Replica, Repli
         assert entry["retracted"]
         assert "regretted" not in json.dumps(entry)
         assert replica.timeline(search="regretted") == []
-    for refused in (lambda: sam.edit(written, {"text": "again"}), lambda: sam.retract(written)):
-        with pytest.raises(NotAllowed, match="taken back"):
-            refused()
+    with pytest.raises(NotAllowed, match="taken back"):
+        sam.edit(written, {"text": "again"})
+    with pytest.raises(NotAllowed, match="taken back"):
+        sam.retract(written)
     with pytest.raises(NotAllowed, match="taken back"):
         robin.reply("hearing", written, {"mirrored": "x"})
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from forging import forge
 
 from bide.crdt.change import read_change
 from bide.crdt.document import create_change
@@ -15,7 +16,6 @@ from bide.ids import EntryId, SystemRandomness, format_entry_id, new_entry_id, p
 from bide.replica import Replica
 from bide.testing import FakeClock
 from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up
-from forging import forge
 
 RANDOM = SystemRandomness()
 SECRET = "the lake at night"
@@ -183,8 +183,8 @@ def test_replies_in_circles_and_endless_ones_stop_nothing(pair: tuple[Replica, R
     share = sam.write("share", {"text": "hello"}).id
     give(sam, robin)
     one, two, three = (new_entry_id(FakeClock(), RANDOM, slot=ROBIN) for _ in range(3))
-    for entry, about in ((one, two), (two, one), (three, three)):
-        forge(robin, "reception.given", entry, made(ROBIN, about=about.hex(), words="round"))
+    for made_up, about in ((one, two), (two, one), (three, three)):
+        forge(robin, "reception.given", made_up, made(ROBIN, about=about.hex(), words="round"))
     above = raw(share)
     with robin.storage.transaction():
         for _ in range(1000):
