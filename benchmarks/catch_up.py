@@ -10,8 +10,9 @@ from typing import Any
 from benchmarks import history
 from benchmarks.measuring import CACHE, MIB, Report, Spread, run_worker, show, verdict
 from bide.replica.receiving import Receiver
-from bide_cli.founding import Locking, found_home
+from bide_cli.founding import found_home
 from bide_cli.home import KEY_FILE
+from bide_cli.locking import Locking
 from bide_relay.testing import RelayProcess
 
 ROUNDS = 3

@@ -43,9 +43,7 @@ def require_no_home(home: Path) -> None:
         )
 
 
-def found_home(
-    home: Path, *, name: str, locking: Locking, fill: Callable[[SqliteStorage], None] | None = None
-) -> None:
+def found_home(home: Path, *, name: str, locking: Locking, fill: Callable[[SqliteStorage], None] | None = None) -> None:
     """Make a home.
 
     Args:
@@ -75,9 +73,7 @@ def found_home(
         raise StorageError("{home} can't be written.", hint="Choose another place: bide --home DIR init", home=home) from error
 
 
-def _fill(
-    staging: Path, home: Path, *, name: str, locking: Locking, fill: Callable[[SqliteStorage], None] | None
-) -> None:
+def _fill(staging: Path, home: Path, *, name: str, locking: Locking, fill: Callable[[SqliteStorage], None] | None) -> None:
     from bide.replica import Replica
     from bide.storage.sqlite import SqliteStorage
 

@@ -206,9 +206,7 @@ class SpaceBuilder:
     def revoke(self, by: Member, target: Member) -> Envelope:
         """Let `by` revoke a device of the same person as far as `target` wrote, without a fresh epoch."""
         seq, digest = target.head.seq, target.head.hash
-        return self.write_control(
-            by, DeviceRevoked("device.revoked", 1, self.parents(), target.device_id, seq, digest, [])
-        )
+        return self.write_control(by, DeviceRevoked("device.revoked", 1, self.parents(), target.device_id, seq, digest, []))
 
     def parents(self) -> list[bytes]:
         """What the next control entry names as its parents."""

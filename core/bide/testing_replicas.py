@@ -339,7 +339,11 @@ class MemoryRelayConnection:
         held = self._held()
         assert held is not None  # the caller has seen to it
         member = self._is_member(held)
-        if not member and self.session.auth is not None and self.session.auth.device in {d.id for d in held.membership.devices.values()}:
+        if (
+            not member
+            and self.session.auth is not None
+            and self.session.auth.device in {d.id for d in held.membership.devices.values()}
+        ):
             self.session.fail("revoked", "revoked")
             return
         heads: list[tuple[bytes, int, bytes]] = [(log, entries[-1].seq, entries[-1].hash) for log, entries in held.logs.items()]

@@ -104,7 +104,9 @@ def add(shell: Shell, words_verified: bool) -> None:
         shell.emit("device", added=session.saved, name=result.name, safety_words=list(result.safety_words))
     else:
         shell.out(_("Added: {name}").format(name=clean_line(result.name)))
-        shell.say(_("It now fetches everything. If you lose it: bide device revoke {name}").format(name=clean_line(result.name)))
+        shell.say(
+            _("It now fetches everything. If you lose it: bide device revoke {name}").format(name=clean_line(result.name))
+        )
 
 
 @command.command(
@@ -153,9 +155,13 @@ def join(
     text = read_stdin().strip() if text == STDIN else text
     device_name = _device_name(shell, name)
     keep = _into(begun) if begun is not None else _into_new_home(shell, key_file or "", passphrase=passphrase, keyring=keyring)
-    session = _session(shell, text, lambda typed: NewDeviceSession(
-        typed, device_name=device_name, randomness=SystemRandomness(), relay_url=begun.relay() if begun is not None else ""
-    ))
+    session = _session(
+        shell,
+        text,
+        lambda typed: NewDeviceSession(
+            typed, device_name=device_name, randomness=SystemRandomness(), relay_url=begun.relay() if begun is not None else ""
+        ),
+    )
     talk = DeviceTalk(shell, session, words_verified=words_verified, meanwhile=lambda: keep(session))
     result = talk.run()
     replica = open_replica(shell)
@@ -163,13 +169,19 @@ def join(
     joined = not any(space.pending for space in replica.spaces())
     if shell.as_json:
         words = list(result.safety_words)
-        shell.emit("device", joined=joined, name=device_name, spaces=len(replica.spaces()), safety_words=words, synced=error is None)
+        shell.emit(
+            "device", joined=joined, name=device_name, spaces=len(replica.spaces()), safety_words=words, synced=error is None
+        )
     if not joined:
         raise RelayUnreachable(UNFINISHED, hint="bide sync finishes it, once the other device has synced.")
     note_devices(replica)
-    shell.out(_("This is {name} now, a device of {person}. Everything is here.").format(
-        name=clean_line(device_name), person=clean_line(replica.name)
-    ) if error is None else _("This is {name} now. Some of it has yet to come: bide sync").format(name=clean_line(device_name)))
+    shell.out(
+        _("This is {name} now, a device of {person}. Everything is here.").format(
+            name=clean_line(device_name), person=clean_line(replica.name)
+        )
+        if error is None
+        else _("This is {name} now. Some of it has yet to come: bide sync").format(name=clean_line(device_name))
+    )
     if error is not None:
         shell.say(_("Syncing: {why}").format(why=sentence(error)[0]))
 

@@ -76,7 +76,7 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
         places: dict[str, str] = {}
         new_own: LogId | None = None
         for space, record in enrolments:
-            log = _admit(storage, writer, space, record)
+            log = admit(storage, writer, space, record)
             new_own = log if space.space_id == own.space_id else new_own
             places[space.space_id.hex()] = log.hex()
         if new_own is None:
@@ -91,7 +91,8 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
             writer.say_of_person(fields, space=space)
 
 
-def _admit(storage: Storage, writer: Writer, space: SpaceRecord, record: DeviceRecord) -> LogId:
+def admit(storage: Storage, writer: Writer, space: SpaceRecord, record: DeviceRecord) -> LogId:
+    """Let a new device of mine into one space, with every epoch secret. Inside a transaction."""
     membership = load_membership(storage, space.space_id)
     parent = _head_hash(storage, space)
     device = Device(DeviceId(record.signing_key), record.sealing_key, space.slot, LogId(b""), b"")
@@ -153,9 +154,7 @@ def _revoke_in(
     secret = randomness.token(sealing.EPOCH_SECRET_BYTES)
     left = [each for each in membership.active_devices() if each.log_id != device.log_id]
     grants = _grants(((secret, each) for each in left), _head_hash(storage, space))
-    statement = DeviceRevoked(
-        "device.revoked", 1, sorted(membership.heads), device.id, cut_seq, cut_hash, grants
-    )
+    statement = DeviceRevoked("device.revoked", 1, sorted(membership.heads), device.id, cut_seq, cut_hash, grants)
     storage.put_epoch(space.space_id, sealing.epoch_id(secret), secret)
     _say(storage, writer, space, statement, membership)
 
@@ -208,9 +207,7 @@ def _head_hash(storage: Storage, space: SpaceRecord) -> bytes:
     return storage.heads(space.space_id)[space.log_id].hash if space.log_id in storage.heads(space.space_id) else ZERO_HASH
 
 
-def _say(
-    storage: Storage, writer: Writer, space: SpaceRecord, statement: Statement, membership: Membership
-) -> Membership:
+def _say(storage: Storage, writer: Writer, space: SpaceRecord, statement: Statement, membership: Membership) -> Membership:
     """Write a statement into this device's log, and bring what follows from it up to date."""
     envelope = writer.append_control(write_control(statement), space=space)
     membership.admit(envelope)
@@ -230,6 +227,10 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
         with storage.transaction():
             hand_on_keys(storage, writer, space)
     own = replica.reader.own_space()
+    if space.space_id == own.space_id:
+        from bide.replica.later_spaces import share_spaces
+
+        share_spaces(replica, own)
     mine = next((each for each in my_devices(storage) if each.this), None)
     if own.pending or mine is None or not mine.named or space.space_id == own.space_id:
         return

@@ -35,6 +35,7 @@ from bide.replica.devices import DEVICE_NAME_CHARS_MAX, Enrolment, enrol, requir
 from bide.replica.founding import device_record
 from bide.replica.pairing import PairingEvent, PairingSession, url_of
 from bide.replica.people import NAME_CHARS_MAX
+from bide.replica.personal import enrolling_key
 from bide.replica.rebuilding import rebuild_members
 from bide.replica.replica import DERIVATION, Replica
 from bide.storage.base import SpaceRecord, Storage
@@ -193,6 +194,7 @@ class NewDeviceSession(PairingSession):
             storage.put_meta("relay_url", self._relay)
             for space, genesis in self._offered.values():
                 storage.put_space(space)
+                storage.put_meta(enrolling_key(space.space_id), "1")
                 storage.append(space.space_id, stored(genesis))
                 rebuild_members(storage, space.space_id)
         self._kept = True

@@ -46,6 +46,7 @@ from bide.protocol.session import ClientSession
 from bide.replica.deriving import stored
 from bide.replica.founding import Founded, admission, device_record, found_space
 from bide.replica.people import joined_key, peer_name_key
+from bide.replica.personal import enrolling_key
 from bide.replica.rebuilding import rebuild_members
 from bide.replica.receiving import Receiver
 from bide.replica.syncing import plain_words
@@ -307,7 +308,8 @@ class PairingSession:
         with self._storage.transaction():
             for left_over in self._storage.spaces():
                 # An attempt that came to nothing: all there is of it is the other side's founding envelope.
-                if left_over.pending and sum(head.seq for head in self._storage.heads(left_over.space_id).values()) == 1:
+                alone = sum(head.seq for head in self._storage.heads(left_over.space_id).values()) == 1
+                if left_over.pending and alone and not self._storage.meta(enrolling_key(left_over.space_id)):
                     self._storage.remove_space(left_over.space_id)
             self._storage.put_space(self._space)
             self._storage.put_meta(peer_name_key(space_id), offer.name)

@@ -45,6 +45,27 @@ def place_key(log: LogId, space: SpaceId) -> str:
     return f"{_KEY}{log.hex()}{_IN}{space.hex()}"
 
 
+def offer_key(space: SpaceId) -> str:
+    """The key, in the own space, under which a device of mine offers a space to the others: kind, slot, relay, beginning."""
+    return f"{_KEY}offer.{space.hex()}"
+
+
+def wish_key(log: LogId, space: SpaceId) -> str:
+    """The key, in the own space, under which a device of mine asks to be let into a space: its record there."""
+    return f"{_KEY}{log.hex()}.wish.{space.hex()}"
+
+
+def enrolling_key(space: SpaceId) -> str:
+    """Where it is kept that a pending space is one that another device of mine lets this one into."""
+    return f"enrolling.{space.hex()}"
+
+
+def said_of_me(storage: Storage, space: SpaceRecord) -> dict[str, str]:
+    """All that this person's devices say of the person in a space."""
+    records = (record for record in storage.hidden_entries(space.space_id, PERSON.name) if record.slot == space.slot)
+    return {key: str(value) for record in records for key, value in json.loads(record.body)["fields"].items()}
+
+
 def my_devices(storage: Storage) -> list[DeviceName]:
     """My devices in the order in which they were added, removed ones too."""
     own = next(space for space in storage.spaces() if space.kind == "own")

@@ -64,9 +64,7 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     eligible = [epoch for epoch in membership.eligible_epochs() if epoch in held]
     active = record is not None and not record.pending and membership.is_active(record.log_id)
     lacking = active and bool(lacking_keys(membership, held))
-    put_belonging(
-        storage, space, Belonging(dict(membership.ends), membership.needed(), active and not eligible, lacking)
-    )
+    put_belonging(storage, space, Belonging(dict(membership.ends), membership.needed(), active and not eligible, lacking))
     if record is not None and active and eligible and record.epoch_id != eligible[0]:
         storage.put_space(record._replace(epoch_id=eligible[0]))
     _apply_ends(storage, space, before, membership)

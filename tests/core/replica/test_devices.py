@@ -355,3 +355,37 @@ def test_every_epoch_that_is_sealed_under_is_known_to_those_alone_who_belonged(
     envelope = parse_envelope(stored.data)
     assert envelope.epoch_id != old
     assert {epoch_id(secret) for secret in sam.storage.epochs(space.space_id).values()} >= {old, envelope.epoch_id}
+
+
+def test_a_space_that_is_founded_later_reaches_every_device(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Whichever of them pairs; and with its name, and so that it can be removed from there as well."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    kim = new_replica("Kim")
+    pair_up(kim, phone)
+    kim.write("appreciation", {"noticed": "Kim's words."})
+    sync_all(relay, kim, phone, sam, rounds=4)
+    assert "Kim's words." in str(texts(sam))
+    assert texts(sam) == texts(phone)
+    sam.write("appreciation", {"noticed": "From the laptop."}, with_="Kim")
+    sync_all(relay, sam, kim)
+    assert "From the laptop." in str(texts(kim))
+    assert len(revoke(sam, find_device(sam.storage, "phone"))) == 3
+    sync_all(relay, sam, kim)
+    space = pair_space(kim).space_id
+    before = lost(phone.storage, relay, space)
+    kim.write("appreciation", {"noticed": "After the phone was lost."})
+    sync_all(relay, kim, sam)
+    assert "After the phone was lost." in str(texts(sam))
+    assert lost(phone.storage, relay, space) == before
+
+
+def test_devices_that_have_everything_say_nothing_more(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Syncing comes to rest: no device goes on answering another."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin, rounds=4)
+    before = [replica.digest() for replica in (sam, phone, robin)]
+    sync_all(relay, sam, phone, robin, rounds=3)
+    assert [replica.digest() for replica in (sam, phone, robin)] == before

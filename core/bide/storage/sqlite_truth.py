@@ -1,0 +1,277 @@
+"""The part of a replica's SQLite file that is the truth: spaces, keys, logs, what is held and what is suspect.
+
+Imports nothing but apsw, so that reading the timeline stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageError
+from bide.ids import EntryId, LogId, SpaceId
+from bide.log.head import Head
+from bide.storage.base import HeldRecord, SpaceRecord, StoredEnvelope, Suspect
+from bide.storage.mark import Mark, read_mark
+from bide.storage.opening import open_database
+
+
+class SqliteTruth:
+    """The first half of `bide.storage.sqlite.SqliteStorage`. One instance belongs to one thread."""
+
+    def __init__(self, path: Path | None, key: bytes, *, create: bool = False) -> None:
+        """Open the file; see `bide.storage.opening.open_database` for arguments and errors."""
+        self._db = open_database(path, key, create=create)
+        self._mark = Mark(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See the contract. BEGIN IMMEDIATE: the write lock is taken before anything is read."""
+        if self._db.in_transaction:
+            yield
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            while left := self._mark.left():
+                self._take_over(left)
+        except apsw.BusyError as error:
+            raise StorageBusy from error
+        except (apsw.ReadOnlyError, apsw.IOError, apsw.CorruptError, apsw.FullError) as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StorageError("The database could not be written; nothing was changed.") from error
+        try:
+            yield
+            self._mark.clear()
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            self._mark.clear()
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, apsw.FullError):
+                raise StorageError("There is no room left on the disk; nothing was written.", hint="Make room.") from error
+            if isinstance(error, apsw.BusyError):
+                raise StorageBusy from error
+            if isinstance(error, apsw.Error):
+                raise StorageError("The database could not be written; nothing was changed.") from error
+            raise
+
+    def close(self) -> None:
+        """See the contract."""
+        self._db.close()
+
+    def _rows(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
+        try:
+            return list(self._db.execute(sql, bindings))
+        except apsw.BusyError as error:
+            raise StorageBusy from error
+        except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
+            raise StorageError("The database on this device is damaged.") from error
+        except apsw.Error as error:
+            raise StorageError("The database on this device can't be read as it is.") from error
+
+    def _run(self, sql: str, *bindings: Any) -> None:
+        self._db.execute(sql, bindings)
+
+    # The truth
+
+    def meta(self, key: str) -> str:
+        """See the contract."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else ""
+
+    def put_meta(self, key: str, value: str) -> None:
+        """See the contract."""
+        self._run("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", key, value)
+
+    def spaces(self) -> list[SpaceRecord]:
+        """See the contract."""
+        rows = self._rows(
+            "SELECT space_id, kind, slot, log_id, signing_seed, sealing_secret, epoch_id, relay_url, pending"
+            " FROM space ORDER BY kind <> 'own', position"
+        )
+        return [SpaceRecord._make((*row[:8], bool(row[8]))) for row in rows]
+
+    def put_space(self, space: SpaceRecord) -> None:
+        """See the contract."""
+        self._run(
+            "INSERT INTO space (space_id, kind, slot, log_id, signing_seed, sealing_secret, epoch_id, relay_url, pending)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (space_id) DO UPDATE SET"
+            " epoch_id = CASE excluded.epoch_id WHEN x'' THEN epoch_id ELSE excluded.epoch_id END,"
+            " relay_url = excluded.relay_url, pending = min(pending, excluded.pending)",
+            *space[:8],
+            int(space.pending),
+        )
+
+    def remove_space(self, space: SpaceId) -> None:
+        """See the contract."""
+        self._run("DELETE FROM search WHERE rowid IN (SELECT number FROM entry WHERE space_id = ?)", space)
+        self._run("DELETE FROM space WHERE space_id = ?", space)
+
+    def epochs(self, space: SpaceId) -> dict[bytes, bytes]:
+        """See the contract."""
+        return dict(self._rows("SELECT epoch_id, secret FROM epoch WHERE space_id = ?", space))
+
+    def put_epoch(self, space: SpaceId, epoch_id: bytes, secret: bytes) -> None:
+        """See the contract."""
+        self._run("INSERT OR IGNORE INTO epoch VALUES (?, ?, ?)", space, epoch_id, secret)
+
+    def append(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
+        """See the contract."""
+        rows = self._rows("SELECT seq FROM log_head WHERE space_id = ? AND log_id = ?", space, envelope.log_id)
+        last = rows[0][0] if rows else 0
+        if envelope.seq > last + 1:
+            raise SequenceGap
+        if envelope.seq <= last:
+            there = self.envelope(space, envelope.log_id, envelope.seq)
+            if there is None or there.hash != envelope.hash:
+                raise ForkDetected(evidence=there.data if there else b"")
+            return False
+        log, seq, digest, control, data = envelope
+        self._run("INSERT INTO envelope VALUES (?, ?, ?, ?, ?, ?)", space, log, seq, digest, int(control), data)
+        self._run(
+            "INSERT INTO log_head VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+            space,
+            log,
+            seq,
+            digest,
+        )
+        return True
+
+    def heads(self, space: SpaceId) -> dict[LogId, Head]:
+        """See the contract."""
+        rows = self._rows("SELECT log_id, seq, hash FROM log_head WHERE space_id = ?", space)
+        return {LogId(row[0]): Head(*row) for row in rows}
+
+    def envelope(self, space: SpaceId, log: LogId, seq: int) -> StoredEnvelope | None:
+        """See the contract."""
+        rows = self._rows(
+            "SELECT log_id, seq, hash, control, data FROM envelope WHERE space_id = ? AND log_id = ? AND seq = ?",
+            space,
+            log,
+            seq,
+        )
+        return _envelope(rows[0]) if rows else None
+
+    def envelopes_after(self, space: SpaceId, log: LogId, seq: int, *, bytes_max: int, count_max: int) -> list[StoredEnvelope]:
+        """See the contract."""
+        rows = self._db.execute(
+            "SELECT log_id, seq, hash, control, data FROM envelope"
+            " WHERE space_id = ? AND log_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (space, log, seq, count_max),
+        )
+        batch: list[StoredEnvelope] = []
+        size = 0
+        for row in rows:
+            envelope = _envelope(row)
+            size += len(envelope.data)
+            if batch and size > bytes_max:
+                break
+            batch.append(envelope)
+        return batch
+
+    def controls(self, space: SpaceId) -> list[StoredEnvelope]:
+        """See the contract."""
+        rows = self._rows(
+            "SELECT log_id, seq, hash, control, data FROM envelope WHERE space_id = ? AND control = 1 ORDER BY log_id, seq",
+            space,
+        )
+        return [_envelope(row) for row in rows]
+
+    def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
+        """See the contract."""
+        rows = self._rows("SELECT log_id, seq, hash FROM relay_head WHERE space_id = ?", space)
+        return {LogId(row[0]): Head(*row) for row in rows}
+
+    def put_relay_head(self, space: SpaceId, head: Head) -> None:
+        """See the contract."""
+        self._run(
+            "INSERT INTO relay_head VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+            space,
+            *head,
+        )
+
+    def put_evidence(self, space: SpaceId, header: bytes) -> None:
+        """See the contract."""
+        self._run("INSERT OR IGNORE INTO evidence VALUES (?, ?)", space, header)
+
+    def evidence(self, space: SpaceId) -> list[bytes]:
+        """See the contract."""
+        return [row[0] for row in self._rows("SELECT header FROM evidence WHERE space_id = ? ORDER BY header", space)]
+
+    # What may stop a process
+
+    def begin_applying(self, space: SpaceId, places: Sequence[tuple[LogId, int]], *, durable: bool) -> None:
+        """See the contract."""
+        self._mark.set(space, places, key=self._mark_key(), durable=durable)
+
+    def _mark_key(self) -> bytes:
+        return bytes(self._rows("SELECT key FROM applying_key")[0][0])
+
+    def _take_over(self, left: bytes) -> None:
+        """Somebody died with the write lock: what they were at is suspect from now on. Committed before anything else."""
+        marked = read_mark(left, key=self._mark_key())
+        if marked is not None:
+            for log, seq in marked.places:
+                self._run(
+                    "INSERT OR IGNORE INTO suspect SELECT space_id, ?, ?, x'', 0 FROM space WHERE space_id = ?",
+                    log,
+                    seq,
+                    marked.space_id,
+                )
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+        # In between another process may have come, taken over the same, and even died at something else.
+        if self._mark.left() == left:
+            self._mark.clear(left=True)
+
+    def suspects(self, space: SpaceId) -> list[Suspect]:
+        """See the contract."""
+        rows = self._rows("SELECT * FROM suspect WHERE space_id = ? ORDER BY log_id, seq", space)
+        return [Suspect._make((*row[:3], row[3] or None, bool(row[4]))) for row in rows]
+
+    def put_suspect(self, suspect: Suspect) -> None:
+        """See the contract."""
+        space, log, seq, entry, set_aside = suspect
+        self._run("INSERT OR REPLACE INTO suspect VALUES (?, ?, ?, ?, ?)", space, log, seq, entry or b"", int(set_aside))
+
+    def remove_suspect(self, suspect: Suspect) -> None:
+        """See the contract."""
+        self._run("DELETE FROM suspect WHERE space_id = ? AND log_id = ? AND seq = ?", *suspect[:3])
+
+    # What is held back on this device
+
+    def put_held(self, held: HeldRecord) -> None:
+        """See the contract."""
+        self._run("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?)", *held)
+
+    def held(self, held_id: EntryId) -> HeldRecord | None:
+        """See the contract."""
+        rows = self._rows("SELECT * FROM outbox WHERE held_id = ?", held_id)
+        return HeldRecord(*rows[0]) if rows else None
+
+    def remove_held(self, held_id: EntryId) -> None:
+        """See the contract."""
+        self._run("DELETE FROM outbox WHERE held_id = ?", held_id)
+
+    def outbox(self) -> list[HeldRecord]:
+        """See the contract."""
+        return [HeldRecord(*row) for row in self._rows("SELECT * FROM outbox ORDER BY due_ms, held_ms, held_id")]
+
+    def outbox_due(self) -> int | None:
+        """See the contract."""
+        due: int | None = self._rows("SELECT min(due_ms) FROM outbox WHERE hindrance = '' AND waits_for IS NULL")[0][0]
+        return due
+
+    def check(self) -> list[Phrase]:
+        """See the contract."""
+        findings = [str(row[0]) for row in self._rows("PRAGMA quick_check")]
+        return [] if findings == ["ok"] else [Phrase("The database file is damaged.")]
+
+
+def _envelope(row: tuple[Any, ...]) -> StoredEnvelope:
+    return StoredEnvelope(row[0], row[1], row[2], bool(row[3]), row[4])
