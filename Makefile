@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench soak fuzz docs translations lock package clean
+.PHONY: help setup demo test check audit format bench soak fuzz docs translations lock package clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,13 +31,21 @@ test: setup  ## all tests; line and branch coverage of protocol, log and crypto 
 	$(BIN)/pytest -q -rs -n $(WORKERS) --dist worksteal --cov=bide.protocol --cov=bide.log --cov=bide.crypto --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=95 tests
 
-check: setup  ## style, types, layers, freshness of the documents
+check: setup  ## style, types, layers, freshness of the documents, dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy core sync_server client_cli tests benchmarks docs
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m docs.translate --check
+	$(BIN)/python -m docs.dependencies
+
+# pip-audit has an environment of its own: what it needs is no part of the locked set. --strict: a package that the database
+# could not be asked about is a failure; without it that looks like a good end.
+audit: setup  ## ask for known weaknesses of the locked dependencies (needs the network)
+	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit \
+	  && $(VENV)/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.10,<3'; }
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 docs: setup  ## bring the generated parts of the documents up to date
 	$(BIN)/python -m docs.generate

@@ -175,7 +175,10 @@ def test_bad_input_says_what_to_do(tmp_path: Path, sam: Person, nobody: Person) 
 
 def test_a_person_s_code_makes_no_device_and_the_other_way_round(tmp_path: Path, relay: Relay) -> None:
     sam, robin = make_person(tmp_path, "Sam", relay), make_person(tmp_path, "Robin")
-    for command, other in ((("pair",), ("device", "join", "--name", "x", "--key-file", str(tmp_path / "k"))), (("device", "add"), ("join",))):
+    for command, other in (
+        (("pair",), ("device", "join", "--name", "x", "--key-file", str(tmp_path / "k"))),
+        (("device", "add"), ("join",)),
+    ):
         process = sam.start(*command, "--json", "--words-verified")
         assert process.stdout is not None
         code = json.loads(process.stdout.readline())["code"]

@@ -56,7 +56,7 @@ relay and devices fold every control entry whenever they load a space."""
 ACTS_PER_LOG_MAX = 64
 """How often one device may add or revoke. Nobody can need more: a person has `DEVICES_EVER_MAX` devices ever."""
 LOGS_PER_PERSON_MAX = 64
-"""Devices that were ever added, void ones too. More than the honest can reach: a bound for a person who floods their own set."""
+"""Devices that were ever added, void ones too. A bound for who floods their own set of devices."""
 _PROOF_CONTEXT = b"bide.dev\0"
 _Masks = tuple[int, int]
 _NOTHING: _Masks = (0, 0)

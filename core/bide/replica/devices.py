@@ -81,7 +81,7 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
             places[space.space_id.hex()] = log.hex()
         if new_own is None:
             raise NotAllowed("A device belongs to its person's own space first.")
-        for space, record in enrolments:
+        for space, _ in enrolments:
             log = LogId(bytes.fromhex(places[space.space_id.hex()]))
             fields = {device_key(log): name}
             if space.space_id == own.space_id:

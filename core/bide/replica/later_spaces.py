@@ -1,7 +1,7 @@
 """Spaces that came to be after a device was added: the devices of a person let each other in, through their own space.
 
-Whoever is in a space offers it there; whoever lacks it makes keys and asks; whoever is in it lets them in. All of it is sealed in
-the own space, and happens as the devices sync. It takes each of them a sync or two.
+Whoever is in a space offers it there; whoever lacks it makes keys and asks; whoever is in it lets them in. All of it is sealed
+in the own space, and happens as the devices sync. It takes each of them a sync or two.
 """
 
 from __future__ import annotations

@@ -336,7 +336,7 @@ class SpaceSync:
         return sum(max(0, seq - self._relay.get(log, 0)) for log, seq in self._sendable().items())
 
     def _refused_a_log(self) -> None:
-        """What was sent is by a removed device: begin anew from what the relay has, once it is known here how far that counts."""
+        """What was sent is by a removed device: begin anew from what the relay has, once it is known how far that counts."""
         if self._refused_some and self._caught_up:
             raise NotAllowed("The relay no longer takes what a removed device wrote.", hint="Run: bide sync")
         self._refused_some = True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bide.crdt.document import Scalar, amend_change, create_change
+from bide.crdt.document import NothingChanged, Scalar, amend_change, create_change
 from bide.crypto import sealing
 from bide.entries.fields import FieldKind, clean_field
 from bide.entries.hearing import CLARIFICATION, Verdict
@@ -321,10 +322,14 @@ class Writer:
         fields = {NAME_KEY: name}
         if relation:
             fields[RELATION_KEY] = relation
-        self.say_of_person(fields, space=space)
+        self._say_of_person(fields, space=space)
 
     def say_of_person(self, said: Mapping[str, str], *, space: SpaceRecord) -> None:
-        """Say something of this person in a space, such as what a device is called. Inside a transaction."""
+        """Say something of this person in a space, such as what a device is called, if it is news. Inside a transaction."""
+        with suppress(NothingChanged):
+            self._say_of_person(said, space=space)
+
+    def _say_of_person(self, said: Mapping[str, str], *, space: SpaceRecord) -> None:
         entry = person_entry_id(space.space_id, space.slot)
         changes = self._changes(space, entry)
         fields: dict[str, Scalar] = {**said}

@@ -232,7 +232,11 @@ def check(state: State, before: State) -> None:
     # 5: a log that ends does so at a cut that was named for it, or counts nothing.
     needed = membership.needed()
     for log, end in membership.ends.items():
-        cuts = [e.statement.cut_seq for e in revocations if isinstance(e.statement, DeviceRevoked) and e.statement.device[:16] == log]
+        cuts = [
+            e.statement.cut_seq
+            for e in revocations
+            if isinstance(e.statement, DeviceRevoked) and e.statement.device[:16] == log
+        ]
         assert end in cuts or (end == 0 and log not in standing(additions, revocations))
         assert needed[log] >= end
     # 6: of an epoch that may be sealed under every active device has the secret, and nobody else.
@@ -244,7 +248,9 @@ def check(state: State, before: State) -> None:
     for entry in entries:
         if isinstance(entry.statement, DeviceRevoked | EpochMinted):
             known = {
-                e.statement.device for e in revocations if isinstance(e.statement, DeviceRevoked) and e.envelope.hash in entry.past
+                e.statement.device
+                for e in revocations
+                if isinstance(e.statement, DeviceRevoked) and e.envelope.hash in entry.past
             }
             assert not known & {grant.recipient for grant in entry.statement.grants}
     # 8: whatever still counts can be passed on whole: what a needed entry builds on is needed too.

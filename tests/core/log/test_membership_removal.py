@@ -169,7 +169,9 @@ def test_who_was_left_out_of_an_epoch_makes_it_unfit(space: SpaceBuilder) -> Non
     space.add_device(laptop)
     assert len(space.membership.eligible_epochs()) == 1
     newcomer = space.members[-1]
-    grants = [make_grant(b"t" * 32, device_record(space.id, m.slot, m.keys), parent=laptop.head.hash) for m in space.members[:-1]]
+    grants = [
+        make_grant(b"t" * 32, device_record(space.id, m.slot, m.keys), parent=laptop.head.hash) for m in space.members[:-1]
+    ]
     space.write_control(laptop, EpochMinted("epoch.minted", 1, space.parents(), grants))
     assert len(space.membership.eligible_epochs()) == 1
     late = make_grant(b"t" * 32, device_record(space.id, 0, newcomer.keys), parent=laptop.head.hash)
@@ -184,6 +186,4 @@ def test_a_cut_is_a_place_or_none(space: SpaceBuilder) -> None:
     laptop, _, phone, _ = space.members
     for seq, digest in ((0, b"\x01" * 32), (3, bytes(32))):
         with pytest.raises(MembershipRejected):
-            space.write_control(
-                laptop, DeviceRevoked("device.revoked", 1, space.parents(), phone.device_id, seq, digest, [])
-            )
+            space.write_control(laptop, DeviceRevoked("device.revoked", 1, space.parents(), phone.device_id, seq, digest, []))
