@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,8 @@ ADVERSARIES = {title: text for title, text in SECTIONS.items() if title not in (
 
 def promises(text: str) -> list[str]:
     """The rows of the tables of promises."""
-    rows = []
-    for table in text.split(TABLE)[1:]:
-        rows += re.match(r"(?:\|.*\n?)*", table)[0].splitlines()  # type: ignore[index]
-    return rows
+    tables = (table.splitlines() for table in text.split(TABLE)[1:])
+    return [row for table in tables for row in takewhile(lambda line: line.startswith("|"), table)]
 
 
 @cache

@@ -9,7 +9,7 @@ _bide_days="today yesterday"
 
 _bide_spec() {
     case "$1" in
-    "") below="checkin thank share feel did reflect edit undo outbox send release hear ask answer repair receive later timeline show search review start init pair join people sync sit safety status decks relay config import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
+    "") below="checkin thank share feel did reflect edit undo outbox send release hear ask answer repair receive later timeline show search review start init pair join people device sync sit safety status decks relay unlock lock key config import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
     "checkin") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--feelings --went-well --hard --worry --lift --grateful --proud --wants --later --from-json --with" ;;
     "thank") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--noticed --felt --shows --from-json --with" ;;
     "share") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--text --depth --feelings --wants --from-json --with" ;;
@@ -39,6 +39,12 @@ _bide_spec() {
     "people default") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "people kind") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "people list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "device") below="add join list rename revoke" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "device add") below="" flags="--words-verified --json --plain --accessible --no-input --help" takes="" ;;
+    "device join") below="" flags="--words-verified --passphrase --keyring --json --plain --accessible --no-input --help" takes="--code --name --key-file" ;;
+    "device list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "device rename") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "device revoke") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
     "sync") below="" flags="--watch --json --plain --accessible --no-input --help" takes="" ;;
     "sit") below="" flags="--bell --json --plain --accessible --no-input --help" takes="--minutes --breaths --pace" ;;
     "safety") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
@@ -51,6 +57,12 @@ _bide_spec() {
     "relay set") below="" flags="--json --plain --accessible --no-input --help" takes="--invite" ;;
     "relay show") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "relay unset") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "unlock") below="" flags="--json --plain --accessible --no-input --help" takes="--for" ;;
+    "lock") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "key") below="change rotate status" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "key change") below="" flags="--passphrase --keyring --json --plain --accessible --no-input --help" takes="--key-file --new-passphrase-file" ;;
+    "key rotate") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "key status") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "config") below="get list set unset" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "config get") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "config list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
@@ -59,7 +71,7 @@ _bide_spec() {
     "import") below="" flags="--dry-run --yes --json --plain --accessible --no-input --help" takes="--with --zone --timeformat" ;;
     "export") below="" flags="--force --mine --private-only --shared-only --json --plain --accessible --no-input --help" takes="--format --output --since --until --kind --with" ;;
     "completion") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
-    "doctor") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "doctor") below="" flags="--again --json --plain --accessible --no-input --help" takes="" ;;
     "rebuild") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "digest") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "demo") below="" flags="--help" takes="--dir" ;;
@@ -72,7 +84,7 @@ _bide_values() {
     "/--home"|"demo/--dir") files="folders" ;;
     "checkin/--feelings"|"share/--feelings"|"feel/--feelings"|"feel/"*|"reflect/--feelings"|"edit/--feelings") words="$_bide_feelings" list="yes" ;;
     "checkin/--wants"|"share/--wants"|"edit/--wants") words="listening advice nothing" ;;
-    "checkin/--from-json"|"thank/--from-json"|"share/--from-json"|"feel/--from-json"|"did/--from-json"|"reflect/--from-json"|"edit/--from-json"|"hear/--from-json"|"ask/--from-json"|"answer/--from-json"|"repair/--from-json"|"receive/--from-json"|"review/--html"|"init/--key-file"|"decks check/1"|"import/2"|"export/--output") files="files" ;;
+    "checkin/--from-json"|"thank/--from-json"|"share/--from-json"|"feel/--from-json"|"did/--from-json"|"reflect/--from-json"|"edit/--from-json"|"hear/--from-json"|"ask/--from-json"|"answer/--from-json"|"repair/--from-json"|"receive/--from-json"|"review/--html"|"init/--key-file"|"device join/--key-file"|"decks check/1"|"key change/--key-file"|"key change/--new-passphrase-file"|"import/2"|"export/--output") files="files" ;;
     "share/--depth"|"edit/--depth") words="1 2 3" ;;
     "did/--idea"|"edit/--idea") words="mine theirs both" ;;
     "ask/--reveal") words="at_once both" ;;
