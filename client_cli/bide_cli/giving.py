@@ -198,6 +198,10 @@ def _ask_fields(
         line = starter(field) if starter is not None else ""
         if line and asking:
             prompt = f"{_(field.label)} · {line}"
+            if field.kind is not FieldKind.FEELINGS:
+                # On a line of its own: such a question can be as long as the line, and the answer needs room too.
+                shell.say(prompt)
+                prompt = ">"
         elif line:
             shell.say(shell.style(f"  {line}", FAINT))
         answer = _ask_field(shell, field, prompt)
