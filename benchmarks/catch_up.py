@@ -12,7 +12,7 @@ from benchmarks.measuring import CACHE, MIB, Report, Spread, run_worker, show, v
 from bide.replica.receiving import Receiver
 from bide_cli.founding import found_home
 from bide_cli.home import KEY_FILE
-from bide_cli.locking import Locking
+from bide_cli.keeping import Locking
 from bide_relay.testing import RelayProcess
 
 ROUNDS = 3

@@ -31,7 +31,7 @@ from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock, SeededRandomness
 from bide_cli.founding import found_home
 from bide_cli.home import DATABASE, KEY_FILE
-from bide_cli.locking import Locking
+from bide_cli.keeping import Locking
 
 YEARS = 10
 ENTRIES = 30_000
@@ -147,7 +147,7 @@ def _pair(sam: Replica, robin: Replica) -> None:
             epochs={space.epoch_id: founded.epoch_secret},
             prev_hash=founded.genesis.hash,
         )
-        joined = sam.writer.append_control(body, space=space)
+        joined = sam.writer.appender.control(body, space=space)
         rebuild_members(sam.storage, space.space_id)
         sam.writer.name_person("Sam", space=space)
     log = log_id(space.space_id, DeviceId(keys.device_id))

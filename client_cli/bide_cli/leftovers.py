@@ -1,4 +1,4 @@
-"""What a process that was ended in the middle of `--edit` left in the home: the text, in a folder that nobody needs any more."""
+"""What a command that was killed may have left in a home: the folders of an editor. Found and removed by the next one."""
 
 from __future__ import annotations
 

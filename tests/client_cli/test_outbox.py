@@ -307,7 +307,10 @@ def old_home(person: Person, folder: Path) -> Person:
     connection = apsw.Connection(str(folder / "bide.db"))
     connection.execute("PRAGMA cipher = 'chacha20'")
     connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
-    connection.execute("DROP TABLE outbox; PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute(
+        "DROP TABLE outbox; DROP TABLE suspect; DROP TABLE applying_key; PRAGMA user_version = 1;"
+        "PRAGMA wal_checkpoint(TRUNCATE)"
+    )
     connection.close()
     return Person(folder)
 

@@ -143,7 +143,7 @@ def join(
     from bide.replica.enrolling import NewDeviceSession
     from bide_cli.enrolling import DeviceTalk, sync_in
     from bide_cli.giving import STDIN, read_stdin
-    from bide_cli.pairing import UNFINISHED, require_way_to_compare
+    from bide_cli.pairing import require_way_to_compare
 
     if code and code_option:
         raise InputError("The code was given twice.")
@@ -173,7 +173,10 @@ def join(
             "device", joined=joined, name=device_name, spaces=len(replica.spaces()), safety_words=words, synced=error is None
         )
     if not joined:
-        raise RelayUnreachable(UNFINISHED, hint="bide sync finishes it, once the other device has synced.")
+        raise RelayUnreachable(
+            "The connection ended before the other device had let this one in.",
+            hint="bide sync finishes it, once the other device has synced.",
+        )
     note_devices(replica)
     shell.out(
         _("This is {name} now, a device of {person}. Everything is here.").format(

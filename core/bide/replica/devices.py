@@ -24,8 +24,8 @@ from bide.replica.rebuilding import lacking_keys, load_membership, rebuild_membe
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
+    from bide.replica.appending import Appender
     from bide.replica.replica import Replica
-    from bide.replica.writing import Writer
 
 DEVICE_NAME_CHARS_MAX = 40
 _GRANTS_MAX = 200
@@ -70,13 +70,13 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
     Raises:
         MembershipRejected: a person can't have more devices, or the record is not genuine.
     """
-    storage, writer = replica.storage, replica.writer
+    storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
     own = replica.reader.own_space()
     with storage.transaction():
         places: dict[str, str] = {}
         new_own: LogId | None = None
         for space, record in enrolments:
-            log = admit(storage, writer, space, record)
+            log = admit(storage, appender, space, record)
             new_own = log if space.space_id == own.space_id else new_own
             places[space.space_id.hex()] = log.hex()
         if new_own is None:
@@ -91,7 +91,7 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
             writer.say_of_person(fields, space=space)
 
 
-def admit(storage: Storage, writer: Writer, space: SpaceRecord, record: DeviceRecord) -> LogId:
+def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: DeviceRecord) -> LogId:
     """Let a new device of mine into one space, with every epoch secret. Inside a transaction."""
     membership = load_membership(storage, space.space_id)
     parent = _head_hash(storage, space)
@@ -100,11 +100,11 @@ def admit(storage: Storage, writer: Writer, space: SpaceRecord, record: DeviceRe
     grants = _grants(((secret, device) for _, secret in epochs[:_GRANTS_MAX]), parent)
     before = set(membership.devices)
     membership = _say(
-        storage, writer, space, DeviceAdded("device.added", 1, sorted(membership.heads), record, grants), membership
+        storage, appender, space, DeviceAdded("device.added", 1, sorted(membership.heads), record, grants), membership
     )
     added = next(log for log in membership.devices if log not in before)
     if len(epochs) > _GRANTS_MAX:
-        hand_on_keys(storage, writer, space)
+        hand_on_keys(storage, appender, space)
     return added
 
 
@@ -119,7 +119,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     Raises:
         NotAllowed: it is this one, or was removed before.
     """
-    storage, writer = replica.storage, replica.writer
+    storage, appender = replica.storage, replica.writer.appender
     own = replica.reader.own_space()
     if target.log_id == own.log_id:
         raise NotAllowed("That is this device.", hint="Remove it from another one of yours.")
@@ -133,7 +133,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
                 continue
             membership = load_membership(storage, space.space_id)
             if membership.is_active(log) and membership.devices[log].slot == space.slot:
-                _revoke_in(storage, writer, space, membership.devices[log], membership, replica.randomness)
+                _revoke_in(storage, appender, space, membership.devices[log], membership, replica.randomness)
                 done.append(space.space_id)
     return done
 
@@ -147,7 +147,7 @@ def _log_in(storage: Storage, space: SpaceRecord, target: DeviceName) -> LogId |
 
 
 def _revoke_in(
-    storage: Storage, writer: Writer, space: SpaceRecord, device: Device, membership: Membership, randomness: Randomness
+    storage: Storage, appender: Appender, space: SpaceRecord, device: Device, membership: Membership, randomness: Randomness
 ) -> None:
     head = storage.heads(space.space_id).get(device.log_id)
     cut_seq, cut_hash = (head.seq, head.hash) if head is not None else (0, ZERO_HASH)
@@ -156,10 +156,10 @@ def _revoke_in(
     grants = _grants(((secret, each) for each in left), _head_hash(storage, space))
     statement = DeviceRevoked("device.revoked", 1, sorted(membership.heads), device.id, cut_seq, cut_hash, grants)
     storage.put_epoch(space.space_id, sealing.epoch_id(secret), secret)
-    _say(storage, writer, space, statement, membership)
+    _say(storage, appender, space, statement, membership)
 
 
-def mint_epoch(storage: Storage, writer: Writer, space: SpaceRecord, *, randomness: Randomness) -> None:
+def mint_epoch(storage: Storage, appender: Appender, space: SpaceRecord, *, randomness: Randomness) -> None:
     """Have an epoch whose secret goes to exactly the devices that belong. Inside a transaction.
 
     One that reached only some of them, and nobody else, is handed on to the rest; otherwise a fresh one is made.
@@ -176,10 +176,10 @@ def mint_epoch(storage: Storage, writer: Writer, space: SpaceRecord, *, randomne
         secret, receiving = randomness.token(sealing.EPOCH_SECRET_BYTES), active
         storage.put_epoch(space.space_id, sealing.epoch_id(secret), secret)
     grants = _grants(((secret, device) for device in receiving), _head_hash(storage, space))
-    _say(storage, writer, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
+    _say(storage, appender, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
 
 
-def hand_on_keys(storage: Storage, writer: Writer, space: SpaceRecord) -> None:
+def hand_on_keys(storage: Storage, appender: Appender, space: SpaceRecord) -> None:
     """Give every device that belongs the epoch secrets that it lacks and that are here. Inside a transaction."""
     while True:
         membership = load_membership(storage, space.space_id)
@@ -189,7 +189,7 @@ def hand_on_keys(storage: Storage, writer: Writer, space: SpaceRecord) -> None:
             return
         parent = _head_hash(storage, space)
         grants = _grants(((held[epoch], membership.devices[log]) for epoch, log in lacking), parent)
-        _say(storage, writer, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
+        _say(storage, appender, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
 
 
 def _grants(sealed: Iterable[tuple[bytes, Device]], parent: bytes) -> list[Grant]:
@@ -207,9 +207,9 @@ def _head_hash(storage: Storage, space: SpaceRecord) -> bytes:
     return storage.heads(space.space_id)[space.log_id].hash if space.log_id in storage.heads(space.space_id) else ZERO_HASH
 
 
-def _say(storage: Storage, writer: Writer, space: SpaceRecord, statement: Statement, membership: Membership) -> Membership:
+def _say(storage: Storage, appender: Appender, space: SpaceRecord, statement: Statement, membership: Membership) -> Membership:
     """Write a statement into this device's log, and bring what follows from it up to date."""
-    envelope = writer.append_control(write_control(statement), space=space)
+    envelope = appender.control(write_control(statement), space=space)
     membership.admit(envelope)
     return rebuild_members(storage, space.space_id, membership)
 
@@ -219,13 +219,13 @@ def _say(storage: Storage, writer: Writer, space: SpaceRecord, statement: Statem
 
 def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
-    storage, writer = replica.storage, replica.writer
+    storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
     belonging = read_belonging(storage, space.space_id)
     if space.log_id in belonging.ended:
         return
     if belonging.lacking:
         with storage.transaction():
-            hand_on_keys(storage, writer, space)
+            hand_on_keys(storage, appender, space)
     own = replica.reader.own_space()
     if space.space_id == own.space_id:
         from bide.replica.later_spaces import share_spaces

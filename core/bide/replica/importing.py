@@ -16,8 +16,8 @@ from bide.ids import ENTRY_ID_BYTES, EntryId
 from bide.storage.base import EntryQuery, SpaceRecord
 
 if TYPE_CHECKING:
+    from bide.replica.appending import Moment
     from bide.replica.replica import Replica
-    from bide.replica.writing import Moment
 
 BATCH_ENTRIES = 100
 """Keepsakes to a transaction: few enough that what else wants to write need not wait long."""

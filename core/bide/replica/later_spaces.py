@@ -114,7 +114,7 @@ def _let_in(replica: Replica, own: SpaceRecord, said: dict[str, str], device: De
         known = {member.log_id for member in storage.members(space.space_id)}
         if log in known or log in read_belonging(storage, space.space_id).ended:
             continue
-        admit(storage, replica.writer, space, record)
+        admit(storage, replica.writer.appender, space, record)
         if device.named:
             replica.writer.say_of_person({device_key(log): device.name}, space=space)
 

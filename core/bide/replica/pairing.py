@@ -346,7 +346,7 @@ class PairingSession:
                 epochs={space.epoch_id: founded.epoch_secret},
                 prev_hash=founded.genesis.hash,
             )
-            joined: Envelope = self._replica.writer.append_control(body, space=space)
+            joined: Envelope = self._replica.writer.appender.control(body, space=space)
             rebuild_members(self._storage, space.space_id)
             self._replica.writer.name_person(self._replica.name, relation=self._relation, space=space)
         self._space = space

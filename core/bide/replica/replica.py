@@ -18,10 +18,11 @@ from bide.replica.reading import Reader
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
+    from bide.replica.appending import Moment
     from bide.replica.doctor import Finding
     from bide.replica.holding import Holding
     from bide.replica.syncing import SpaceSync
-    from bide.replica.writing import Moment, Writer, Written
+    from bide.replica.writing import Writer, Written
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bide.crdt.document import NothingChanged, Scalar, amend_change, create_change
-from bide.crypto import sealing
 from bide.entries.fields import FieldKind, clean_field
 from bide.entries.hearing import CLARIFICATION, Verdict
 from bide.entries.hearing import FIELDS as HEARING_FIELDS
@@ -34,20 +31,9 @@ from bide.entries.records import EntryRecord, Standing
 from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, TELL_FIELDS, RepairState, Step
 from bide.errors import InputError, NotAllowed
 from bide.ids import Clock, EntryId, Randomness, new_entry_id, person_entry_id
-from bide.log.envelope import (
-    ZERO_HASH,
-    Envelope,
-    EnvelopeClass,
-    authenticated_prefix,
-    parse_envelope,
-    write_envelope,
-)
-from bide.log.event import Event, write_event
-from bide.log.head import Head
 from bide.projections.order import judge
 from bide.projections.timeline import repair_state, shown_code
-from bide.replica.belonging import read_belonging
-from bide.replica.deriving import derive, stored
+from bide.replica.appending import Appender, Moment
 from bide.replica.reading import Reader
 from bide.replica.vetting import before_amending
 from bide.storage.base import SpaceRecord, Storage
@@ -79,17 +65,6 @@ class Written(NamedTuple):
     shared_with: list[str]
 
 
-class Moment(NamedTuple):
-    """When something was written, for what comes from elsewhere."""
-
-    at_ms: int
-    """Milliseconds since 1970 in UTC."""
-    zone: str
-    """IANA name of the writer's time zone."""
-    day: str
-    """The writer's day, ``YYYY-MM-DD``."""
-
-
 class Writer:
     """Writes events of this device. Every public method is one transaction."""
 
@@ -108,9 +83,8 @@ class Writer:
         self._reader = reader
         self._clock = clock
         self._randomness = randomness
-        self._zone = zone
-        self._day_starts_min = day_starts_min % _DAY_MINUTES
         self._language = language
+        self.appender = Appender(storage, clock=clock, randomness=randomness, zone=zone, day_starts_min=day_starts_min)
 
     # Entries
 
@@ -307,7 +281,7 @@ class Writer:
                 slot=space.slot,
                 randomness=self._randomness,
             )
-            self._append_event(REPAIR.event(step.event), main.entry_id, change, space=space)
+            self.appender.event(REPAIR.event(step.event), main.entry_id, change, space=space)
             return self._told(space, main.entry_id)
 
     def _own_invitation(self, entry: EntryRecord, space: SpaceRecord) -> EntryRecord:
@@ -337,7 +311,7 @@ class Writer:
             change = amend_change(changes, fields, slot=space.slot, randomness=self._randomness)
         else:
             change = create_change(fields, slot=space.slot, randomness=self._randomness)
-        self._append_event(PERSON.created_by, entry, change, space=space)
+        self.appender.event(PERSON.created_by, entry, change, space=space)
 
     # The way into the log
 
@@ -356,7 +330,7 @@ class Writer:
             if entry_id is not None and self._storage.events(space.space_id, entry):
                 raise NotAllowed("That entry is here already.")
             change = create_change(fields, texts=texts, slot=space.slot, randomness=self._randomness)
-            self._append_event(kind.created_by, entry, change, space=space, at=at)
+            self.appender.event(kind.created_by, entry, change, space=space, at=at)
             return self._told(space, entry)
 
     def _continue(
@@ -371,7 +345,7 @@ class Writer:
         with self._storage.transaction():
             changes = self._changes(space, entry.entry_id)
             change = amend_change(changes, fields, texts=texts, slot=space.slot, randomness=self._randomness)
-            self._append_event(event_type, entry.entry_id, change, space=space)
+            self.appender.event(event_type, entry.entry_id, change, space=space)
             return self._told(space, entry.entry_id)
 
     def _changes(self, space: SpaceRecord, entry: EntryId, *, known: Mapping[str, int] | None = None) -> list[bytes]:
@@ -383,80 +357,6 @@ class Writer:
         then = [event for event in events if known and event.seq <= known.get(event.log_id.hex(), 0)]
         # None if the conversation went on in another one since.
         return [event.change for event in then or events]
-
-    def _append_event(
-        self, event_type: EventType, entry: EntryId, change: bytes, *, space: SpaceRecord, at: Moment | None = None
-    ) -> None:
-        """Seal, sign, chain, store and derive one event. The log's head is read inside the same transaction."""
-        space = self._as_it_is_now(space)
-        heads = self._storage.heads(space.space_id)
-        if at is None:
-            now_ms = max(0, self._clock.now_ms())
-            at = Moment(now_ms, self._zone, self._local_day(now_ms))
-        event = Event(
-            type=event_type.name,
-            version=event_type.version,
-            least_version=event_type.version,
-            entry_id=entry,
-            time_ms=at.at_ms,
-            zone=at.zone,
-            day=at.day,
-            change=change,
-            frontier=tuple(sorted(head for log, head in heads.items() if log != space.log_id)),
-        )
-        epoch_secret = self._storage.epochs(space.space_id)[space.epoch_id]
-        nonce = self._randomness.token(sealing.NONCE_BYTES)
-        prefix = _prefix(space, heads, klass=EnvelopeClass.DATA, epoch_id=space.epoch_id, nonce=nonce)
-        body = sealing.seal(
-            write_event(event), secret=epoch_secret, log=space.log_id, nonce=nonce, associated=prefix + space.space_id
-        )
-        self._append(write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed), space=space)
-
-    def _as_it_is_now(self, space: SpaceRecord) -> SpaceRecord:
-        """The space with an epoch to seal under that every device has which belongs now, and no other.
-
-        Looked at inside the transaction: meanwhile another process may have heard that a device was removed.
-
-        Raises:
-            NotAllowed: it was this device.
-        """
-        belonging = read_belonging(self._storage, space.space_id)
-        if space.log_id in belonging.ended:
-            raise NotAllowed(
-                "This device was removed from the devices of this journal, so it can't write any more.",
-                hint="What is here stays readable. To go on with it: bide export",
-            )
-        if belonging.mint:
-            from bide.replica.devices import mint_epoch  # folds the membership, which is heavy
-
-            mint_epoch(self._storage, self, space, randomness=self._randomness)
-        fresh = next(found for found in self._storage.spaces() if found.space_id == space.space_id)
-        if fresh.pending:
-            raise NotAllowed("This device has not been let in yet.", hint="bide sync finishes it.")
-        return fresh
-
-    def append_control(self, body: bytes, *, space: SpaceRecord) -> Envelope:
-        """Sign, chain and store a control payload. Inside a transaction; the caller brings members up to date."""
-        heads = self._storage.heads(space.space_id)
-        prefix = _prefix(space, heads, klass=EnvelopeClass.CONTROL, epoch_id=bytes(16), nonce=bytes(24))
-        envelope = write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed)
-        self._storage.append(space.space_id, stored(envelope))
-        return envelope
-
-    def _append(self, envelope: Envelope, *, space: SpaceRecord) -> None:
-        self._storage.append(space.space_id, stored(envelope))
-        derive(self._storage, space.space_id, [parse_envelope(envelope.data)], slots={space.log_id: space.slot})
-        if self._storage.standing_of(space.space_id, envelope.log_id, envelope.seq) is not Standing.APPLIED:
-            raise NotAllowed("That could not be written as it is; nothing was changed.")
-
-    def _local_day(self, now_ms: int) -> str:
-        try:
-            zone: ZoneInfo | timezone = ZoneInfo(self._zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            zone = UTC
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now_ms)
-        # The day begins when the person's does: an entry at two in the morning belongs to the evening before.
-        return (moment.astimezone(zone).replace(tzinfo=None) - timedelta(minutes=self._day_starts_min)).date().isoformat()
 
     # Telling
 
@@ -474,18 +374,6 @@ class Writer:
 def _require_in_place(body: Mapping[str, Any]) -> None:
     if body.get("retracted"):
         raise NotAllowed("That was taken back; it can't be changed any more.")
-
-
-def _prefix(space: SpaceRecord, heads: Mapping[Any, Head], *, klass: EnvelopeClass, epoch_id: bytes, nonce: bytes) -> bytes:
-    head = heads.get(space.log_id)
-    return authenticated_prefix(
-        klass=klass,
-        log_id=space.log_id,
-        seq=head.seq + 1 if head else 1,
-        prev_hash=head.hash if head else ZERO_HASH,
-        epoch_id=epoch_id,
-        nonce=nonce,
-    )
 
 
 def _answer(verdict: str, clarification: str) -> dict[str, Scalar]:

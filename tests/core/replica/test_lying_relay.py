@@ -158,7 +158,7 @@ def test_a_broken_key_doesnt_stop_what_comes_after(label: str) -> None:
     parents = sorted(load_membership(robin.storage, space.space_id).heads)
     statement = DeviceAdded("device.added", 1, parents, record, [grant])
     with robin.storage.transaction():
-        robin.writer.append_control(write_control(statement), space=space)
+        robin.writer.appender.control(write_control(statement), space=space)
     written = robin.write("appreciation", {"noticed": "afterwards"})
     give(robin, sam)
     assert sam.show(written.id)["fields"] == {"noticed": "afterwards"}
