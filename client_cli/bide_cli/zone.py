@@ -13,7 +13,7 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 def local_zone() -> str:
     """The IANA name of this machine's zone, such as ``Europe/Berlin``; ``UTC`` if it can't be found."""
     name = os.environ.get("TZ", "").removeprefix(":")
-    if _is_name(name):
+    if is_zone_name(name):
         return name
     if not name:
         try:
@@ -21,12 +21,12 @@ def local_zone() -> str:
         except OSError:
             target = ""
         name = target.partition(_MARK)[2].removeprefix("posix/").removeprefix("right/")
-        if _is_name(name):
+        if is_zone_name(name):
             return name
     return _ask_tzlocal()
 
 
-def _is_name(name: str) -> bool:
+def is_zone_name(name: str) -> bool:
     """Whether it is a name such as ``Europe/Berlin`` or ``UTC``, and no rule such as ``CET-1CEST``."""
     if not 0 < len(name) <= _NAME_CHARS_MAX or not _PLAIN.issuperset(name) or ".." in name or name.startswith("/"):
         return False

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -16,8 +17,10 @@ from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageE
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
 from bide.storage.base import HeldRecord, SpaceRecord, StoredEnvelope, Suspect
-from bide.storage.mark import Mark, read_mark
 from bide.storage.opening import open_database
+
+if TYPE_CHECKING:
+    from bide.storage.mark import Mark
 
 
 class SqliteTruth:
@@ -26,7 +29,14 @@ class SqliteTruth:
     def __init__(self, path: Path | None, key: bytes, *, create: bool = False) -> None:
         """Open the file; see `bide.storage.opening.open_database` for arguments and errors."""
         self._db = open_database(path, key, create=create)
-        self._mark = Mark(path)
+        self._path = path
+
+    @cached_property
+    def _mark(self) -> Mark:
+        """Made when first written: reading needs none."""
+        from bide.storage.mark import Mark
+
+        return Mark(self._path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -214,6 +224,8 @@ class SqliteTruth:
 
     def _take_over(self, left: bytes) -> None:
         """Somebody died with the write lock: what they were at is suspect from now on. Committed before anything else."""
+        from bide.storage.mark import read_mark
+
         marked = read_mark(left, key=self._mark_key())
         if marked is not None:
             for log, seq in marked.places:
