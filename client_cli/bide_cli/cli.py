@@ -60,6 +60,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("people", "See with whom you share."),
             ("device", "See your devices and the other's; add and remove yours."),
             ("sync", "Exchange entries through the relay now."),
+            ("verify", "Compare, side by side, that both hold the same."),
             ("sit", "Sit together: talk, look, or breathe."),
             ("safety", "Read what to do when it is not safe."),
         ),

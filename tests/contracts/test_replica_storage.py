@@ -17,7 +17,17 @@ from bide.errors import ForkDetected, Locked, NewerFormat, SequenceGap, StorageE
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
 from bide.projections.search import words
-from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, Storage, StoredEnvelope, Suspect
+from bide.storage.base import (
+    Citation,
+    EntryQuery,
+    HeldRecord,
+    MemberRecord,
+    Quarantined,
+    SpaceRecord,
+    Storage,
+    StoredEnvelope,
+    Suspect,
+)
 from bide.storage.memory import MemoryStorage
 from bide.storage.opening import FORMAT, open_database, schema_text
 from bide.storage.sqlite import SqliteStorage
@@ -27,6 +37,7 @@ OWN = SpaceId(b"o" * 16)
 PAIR = SpaceId(b"p" * 16)
 MINE = LogId(b"m" * 16)
 THEIRS = LogId(b"t" * 16)
+OTHER = LogId(b"o" * 16)
 
 
 def space_record(space: SpaceId = PAIR, kind: str = "pair", **other: Any) -> SpaceRecord:
@@ -171,7 +182,7 @@ def test_an_exception_undoes_everything(box: Box) -> None:
         storage.put_member(MemberRecord(PAIR, MINE, DeviceId(b"d" * 32), 0))
         storage.put_event(event(entry_id(1), 1))
         storage.put_quarantine(Quarantined(PAIR, MINE, 1, "why"))
-        storage.put_citation(PAIR, MINE, 1, 4)
+        storage.put_citation(PAIR, citation(4))
         storage.put_entry(entry(1, "altered"))
         storage.put_entry(entry(2, "new"))
         raise ZeroDivisionError
@@ -413,13 +424,34 @@ def test_quarantine_keeps_one_reason_a_place(box: Box) -> None:
     assert box.storage.quarantine(OWN) == []
 
 
+def citation(seq: int, *, log: LogId = MINE, by: LogId = THEIRS, slot: int = 1, by_seq: int = 9) -> Citation:
+    return Citation(log, by, slot, seq, bytes([seq]) * 32, by_seq)
+
+
 def test_citations_never_go_down(box: Box) -> None:
-    """An older entry that arrives late takes nothing back."""
+    """An older entry that arrives late takes nothing back; of each device the furthest stays, with its hash and place."""
     with box.storage.transaction():
-        for slot, seq in ((1, 5), (1, 3), (0, 2), (1, 6), (1, 1)):
-            box.storage.put_citation(PAIR, MINE, slot, seq)
-    assert box.reopen().citations(PAIR) == {(MINE, 1): 6, (MINE, 0): 2}
-    assert box.storage.citations(OWN) == {}
+        for seq, by, slot in ((5, THEIRS, 1), (3, THEIRS, 1), (2, MINE, 0), (6, THEIRS, 1), (1, THEIRS, 1), (4, OTHER, 1)):
+            box.storage.put_citation(PAIR, citation(seq, by=by, slot=slot, by_seq=10 + seq))
+    again = box.reopen()
+    assert again.citations(PAIR) == {(MINE, 1): 6, (MINE, 0): 2}
+    kept = [citation(6, by_seq=16), citation(2, by=MINE, slot=0, by_seq=12), citation(4, by=OTHER, by_seq=14)]
+    assert again.cited(PAIR) == sorted(kept)
+    assert (box.storage.citations(OWN), box.storage.cited(OWN)) == ({}, [])
+
+
+def test_what_contradicts_is_kept_once_for_each_two_logs_and_outlives_a_rebuild(box: Box) -> None:
+    """The first stays, so that whoever cites nonsense again and again fills nothing; dropping what is derived leaves it."""
+    with box.storage.transaction():
+        for seq, by in ((5, THEIRS), (3, THEIRS), (6, THEIRS), (4, OTHER)):
+            box.storage.put_contradiction(PAIR, citation(seq, by=by))
+        box.storage.clear_derived()
+    kept = sorted([citation(5), citation(4, by=OTHER)])
+    assert box.reopen().contradictions(PAIR) == kept
+    assert box.storage.contradictions(OWN) == []
+    with box.storage.transaction():
+        box.storage.remove_space(PAIR)
+    assert box.reopen().contradictions(PAIR) == []
 
 
 # Entries
@@ -621,7 +653,7 @@ def fill_derived(storage: Storage) -> None:
         storage.put_member(MemberRecord(PAIR, MINE, DeviceId(b"d" * 32), 0))
         storage.put_event(event(entry(1).entry_id, 1))
         storage.put_entry(entry(1, "coffee"))
-        storage.put_citation(PAIR, MINE, 1, 4)
+        storage.put_citation(PAIR, citation(4))
         storage.put_quarantine(Quarantined(PAIR, MINE, 1, "why"))
 
 

@@ -18,7 +18,7 @@ from bide.projections.entry import project_entry, search_text
 from bide.projections.order import Applied, Judged, judge
 from bide.projections.repair import Seen, affected_groups, knowledge, project_group
 from bide.replica.vetting import taking_in
-from bide.storage.base import Quarantined, Storage, StoredEnvelope
+from bide.storage.base import Citation, Quarantined, Storage, StoredEnvelope
 
 _NOT_UNDERSTOOD = "This entry could not be made sense of, and is not shown."
 _UNEXPECTED = Exception
@@ -67,7 +67,7 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
     """
     epochs = storage.epochs(space)
     touched: set[EntryId] = set()
-    citations: dict[tuple[LogId, int], int] = {}
+    cited: dict[tuple[LogId, LogId], Citation] = {}
     records: list[EventRecord] = []
     for envelope in envelopes:
         if envelope.klass is not EnvelopeClass.DATA:
@@ -79,11 +79,14 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
             continue
         slot = slots[envelope.log_id]
         for head in event.frontier:
-            key = (head.log_id, slot)
-            citations[key] = max(head.seq, citations.get(key, 0))
+            known = cited.get((head.log_id, envelope.log_id))
+            if known is None or known.seq < head.seq:
+                cited[head.log_id, envelope.log_id] = Citation(
+                    head.log_id, envelope.log_id, slot, head.seq, head.hash, envelope.seq
+                )
         records.append(_record(space, envelope, event, slot))
-    for (log, slot), seq in citations.items():
-        storage.put_citation(space, log, slot, seq)
+    for citation in cited.values():
+        storage.put_citation(space, citation)
     with taking_in(storage, space, records) as (sound, stopped):
         for record in sound:
             storage.put_event(record)

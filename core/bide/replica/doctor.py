@@ -6,10 +6,10 @@ from collections import Counter
 from typing import NamedTuple
 
 from bide.errors import BideError, Phrase
-from bide.ids import LogId
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import Envelope, parse_envelope, verify_signature
 from bide.log.head import Head
+from bide.replica.honesty import examine_honesty
 from bide.replica.reading import Reader
 from bide.replica.rebuilding import load_membership
 from bide.storage.base import SpaceRecord, Storage
@@ -43,12 +43,14 @@ def examine(storage: Storage, reader: Reader) -> list[Finding]:
         label = Phrase("the space with {name}", {"name": names[0]}) if names else _OWN_SPACE
         findings.extend(_examine_log(storage, space, label))
         findings.extend(_examine_derived(storage, space, label))
+        for is_damage, words in examine_honesty(storage, space, label, view):
+            findings.append(Finding(DAMAGE if is_damage else NOTE, words))
         pending = reader.pending(space)
         if not space.relay_url:
             findings.append(_finding(NOTE, "No relay is set for {space}: it stays on this device.", space=label))
         elif pending:
-            words = "{count} of your log entries in {space} are waiting for the relay."
-            findings.append(_finding(NOTE, words, count=pending, space=label))
+            waiting = "{count} of your log entries in {space} are waiting for the relay."
+            findings.append(_finding(NOTE, waiting, count=pending, space=label))
     return findings
 
 
@@ -96,9 +98,6 @@ def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> lis
     if forks := len(storage.evidence(space.space_id)):
         words = "There are two pasts of a log in {space}: a home was copied or restored. Signed proof is kept ({count})."
         findings.append(_finding(DAMAGE, words, space=label, count=forks))
-    if missing := _cited_and_missing(storage, space):
-        words = "{count} log entries of {space} are referred to and have not come. The relay may be holding them back."
-        findings.append(_finding(NOTE, words, count=missing, space=label))
     for standing, count in sorted(status.items()):
         if standing.value in _STANDINGS:
             findings.append(_finding(NOTE, _STANDINGS[standing.value], count=count, space=label))
@@ -126,12 +125,3 @@ def _examine_set_aside(storage: Storage, space: SpaceRecord, label: Phrase) -> l
     for reason, count in sorted(Counter(item.reason for item in others).items()):
         findings.append(_finding(NOTE, words, count=count, space=label, reason=Phrase(reason)))
     return findings
-
-
-def _cited_and_missing(storage: Storage, space: SpaceRecord) -> int:
-    """How many log entries somebody's events cite that are not here: a relay that withholds shows itself so."""
-    heads = storage.heads(space.space_id)
-    furthest: dict[LogId, int] = {}
-    for (log, _), seq in storage.citations(space.space_id).items():
-        furthest[log] = max(seq, furthest.get(log, 0))
-    return sum(max(0, seq - (heads[log].seq if log in heads else 0)) for log, seq in furthest.items())

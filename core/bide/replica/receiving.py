@@ -14,6 +14,7 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_si
 from bide.log.membership import Membership
 from bide.replica.deriving import stored
 from bide.replica.rebuilding import derive_all, load_membership, rebuild_members, retry_quarantined, take_in
+from bide.replica.witnessing import witness
 from bide.storage.base import Quarantined, SpaceRecord, Storage
 
 _HELD_MAX = 1024
@@ -32,6 +33,8 @@ class Receiver:
         self._membership: Membership | None = None
         self._held: list[Envelope] = []
         """The end of the last batch, if no valid signature vouches for it yet."""
+        self.contradicted = False
+        """Some device says that it had something else than what is here."""
 
     def receive(self, datas: Sequence[bytes], *, more_follows: bool = False) -> int:
         """Verify, store and derive a batch, all or nothing, durable on return.
@@ -109,6 +112,8 @@ class Receiver:
             take_in(self._storage, space_id, fresh, slots={log: device.slot for log, device in membership.devices.items()})
             if admitted and (new := self._storage.epochs(space_id).keys() - epochs_before):
                 retry_quarantined(self._storage, space_id, set(new))
+        if fresh and witness(self._storage, space_id, None if admitted else {envelope.log_id for envelope in fresh}):
+            self.contradicted = True
         return len(fresh)
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:

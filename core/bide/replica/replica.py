@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60
-DERIVATION = "5"
+DERIVATION = "5h"
 """Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 
@@ -191,12 +191,12 @@ class Replica:
             InputError: no weeks, or too many.
             NotFound: nobody of that name.
         """
-        from bide.replica.reviewing import local_day, look_back
+        from bide.replica.reviewing import look_back
 
         return look_back(
             self.storage,
             self.reader.view(),
-            today=local_day(self.clock.now_ms(), zone=self.zone, day_starts_min=self.day_starts_min),
+            today=self.today(),
             weeks=weeks,
             space=self.reader.pair_space(with_) if with_ else None,
             shared_only=shared_only,
@@ -410,7 +410,21 @@ class Replica:
             live=live,
             randomness=self.randomness,
             on_caught_up=lambda: self._introduce(space_id),
+            today=self.today,
         )
+
+    def note_difference(self, space_id: SpaceId) -> None:
+        """Keep for doctor that two people compared what they hold, and it was not the same."""
+        from bide.replica.incidents import DIFFERED, note_incident
+
+        with self.storage.transaction():
+            note_incident(self.storage, space_id, DIFFERED, self.today())
+
+    def today(self) -> str:
+        """The person's day now, ``YYYY-MM-DD``."""
+        from bide.replica.reviewing import local_day
+
+        return local_day(self.clock.now_ms(), zone=self.zone, day_starts_min=self.day_starts_min)
 
     def _introduce(self, space_id: SpaceId) -> None:
         """Say in a space what this person is called, if that was never said: a pairing that broke off left it out."""

@@ -8,15 +8,20 @@ break at any byte and the next one goes on from the heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from bide.crypto import signing
 from bide.errors import (
     BideError,
+    EnvelopeRejected,
     ForkDetected,
+    MembershipRejected,
     NotAllowed,
     Phrase,
     RelayUnreachable,
     RemoteProtocolError,
+    SequenceGap,
+    StorageBusy,
     VerificationFailed,
 )
 from bide.ids import LogId, Randomness
@@ -38,6 +43,7 @@ from bide.protocol.frames import (
 )
 from bide.protocol.session import ClientSession
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
+from bide.replica import incidents
 from bide.replica.belonging import read_belonging
 from bide.replica.receiving import Receiver
 from bide.storage.base import SpaceRecord, Storage
@@ -60,6 +66,18 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "shutting_down": (RelayUnreachable, "The relay is being restarted."),
     "fork": (ForkDetected, "The relay holds another past of this device's log."),
 }
+_INCIDENTS: Mapping[type[BideError], str] = {
+    ForkDetected: incidents.TWO_PASTS,
+    SequenceGap: incidents.OUT_OF_ORDER,
+    EnvelopeRejected: incidents.NOT_GENUINE,
+    MembershipRejected: incidents.NOT_GENUINE,
+    RemoteProtocolError: incidents.BROKE_RULES,
+}
+"""What is kept of an error by which a sync ended; of the rest nothing, such as of a relay that is full."""
+_WITHHELD_HINT = "It may be holding something back. What is here stays; bide doctor tells more."
+_CONTRADICTED = Phrase(
+    "Two devices were shown different histories, or one of them has two. Nothing was overwritten; see: bide doctor"
+)
 _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 
 
@@ -82,6 +100,7 @@ class SpaceSync:
         live: bool,
         randomness: Randomness,
         on_caught_up: Callable[[], None] = lambda: None,
+        today: Callable[[], str] = lambda: "",
     ) -> None:
         """Prepare; the relay speaks first.
 
@@ -92,8 +111,10 @@ class SpaceSync:
             live: stay after catching up.
             randomness: for the nonce.
             on_caught_up: called once everything that the relay has is here: what is written then can't fork this device's log.
+            today: the person's day, ``YYYY-MM-DD``, for what is kept of what went wrong.
         """
         self._on_caught_up = on_caught_up
+        self._today = today
         self._storage = storage
         self._space = space
         self._host = host
@@ -115,6 +136,10 @@ class SpaceSync:
         self._milestones: tuple[int, list[tuple[LogId, int]]] = (-1, [])
         """For so many control entries: their places, each after all that it builds on."""
         self._caught_up = False
+        self._same_relay = False
+        """This is where it was synced last: a person who chose another relay is no incident."""
+        self._suspicion = ""
+        """What kind of incident an error that comes up now is, where its class alone doesn't say so."""
         self.sent = 0
         self.to_send = 0
         self.received = 0
@@ -153,6 +178,17 @@ class SpaceSync:
             NotAllowed: it wants an invite, or has no room.
             RelayUnreachable: it takes nothing just now.
         """
+        try:
+            self._receive(message)
+        except BideError as error:
+            # Apart from the transaction of whatever failed, which was undone.
+            if kind := self._suspicion or _INCIDENTS.get(type(error)):
+                with suppress(StorageBusy):
+                    self._note(kind)
+            raise
+
+    def _receive(self, message: bytes) -> None:
+        self._suspicion = ""
         match self._session.receive_data(message):
             case Hello() as hello:
                 self._greet(hello)
@@ -177,11 +213,18 @@ class SpaceSync:
     # The steps of a connection
 
     def _greet(self, hello: Hello) -> None:
+        host_key = f"relay_host.{self._space.space_id.hex()}"
+        self._same_relay = self._storage.meta(host_key) == self._host
+        if not self._same_relay:
+            with self._storage.transaction():
+                self._storage.put_meta(host_key, self._host)
         key = f"relay_store.{self._space.space_id.hex()}"
         known, now = self._storage.meta(key), (hello.relay_key + hello.store_id).hex()
         if known != now:
             if known:
                 self.notices.append(Phrase("The relay's storage is new; it gets everything again."))
+                if self._same_relay:
+                    self._note(incidents.NEW_STORAGE)
             with self._storage.transaction():
                 self._storage.put_meta(key, now)
         self._session.authenticate(
@@ -213,6 +256,8 @@ class SpaceSync:
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
         if any(self._relay.get(log, 0) < head.seq for log, head in known.items()):
             self.notices.append(Phrase("The relay has lost something that it had; it gets it again."))
+            if self._same_relay:
+                self._note(incidents.LOST)
         with self._storage.transaction():
             for log in known:
                 if log not in theirs:
@@ -239,6 +284,8 @@ class SpaceSync:
         except ForkDetected as fork:
             self._keep_evidence(fork)
             raise
+        if self._receiver.contradicted and _CONTRADICTED not in self.notices:
+            self.notices.append(_CONTRADICTED)
         self.received += new
         self.progress += new
         if self._space.pending:
@@ -251,7 +298,8 @@ class SpaceSync:
         self._receiver.finish()
         heads = self._storage.heads(self._space.space_id)
         if any(log not in heads or heads[log].seq < seq for log, seq in self._announced.items()):
-            raise VerificationFailed("The relay announced entries that it did not send.")
+            self._suspicion = incidents.NOT_SENT
+            raise VerificationFailed("The relay announced entries that it did not send.", hint=_WITHHELD_HINT)
         self._announced.clear()
         if not self._caught_up:
             self.progress += 1
@@ -261,6 +309,11 @@ class SpaceSync:
                 self._relay = dict(self._confirmed)
             self._on_caught_up()
             self._send_more()
+
+    def _note(self, kind: str) -> None:
+        """Keep for doctor what is otherwise said only in passing."""
+        with self._storage.transaction():
+            incidents.note_incident(self._storage, self._space.space_id, kind, self._today())
 
     def _keep_evidence(self, fork: ForkDetected) -> None:
         """Two signed entries at one place prove that a device, or a copy of it, wrote two pasts. Doctor tells of it."""
@@ -275,6 +328,7 @@ class SpaceSync:
             for head in heads:
                 here = self._storage.envelope(space, head.log_id, head.seq)
                 if here is None or here.hash != head.hash or not (on_its_way or self._refused_some):
+                    self._suspicion = incidents.FALSE_RECEIPT
                     raise RemoteProtocolError("The relay acknowledged something that was not sent.")
                 self._confirmed[head.log_id] = max(self._confirmed.get(head.log_id, 0), head.seq)
                 if head.log_id not in known or known[head.log_id].seq < head.seq:

@@ -65,6 +65,22 @@ class Quarantined(NamedTuple):
     reason: str
 
 
+class Citation(NamedTuple):
+    """The furthest entry of a log that another device's log says it had: what a relay showed that device."""
+
+    log_id: LogId
+    """The log that is cited."""
+    by_log: LogId
+    """By which device's log."""
+    slot: int
+    """Whose device that is."""
+    seq: int
+    hash: bytes
+    """What that device had at this place."""
+    by_seq: int
+    """Where in its log it says so."""
+
+
 class Suspect(NamedTuple):
     """An envelope that was being taken in when a process died."""
 
@@ -200,6 +216,14 @@ class Storage(Protocol):
         """All such headers, 204 bytes each."""
         ...
 
+    def put_contradiction(self, space: SpaceId, citation: Citation) -> None:
+        """Keep that a device had something else at a place than what is here. The first of each two logs stays."""
+        ...
+
+    def contradictions(self, space: SpaceId) -> list[Citation]:
+        """All such, by (log, citing log)."""
+        ...
+
     # What may stop a process
 
     def begin_applying(self, space: SpaceId, places: Sequence[tuple[LogId, int]], *, durable: bool) -> None:
@@ -311,8 +335,12 @@ class Storage(Protocol):
         """(log, slot) to the highest seq of that log that an event by that person's devices cites."""
         ...
 
-    def put_citation(self, space: SpaceId, log: LogId, slot: int, seq: int) -> None:
-        """Note that a person's device has a log up to `seq`; never goes down."""
+    def cited(self, space: SpaceId) -> list[Citation]:
+        """The furthest citation of each log by each other, by (log, citing log)."""
+        ...
+
+    def put_citation(self, space: SpaceId, citation: Citation) -> None:
+        """Note how far a device has a log; never goes down."""
         ...
 
     def put_entry(self, entry: EntryRecord) -> None:

@@ -10,7 +10,16 @@ from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import ForkDetected, Phrase, SequenceGap
 from bide.ids import EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
-from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope, Suspect
+from bide.storage.base import (
+    Citation,
+    EntryQuery,
+    HeldRecord,
+    MemberRecord,
+    Quarantined,
+    SpaceRecord,
+    StoredEnvelope,
+    Suspect,
+)
 
 _FOUND_MAX = 8
 
@@ -30,7 +39,8 @@ class _Tables:
         self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
         self.events: dict[tuple[SpaceId, LogId, int], EventRecord] = {}
         self.entries: dict[tuple[SpaceId, EntryId], EntryRecord] = {}
-        self.citations: dict[tuple[SpaceId, LogId, int], int] = {}
+        self.contradictions: dict[tuple[SpaceId, LogId, LogId], Citation] = {}
+        self.citations: dict[tuple[SpaceId, LogId, LogId], Citation] = {}
         self.quarantine: dict[tuple[SpaceId, LogId, int], Quarantined] = {}
 
     def copy(self) -> _Tables:
@@ -101,7 +111,8 @@ class MemoryStorage:
         t.held = {key: held for key, held in t.held.items() if held.space_id != space}
         t.members = {key: member for key, member in t.members.items() if key[0] != space}
         t.events = {key: event for key, event in t.events.items() if key[0] != space}
-        t.citations = {key: seq for key, seq in t.citations.items() if key[0] != space}
+        t.contradictions = {key: citation for key, citation in t.contradictions.items() if key[0] != space}
+        t.citations = {key: citation for key, citation in t.citations.items() if key[0] != space}
         t.quarantine = {key: item for key, item in t.quarantine.items() if key[0] != space}
         t.entries = {key: entry for key, entry in t.entries.items() if key[0] != space}
 
@@ -167,6 +178,14 @@ class MemoryStorage:
     def evidence(self, space: SpaceId) -> list[bytes]:
         """See the contract."""
         return sorted(header for (owner, _), header in self._t.evidence.items() if owner == space)
+
+    def put_contradiction(self, space: SpaceId, citation: Citation) -> None:
+        """See the contract."""
+        self._t.contradictions.setdefault((space, citation.log_id, citation.by_log), citation)
+
+    def contradictions(self, space: SpaceId) -> list[Citation]:
+        """See the contract."""
+        return [citation for key, citation in sorted(self._t.contradictions.items()) if key[0] == space]
 
     # What may stop a process
 
@@ -281,12 +300,22 @@ class MemoryStorage:
 
     def citations(self, space: SpaceId) -> dict[tuple[LogId, int], int]:
         """See the contract."""
-        return {(key[1], key[2]): seq for key, seq in self._t.citations.items() if key[0] == space}
+        furthest: dict[tuple[LogId, int], int] = {}
+        for citation in self.cited(space):
+            key = (citation.log_id, citation.slot)
+            furthest[key] = max(citation.seq, furthest.get(key, 0))
+        return furthest
 
-    def put_citation(self, space: SpaceId, log: LogId, slot: int, seq: int) -> None:
+    def cited(self, space: SpaceId) -> list[Citation]:
         """See the contract."""
-        key = (space, log, slot)
-        self._t.citations[key] = max(seq, self._t.citations.get(key, 0))
+        return [citation for key, citation in sorted(self._t.citations.items()) if key[0] == space]
+
+    def put_citation(self, space: SpaceId, citation: Citation) -> None:
+        """See the contract."""
+        key = (space, citation.log_id, citation.by_log)
+        there = self._t.citations.get(key)
+        if there is None or there.seq < citation.seq:
+            self._t.citations[key] = citation
 
     def put_entry(self, entry: EntryRecord) -> None:
         """See the contract."""

@@ -8,7 +8,7 @@ from typing import Any
 from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
-from bide.storage.base import EntryQuery, MemberRecord, Quarantined
+from bide.storage.base import Citation, EntryQuery, MemberRecord, Quarantined
 from bide.storage.sqlite_truth import SqliteTruth
 
 _ENTRY_COLUMNS = "entry_id, space_id, kind, slot, at_ms, zone, day, shown, reply_to, edited, state, body, search_text"
@@ -126,17 +126,23 @@ class SqliteStorage(SqliteTruth):
 
     def citations(self, space: SpaceId) -> dict[tuple[LogId, int], int]:
         """See the contract."""
-        rows = self._rows("SELECT log_id, slot, seq FROM citation WHERE space_id = ?", space)
+        rows = self._rows("SELECT log_id, slot, max(seq) FROM citation WHERE space_id = ? GROUP BY log_id, slot", space)
         return {(LogId(row[0]), row[1]): row[2] for row in rows}
 
-    def put_citation(self, space: SpaceId, log: LogId, slot: int, seq: int) -> None:
+    def cited(self, space: SpaceId) -> list[Citation]:
+        """See the contract."""
+        rows = self._rows(
+            "SELECT log_id, by_log, slot, seq, hash, by_seq FROM citation WHERE space_id = ? ORDER BY log_id, by_log", space
+        )
+        return [Citation._make(row) for row in rows]
+
+    def put_citation(self, space: SpaceId, citation: Citation) -> None:
         """See the contract."""
         self._run(
-            "INSERT INTO citation VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+            "INSERT INTO citation VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET seq = excluded.seq, hash = excluded.hash, by_seq = excluded.by_seq WHERE excluded.seq > seq",
             space,
-            log,
-            slot,
-            seq,
+            *citation,
         )
 
     def put_entry(self, entry: EntryRecord) -> None:

@@ -16,7 +16,7 @@ import apsw
 from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageError
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
-from bide.storage.base import HeldRecord, SpaceRecord, StoredEnvelope, Suspect
+from bide.storage.base import Citation, HeldRecord, SpaceRecord, StoredEnvelope, Suspect
 from bide.storage.opening import open_database
 
 if TYPE_CHECKING:
@@ -212,6 +212,18 @@ class SqliteTruth:
     def evidence(self, space: SpaceId) -> list[bytes]:
         """See the contract."""
         return [row[0] for row in self._rows("SELECT header FROM evidence WHERE space_id = ? ORDER BY header", space)]
+
+    def put_contradiction(self, space: SpaceId, citation: Citation) -> None:
+        """See the contract."""
+        self._run("INSERT OR IGNORE INTO contradiction VALUES (?, ?, ?, ?, ?, ?, ?)", space, *citation)
+
+    def contradictions(self, space: SpaceId) -> list[Citation]:
+        """See the contract."""
+        rows = self._rows(
+            "SELECT log_id, by_log, slot, seq, hash, by_seq FROM contradiction WHERE space_id = ? ORDER BY log_id, by_log",
+            space,
+        )
+        return [Citation._make(row) for row in rows]
 
     # What may stop a process
 
