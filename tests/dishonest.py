@@ -48,7 +48,7 @@ from bide.log.envelope import (
     write_envelope,
 )
 from bide.protocol.codec import decode_frame, encode_frame
-from bide.protocol.frames import CaughtUp, Envelopes, Frame, Hello, LogHead, Register, Stored, Welcome
+from bide.protocol.frames import Auth, CaughtUp, Envelopes, Frame, LogHead, Register, Stored, Welcome
 from bide.replica import Replica
 from bide.replica.founding import device_record
 from bide.replica.syncing import SpaceSync
@@ -163,15 +163,12 @@ class Repeats(Lie):
 
 @dataclass
 class RepeatsConnection(Lie):
-    """Says what it said on an earlier connection."""
+    """Welcomes with what it said on an earlier connection, proof and all."""
 
     recorded: Sequence[Frame]
-    _at: int = 0
 
     def from_relay(self, frame: Frame) -> Iterable[Going]:
-        kind = type(frame)
-        old = next((each for each in self.recorded if type(each) is kind), None)
-        yield DOWN, old if old is not None and isinstance(frame, Hello | Welcome) else frame
+        yield DOWN, next(old for old in self.recorded if isinstance(old, Welcome)) if isinstance(frame, Welcome) else frame
 
 
 @dataclass
@@ -371,6 +368,27 @@ class Injects(Lie):
         if isinstance(frame, CaughtUp):
             yield DOWN, Envelopes(list(self.datas))
         yield DOWN, frame
+
+
+@dataclass
+class OnlyIn(Lie):
+    """Lies about one space, and is honest about all others."""
+
+    space: SpaceId
+    lie: Lie
+    _on: bool = False
+
+    def begin(self, archive: Archive) -> None:
+        super().begin(archive)
+        self.lie.begin(archive)
+
+    def from_relay(self, frame: Frame) -> Iterable[Going]:
+        return self.lie.from_relay(frame) if self._on else super().from_relay(frame)
+
+    def from_client(self, frame: Frame) -> Iterable[Going]:
+        if isinstance(frame, Auth):
+            self._on = frame.space == self.space
+        return self.lie.from_client(frame) if self._on else super().from_client(frame)
 
 
 # In memory

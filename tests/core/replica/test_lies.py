@@ -36,15 +36,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bide.crypto.comparing import comparison_words
-from bide.errors import BideError
+from bide.errors import BideError, CodeMismatch
 from bide.ids import LogId
-from bide.protocol.frames import LogHead
+from bide.protocol.codec import encode_frame
+from bide.protocol.frames import LogHead, MailboxMessage, MailboxReady
 from bide.replica import Replica
 from bide.replica.comparing import compare
 from bide.replica.devices import find_device, revoke
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock, SeededRandomness
-from bide.testing_replicas import MemoryRelay, add_device, new_replica, pair_space, pair_up
+from bide.testing_replicas import RELAY_HOST, MemoryRelay, PairingRun, add_device, new_replica, pair_space, pair_up
 
 LIES = int(os.environ.get("LIES", "15"))
 """How many histories with lies in them; make soak raises it."""
@@ -510,6 +511,20 @@ def test_a_member_who_is_called_none_brings_what_it_has_and_loses_nothing(world:
     world.sync(world.sam, Disowns())
     assert "lacked log entries" in told(world.sam)
     world.settle()
+
+
+def test_a_relay_that_guesses_a_code_has_one_guess_whatever_it_says_of_its_mailbox() -> None:
+    """It can call a spent nameplate fresh. The device itself ends with the first wrong guess, and takes no second one."""
+    sam = new_replica("Sam")
+    run = PairingRun(sam, new_replica("the relay"), code=f"7-maple-river-maple@{RELAY_HOST}")
+    run.finish()
+    assert isinstance(run.errors[0], CodeMismatch)
+    assert run.clients[0].closed
+    for frame in (MailboxReady(), MailboxMessage(b"\x01" + bytes(34))):
+        with pytest.raises(BideError):
+            run.clients[0].receive_data(encode_frame(frame))
+    assert run.clients[0].data_to_send() == []
+    assert [space.kind for space in sam.spaces()] == ["own"]
 
 
 # All of it at once

@@ -1,0 +1,12 @@
+"""``bide`` with a safety taken out: of what others cite it looks at the numbers only. The campaign must then find nothing."""
+
+from __future__ import annotations
+
+import sys
+
+from bide.replica import witnessing
+from bide_cli.main import main
+
+if __name__ == "__main__":
+    witnessing._holds = lambda *_: True
+    sys.exit(main())
