@@ -9,7 +9,7 @@ _bide_days="today yesterday"
 
 _bide_spec() {
     case "$1" in
-    "") below="checkin thank share feel did reflect edit undo outbox send release hear ask answer repair receive later timeline show search review start init pair join people device sync sit safety status decks relay unlock lock key config import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
+    "") below="checkin thank share feel did reflect edit undo outbox send release hear ask answer repair receive later timeline show search review start init pair join people device sync verify sit safety status decks relay unlock lock key config import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
     "checkin") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--feelings --went-well --hard --worry --lift --grateful --proud --wants --later --from-json --with" ;;
     "thank") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--noticed --felt --shows --from-json --with" ;;
     "share") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--text --depth --feelings --wants --from-json --with" ;;
@@ -46,6 +46,7 @@ _bide_spec() {
     "device rename") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "device revoke") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
     "sync") below="" flags="--watch --json --plain --accessible --no-input --help" takes="" ;;
+    "verify") below="" flags="--json --plain --accessible --no-input --help" takes="--with --words" ;;
     "sit") below="" flags="--bell --json --plain --accessible --no-input --help" takes="--minutes --breaths --pace" ;;
     "safety") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "status") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
