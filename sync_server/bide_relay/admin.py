@@ -90,8 +90,6 @@ def check_spaces(storage: Storage, progress: Callable[[int], None] = lambda _: N
     for number, space in enumerate(storage.spaces(), start=1):
         try:
             envelopes += _check_space(storage, space)
-        except StorageDamaged:
-            raise
         except BideError as error:
             raise StorageDamaged(f"Space {number} of this relay is damaged: {error.message}") from error
         progress(envelopes)

@@ -28,6 +28,9 @@ class StorageDamaged(StorageError):
     """The relay's database is damaged."""
 
     code = "storage_damaged"
+    hint_default = (
+        "Stop it and put back a backup (bide-relay restore), or begin with an empty folder: the devices send everything again."
+    )
 
 
 class Identity(NamedTuple):
