@@ -47,7 +47,7 @@ from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock, SeededRandomness
 from bide.testing_replicas import RELAY_HOST, MemoryRelay, PairingRun, add_device, new_replica, pair_space, pair_up
 
-LIES = int(os.environ.get("LIES", "15"))
+LIES = int(os.environ.get("LIES") or (500 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 12))
 """How many histories with lies in them; make soak raises it."""
 
 
