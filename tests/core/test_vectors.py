@@ -113,6 +113,8 @@ def make_frames() -> Vectors:
         frames.MailboxReady(),
         frames.MailboxMessage(source.token(35)),
         frames.MailboxClosed("done"),
+        frames.Forget(),
+        frames.Forgotten(True),
     ]
     caught_up = encode_frame(frames.CaughtUp())
     bad = {

@@ -128,6 +128,8 @@ class SqliteStorage:
         self._checkpointing = threading.Lock()
         self._wake_checkpointer = threading.Event()
         self._closing = False
+        self._empty_log = False
+        """The write-ahead log holds pages of what was deleted."""
         self._writer.set_wal_hook(self._on_commit)
         self._checkpointer = threading.Thread(target=self._checkpoint_beside, name="checkpoint", daemon=True)
         self._checkpointer.start()
@@ -203,6 +205,8 @@ class SqliteStorage:
                 if connection.changes() != 1:
                     raise InviteSpent
             now_ms = _now_ms()
+            if connection.execute("DELETE FROM forgotten WHERE space_id = ? RETURNING swept", (space,)).get == 0:
+                connection.execute("DELETE FROM envelopes WHERE space_id = ?", (space,))
             connection.execute(_BEGIN, (space, invite, now_ms, now_ms // _DAY_MS))
             self._append(connection, Batch(space, [genesis]))
             return True
@@ -296,6 +300,45 @@ class SqliteStorage:
             query = "UPDATE spaces SET used_day = ? WHERE space_id = ? AND used_day < ?"
             connection.executemany(query, [(day, space, day) for space in spaces])
 
+    def forget(self, space: SpaceId, slot: int, *, of: Collection[int], day: int) -> bool:
+        """Note that a person needs a space no more; it is gone when all have said so."""
+        with self._transaction() as connection:
+            if connection.execute(_KNOWS, (space,)).get is None:
+                raise SpaceUnknown
+            connection.execute("INSERT OR IGNORE INTO moved_on (space_id, slot) VALUES (?, ?)", (space, slot))
+            asked = {row[0] for row in connection.execute("SELECT slot FROM moved_on WHERE space_id = ?", (space,))}
+            if not asked >= set(of):
+                return False
+            for table in ("moved_on", "logs", "spaces"):
+                connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
+            connection.execute("INSERT OR REPLACE INTO forgotten (space_id, day, swept) VALUES (?, ?, 0)", (space, day))
+            return True
+
+    def sweep(self, *, envelopes_max: int, before_day: int, known_max: int) -> bool:
+        """Delete some of what forgotten spaces held, overwriting it; a space may hold gigabytes, and others wait."""
+        with self._lock:
+            self._writer.execute("PRAGMA secure_delete = ON")
+        with self._transaction() as connection:
+            space = connection.execute("SELECT space_id FROM forgotten WHERE swept = 0 LIMIT 1").get
+            if space is None:
+                connection.execute("DELETE FROM forgotten WHERE day < ?", (before_day,))
+                connection.execute(
+                    "DELETE FROM forgotten WHERE space_id IN "
+                    "(SELECT space_id FROM forgotten ORDER BY day DESC, space_id LIMIT -1 OFFSET ?)",
+                    (known_max,),
+                )
+                return False
+            connection.execute(
+                "DELETE FROM envelopes WHERE rowid IN (SELECT rowid FROM envelopes WHERE space_id = ? LIMIT ?)",
+                (space, envelopes_max),
+            )
+            if connection.changes() < envelopes_max:
+                connection.execute("UPDATE forgotten SET swept = 1 WHERE space_id = ?", (space,))
+        # Else copies of the pages would stay in the write-ahead log for as long as little is written.
+        self._empty_log = True
+        self._wake_checkpointer.set()
+        return True
+
     # What an operator does
 
     def back_up(self, target: Path) -> None:
@@ -340,7 +383,7 @@ class SqliteStorage:
         spaces = [SpaceId(row[0]) for row in self._rows("SELECT space_id FROM spaces WHERE used_day < ?", before_day)]
         for space in spaces:
             with self._transaction() as connection:
-                for table in ("envelopes", "logs", "spaces"):
+                for table in ("envelopes", "moved_on", "logs", "spaces"):
                     connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
         return len(spaces)
 
@@ -360,16 +403,23 @@ class SqliteStorage:
                 self._wake_checkpointer.clear()
                 if self._closing:
                     return
-                self._checkpoint(connection)
+                emptying, self._empty_log = self._empty_log, False
+                self._checkpoint(connection, emptying=emptying)
         finally:
             connection.close()
 
-    def _checkpoint(self, connection: apsw.Connection) -> None:
-        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe."""
+    def _checkpoint(self, connection: apsw.Connection, *, emptying: bool = False) -> None:
+        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe.
+
+        Args:
+            connection: what to do it with.
+            emptying: wait a moment for the others, and leave nothing in the log.
+        """
         try:
             # One at a time, waiting: the writer's own must not give up because the one beside it is at work.
             with self._checkpointing:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if emptying else apsw.SQLITE_CHECKPOINT_PASSIVE
+                connection.wal_checkpoint(mode=mode)
         except (apsw.BusyError, apsw.LockedError):
             return
         except apsw.FullError:
@@ -439,6 +489,10 @@ class SqliteStorage:
                         return found
                     found.append(Entry(log, seq, data))
         return found
+
+    def was_forgotten(self, space: SpaceId) -> bool:
+        """Whether a space was here and was forgotten."""
+        return bool(self._rows("SELECT 1 FROM forgotten WHERE space_id = ?", space))
 
     def usage(self, space: SpaceId) -> Usage:
         """What a space takes."""
