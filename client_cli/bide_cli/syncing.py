@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bide.errors import BideError, NotAllowed, RelayUnreachable
+from bide.replica.addresses import host_of
 from bide.storage.base import SpaceRecord
 from bide_cli.contact import note_contact
 from bide_cli.language import sentence
 from bide_cli.locks import Lock
-from bide_cli.transport import as_frame, dialled, host_of
+from bide_cli.transport import as_frame, dialled
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError, NotAllowed, StorageError, VerificationFailed
 from bide.ids import SpaceId
+from bide.replica.addresses import host_of
 from bide.storage.base import SpaceRecord
 from bide_cli import failures
 from bide_cli.background import SOCKET, SOCKET_PATH_BYTES_MAX
 from bide_cli.contact import note_contact
 from bide_cli.language import sentence
 from bide_cli.syncing import Carrier
-from bide_cli.transport import dialled, host_of
+from bide_cli.transport import dialled
 
 if TYPE_CHECKING:
     from bide.replica import Replica

@@ -133,7 +133,7 @@ async def test_what_was_answered_holds_whatever_becomes_of_the_relay(tmp_path: P
     relay = RelayProcess(tmp_path / "data", "--registration", "open").start()
     for _ in range(2000):
         space.write(space.founder)
-    clients = []
+    clients: list[WireClient] = []
     for member in space.members:
         client = await knock(relay, space, member)
         await client.welcome(genesis=space.envelopes[0].data)
@@ -155,7 +155,7 @@ async def test_what_was_answered_holds_whatever_becomes_of_the_relay(tmp_path: P
     await late.close()
     relay.stop()
     with sqlite3.connect(tmp_path / "data" / "relay.db") as db:
-        counts = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("spaces", "logs", "moved_on")]  # noqa: S608
+        counts = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("spaces", "logs", "moved_on")]
         assert counts == [0, 0, 0]
     # A stop may come before the last piece is deleted; it takes a few starts at most.
     for _ in range(3):

@@ -55,8 +55,8 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
     Nothing is sent yet; bide sync or the next entry does. Private entries go too, sealed for your own other devices. A
     journal that you joined through another relay stays with that one, where the other person's device is.
     """
+    from bide.replica.addresses import check_url
     from bide_cli.giving import STDIN, read_stdin
-    from bide_cli.transport import check_url
 
     checked = check_url(url)
     token = read_stdin().strip() if invite == STDIN else invite

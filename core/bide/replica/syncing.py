@@ -8,6 +8,7 @@ break at any byte and the next one goes on from the heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 
 from bide.crypto import signing
 from bide.errors import (
@@ -26,9 +27,12 @@ from bide.log.membership import fold
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
     BATCH_ENVELOPES_MAX,
+    FORGOTTEN_DAYS,
     CaughtUp,
     Envelopes,
     Error,
+    Forget,
+    Forgotten,
     Hello,
     LogPosition,
     Register,
@@ -37,7 +41,7 @@ from bide.protocol.frames import (
     Welcome,
 )
 from bide.protocol.session import ClientSession
-from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
+from bide.protocol.states import FORGOTTEN_CODE, NOT_HERE_CODES, REVOKED_LOG_CODE, State
 from bide.replica.belonging import read_belonging
 from bide.replica.receiving import Receiver
 from bide.storage.base import SpaceRecord, Storage
@@ -59,15 +63,31 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "too_many_connections": (RelayUnreachable, "The relay is busy."),
     "shutting_down": (RelayUnreachable, "The relay is being restarted."),
     "fork": (ForkDetected, "The relay holds another past of this device's log."),
+    FORGOTTEN_CODE: (NotAllowed, "This journal was moved to another relay."),
 }
+_MOVED_HINT = "bide relay on a device of yours, or the other person's, shows which. Then here: {command}"
 _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 
 
 _FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
+_MOVE_INVITE_HINT = "Nothing was moved. Ask whoever runs it for one, then: bide relay move URL --invite TOKEN"
 _NO_INVITE = Phrase(
     "This relay takes your private entries only with an invite of your own; they stay on this device. "
     "With one: bide relay set URL --invite TOKEN"
 )
+
+
+class Stance(Enum):
+    """What a relay is to the space that is synced with it."""
+
+    USUAL = "usual"
+    """The space's own: it is registered where it is not known, but not where it was forgotten."""
+    MOVING = "moving"
+    """It is to become the own one: the space is registered in any case."""
+    FOLLOWING = "following"
+    """It is to become the own one, and has the space already."""
+    LEAVING = "leaving"
+    """It was the own one: nothing is registered there, and it is asked to forget the space once nobody needs it."""
 
 
 class SpaceSync:
@@ -82,6 +102,8 @@ class SpaceSync:
         live: bool,
         randomness: Randomness,
         on_caught_up: Callable[[], None] = lambda: None,
+        stance: Stance = Stance.USUAL,
+        may_forget: Callable[[SpaceSync], bool] | None = None,
     ) -> None:
         """Prepare; the relay speaks first.
 
@@ -92,7 +114,18 @@ class SpaceSync:
             live: stay after catching up.
             randomness: for the nonce.
             on_caught_up: called once everything that the relay has is here: what is written then can't fork this device's log.
+            stance: what this relay is to the space.
+            may_forget: with `Stance.LEAVING`: asked once both sides have everything.
         """
+        self._stance = stance
+        self._may_forget = may_forget
+        self._asking = False
+        self.asked = False
+        """The relay noted that this person needs the space there no more."""
+        self.cannot_ask = False
+        """It would have been asked to forget, and is of a kind that can't."""
+        self.absent = False
+        """The relay that was left doesn't hold the space any more."""
         self._on_caught_up = on_caught_up
         self._storage = storage
         self._space = space
@@ -133,7 +166,7 @@ class SpaceSync:
     @property
     def finished(self) -> bool:
         """Whether both sides have everything, durably, as far as this side knows."""
-        return self._caught_up and not self._in_flight and not self._unsent()
+        return self._caught_up and not self._in_flight and not self._unsent() and not self._asking
 
     @property
     def live(self) -> bool:
@@ -164,10 +197,25 @@ class SpaceSync:
                 self._acknowledge([Head(LogId(log), seq, digest) for log, seq, digest in heads])
             case CaughtUp():
                 self._catch_up()
+            case Forgotten(gone) if self._asking:
+                self._asking, self.asked, self.absent = False, True, gone
             case Error() as error:
                 self._refused(error)
             case _:
                 raise RemoteProtocolError
+        self._ask_to_forget()
+
+    def _ask_to_forget(self) -> None:
+        """Once nothing is left to exchange with a relay that was left: ask it to forget, if nobody needs it."""
+        if self._may_forget is None or self.asked or self.cannot_ask or self.closed or not self.finished:
+            return
+        hello, may = self._session.hello, self._may_forget(self)
+        self._may_forget = None
+        if may and hello is not None:
+            self.cannot_ask = FORGOTTEN_DAYS not in hello.limits
+            if not self.cannot_ask:
+                self._asking = True
+                self._session.send(Forget())
 
     def wake(self) -> None:
         """Something may have been written here: send it."""
@@ -347,7 +395,11 @@ class SpaceSync:
         self._send_more()
 
     def _refused(self, error: Error) -> None:
-        if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
+        elsewhere = self._stance in (Stance.LEAVING, Stance.FOLLOWING)
+        if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is Stance.USUAL)):
+            self._not_here(error.code)
+            return
+        if error.code in NOT_HERE_CODES and not error.fatal:
             if self._space.pending:
                 self._not_admitted_yet()
                 return
@@ -359,6 +411,8 @@ class SpaceSync:
         if error.code == REVOKED_LOG_CODE and not error.fatal:
             self._refused_a_log()
             return
+        if self._stance is Stance.MOVING and error.code.startswith("invite"):
+            raise NotAllowed(_RELAY_ERRORS[error.code][1], hint=_MOVE_INVITE_HINT)
         if error.code == "invite_required" and self._space.kind == "own" and len(self._storage.spaces()) > 1:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.
             self.notices.append(_NO_INVITE)
@@ -371,6 +425,17 @@ class SpaceSync:
             raise RemoteProtocolError("The relay refused: {words}", words=plain_words(error.words))
         kind, words = _RELAY_ERRORS[error.code]
         raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
+
+    def _not_here(self, code: str) -> None:
+        """The relay doesn't hold the space, and it is not begun there: it would go on in two places."""
+        self._session.fail("not_here", "Nothing is begun here.")
+        if self._stance is Stance.LEAVING:
+            self.absent = True
+        elif self._stance is Stance.FOLLOWING:
+            raise NotAllowed("That relay doesn't hold this journal.", hint="Is the address right? bide relay shows it.")
+        else:
+            command = "bide relay set URL" if self._space.kind == "own" else "bide relay follow URL"
+            raise NotAllowed(_RELAY_ERRORS[code][1], hint=_MOVED_HINT, command=command)
 
 
 def plain_words(words: str) -> str:
