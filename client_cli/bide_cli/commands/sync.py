@@ -14,6 +14,7 @@ from bide_cli.home import exists
 from bide_cli.language import _, grouped, worded
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
+from bide_cli.relays import tell_relays
 from bide_cli.shell import Shell, clean_line, name_list
 
 TYPE_CHECKING = False
@@ -84,6 +85,7 @@ def _sync(shell: Shell) -> None:
                 shell.say(worded(*notice))
         shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
         tell_devices(shell, replica)
+        tell_relays(shell, replica)
     error = worst_error(outcomes)
     if error is not None:
         raise error
@@ -153,7 +155,7 @@ def _sync_unseen(shell: Shell) -> None:
     finally:
         waiting.release()
     try:
-        sync_locked(open_replica(shell))
+        sync_locked(open_replica(shell), patiently=True)
     except BideError:
         pass  # noted for status where it could be
     finally:

@@ -366,6 +366,10 @@ class SpaceSync:
             stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
         return stretches + [(log, ends[log]) for log in self._logs_in_order() if log in ends]
 
+    def passed_on(self) -> dict[LogId, int]:
+        """How far each log has to be on a relay for nothing to be missing there."""
+        return self._sendable()
+
     def _sendable(self) -> dict[LogId, int]:
         """How far each log is passed on: all of it, or as far as that of a removed device is needed."""
         needed = read_belonging(self._storage, self._space.space_id).needed
