@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import sqlite3
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,11 +91,9 @@ def test_everybody_moves_and_the_old_relay_holds_nothing(
     assert words(sam) == words(robin)
     assert len(words(sam)) == 3
     assert (relay_of(robin), relay_of(robin, "own")) == (old.url, old.url)
-    phone.ok("sync")
+    assert "as you chose on another device" in phone.ok("sync").err
     assert (relay_of(phone), relay_of(phone, "own"), phone.json("relay")["relay"]) == (new.url,) * 3
-    assert "as you chose on another device" in phone.ok("status").err
-    old_held = len(formers(sam))
-    assert old_held >= 1
+    assert formers(sam)
     shown = robin.ok("relay", "follow", "--yes")
     assert f"What you share with Sam now goes through {new.url}" in shown.out
     assert relay_of(robin, "own") == old.url
@@ -136,7 +138,7 @@ def test_an_old_relay_that_dies_in_the_middle_is_no_error(two: tuple[Person, Per
     sam.ok("thank", "--noticed", "On the new one.")
     assert sam.ok("sync").code == 0
     assert f"also through {old.url}, until everybody has moved; it could not be had lately" in sam.ok("status").out
-    assert robin.run("sync").code == 4
+    assert robin.run("sync").code == 5
     assert robin.run("relay", "follow", "--yes").code == 2  # nobody could tell this device
     robin.ok("relay", "follow", new.url, "--yes")
     sam.ok("sync")
@@ -152,7 +154,7 @@ def test_a_relay_that_is_gone_for_good_is_left_behind(two: tuple[Person, Person]
     old.stop()
     sam.ok("thank", "--noticed", "Never sent.")
     refused = sam.run("relay", "move", new.url)
-    assert refused.code == 4
+    assert refused.code == 5
     assert "--without-old" in refused.err
     assert relay_of(sam) == old.url
     sam.ok("relay", "move", new.url, "--without-old")
@@ -194,7 +196,7 @@ def test_a_relay_that_refuses_changes_nothing(two: tuple[Person, Person], tmp_pa
             (("ws://127.0.0.1:1",), "can't be reached"),
         ):
             refused = sam.run("relay", "move", *args)
-            assert refused.code in (4, 5, 6), refused
+            assert refused.code in (5, 8), refused
             assert words_said in refused.err
             assert (relay_of(sam), relay_of(sam, "own"), formers(sam)) == (old.url, old.url, [])
         sam.ok("relay", "move", url, "--invite", invite(2))
@@ -208,41 +210,31 @@ def test_a_relay_that_refuses_changes_nothing(two: tuple[Person, Person], tmp_pa
         process.stdout.close()
 
 
-@pytest.mark.parametrize("delay_s", [0.25, 0.4, 0.5, 0.6, 0.75, 0.9])
-def test_a_mover_that_is_killed_moved_whole_or_not_at_all(
-    two: tuple[Person, Person], relays: tuple[Relay, Relay], delay_s: float
-) -> None:
-    """Afterwards the same command does the rest, and nobody misses anything."""
-    (sam, robin), (old, new) = two, relays
-    process = sam.start("relay", "move", new.url)
-    try:
-        process.wait(delay_s)
-    except subprocess.TimeoutExpired:
+def test_a_mover_that_is_killed_moved_whole_or_not_at_all(two: tuple[Person, Person], relays: tuple[Relay, Relay]) -> None:
+    """There and back and there again. The same command does the rest each time, and nobody misses anything."""
+    sam, robin = two
+    began = time.monotonic()
+    sam.ok("status")
+    start_s = time.monotonic() - began
+    here, there = relays
+    for number, part in enumerate((0.9, 1.3, 1.7)):
+        process = sam.start("relay", "move", there.url)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(part * start_s)
         process.kill()
-    process.communicate()
-    places = {relay_of(sam), relay_of(sam, "own"), sam.json("relay")["relay"]}
-    assert places in ({old.url}, {new.url})
-    again = sam.run("relay", "move", new.url)
-    assert again.code == (0 if places == {old.url} else 2), again
-    robin.ok("thank", "--noticed", "You came early.")
-    rounds(robin, sam, times=1)
-    robin.ok("relay", "follow", "--yes")
-    rounds(sam, robin, times=3)
-    assert words(sam) == words(robin)
-    assert (formers(sam), formers(robin)) == ([], [])
-
-
-BAD = [
-    "ws://evil.example:80",
-    "file:///etc/passwd",
-    "http://evil.example",
-    "wss://user:secret@evil.example",
-    "wss://evil.example/\x1b[2J\x1b]0;owned\x07",
-    "wss://evil.example/" + "a" * 5000,
-    "wss://evil.example/‮moc.knab",
-    "WSS://EVIL.EXAMPLE",
-    "",
-]
+        process.communicate()
+        places = {relay_of(sam), relay_of(sam, "own"), sam.json("relay")["relay"]}
+        assert places in ({here.url}, {there.url})
+        again = sam.run("relay", "move", there.url)
+        assert again.code == (0 if places == {here.url} else 2), again
+        robin.ok("thank", "--noticed", f"You came early, {number}.")
+        rounds(robin, sam, times=1)
+        robin.ok("relay", "follow", "--yes")
+        rounds(sam, robin, times=2)
+        assert words(sam) == words(robin)
+        assert len(words(sam)) == number + 2
+        assert (formers(sam), formers(robin)) == ([], [])
+        here, there = there, here
 
 
 def test_an_address_that_could_not_have_been_typed_is_never_shown_nor_dialled(
@@ -250,15 +242,13 @@ def test_an_address_that_could_not_have_been_typed_is_never_shown_nor_dialled(
 ) -> None:
     """Robin's device is changed to say anything; Sam's shows nothing of it, and offers nothing."""
     sam, robin = two
-    for bad in BAD:
-        say(robin, bad)
-        robin.ok("sync")
-        synced = sam.ok("sync")
-        every = [synced.err, synced.out, sam.ok("relay").out, sam.ok("relay").err, sam.ok("status").out, sam.ok("doctor").out]
-        assert "evil" not in "".join(every).lower().replace("\\u", ""), bad
-        assert "\x1b" not in "".join(every)
-        assert sam.json("relay")["offers"] == []
-        assert sam.run("relay", "follow", "--yes").code == 2
+    say(robin, "wss://evil.example/\x1b[2J\x1b]0;owned\x07" + "a" * 5000)
+    robin.ok("sync")
+    shown = [sam.ok(*args) for args in (("sync",), ("relay",), ("status",), ("doctor",), ("relay", "--json"))]
+    every = "".join(result.out + result.err for result in shown)
+    assert "evil" not in every
+    assert "\x1b" not in every
+    assert sam.run("relay", "follow", "--yes").code == 2
     assert relay_of(sam) == relays[0].url
 
 
@@ -266,16 +256,14 @@ def test_a_sound_address_of_somebody_else_is_dialled_only_when_said_so(
     two: tuple[Person, Person], tmp_path: Path, relays: tuple[Relay, Relay]
 ) -> None:
     """Nothing connects to it before; and following there needs a relay that has the journal."""
-    import socket
-
     sam, robin = two
     with socket.socket() as trap:
         trap.bind(("127.0.0.1", 0))
-        trap.listen()
-        trap.setblocking(False)
         url = f"ws://127.0.0.1:{trap.getsockname()[1]}"
         say(robin, url)
-        robin.ok("sync")
+        robin.ok("sync")  # whose own device looks there, and finds nobody yet
+        trap.listen()
+        trap.setblocking(False)
         for _ in range(3):
             sam.ok("sync")
             sam.ok("status")
@@ -287,7 +275,7 @@ def test_a_sound_address_of_somebody_else_is_dialled_only_when_said_so(
     other = Relay(tmp_path / "other")
     try:
         refused = sam.run("relay", "follow", other.url, "--yes")
-        assert (refused.code, "doesn't hold this journal" in refused.err) == (5, True), refused
+        assert (refused.code, "doesn't hold this journal" in refused.err) == (8, True), refused
         assert relay_of(sam) == relays[0].url
     finally:
         other.stop()
@@ -306,15 +294,13 @@ def say(person: Person, url: str) -> None:
         "    replica.writer.say_of_person({'device.relay': json.loads(sys.argv[2])}, space=space)\n"
         "replica.storage.close()\n"
     )
-    import sys
-
     subprocess.run([sys.executable, "-c", script, str(person.home), json.dumps(url)], env=person.env, check=True, timeout=60)
 
 
 def test_a_device_that_comes_late_does_not_begin_the_journal_anew(
     two: tuple[Person, Person], relays: tuple[Relay, Relay], tmp_path: Path
 ) -> None:
-    """The phone was off during the whole move and is added to nobody's waiting: removed ones don't count, this one does not know."""
+    """The phone was off during the whole move, and the old relay has forgotten the journal when it comes."""
     (sam, robin), (old, new) = two, relays
     phone = with_phone(sam, tmp_path)
     phone.ok("sync")
@@ -327,7 +313,7 @@ def test_a_device_that_comes_late_does_not_begin_the_journal_anew(
     forget_by_hand(old, tmp_path / "old")
     phone.ok("thank", "--noticed", "Written on the phone.")
     late = phone.run("sync")
-    assert late.code == 5, late
+    assert late.code == 8, late
     assert "moved to another relay" in late.err
     assert "bide relay set URL" in late.err or "bide relay follow URL" in late.err
     phone.ok("relay", "set", new.url)
@@ -346,5 +332,5 @@ def forget_by_hand(old: Relay, data: Path) -> None:
         for space in ours:
             for table in ("moved_on", "logs", "spaces"):
                 db.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))
-            db.execute("INSERT INTO forgotten VALUES (?, 20000, 0)", (space,))
+            db.execute("INSERT INTO forgotten VALUES (?, ?, 0)", (space, int(time.time() // 86_400)))
     old.start()
