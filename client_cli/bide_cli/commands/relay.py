@@ -81,7 +81,7 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
     replica.set_relay(checked, invite=token)
     note_relays(replica)
     if shell.as_json:
-        shell.emit("relay", relay=checked)
+        shell.emit("relay", relay=checked, **described(replica))
         return
     shell.out(_("Relay: {url}").format(url=checked))
     shell.say(_("Next: bide pair, or bide join with the code that the other person reads to you."))
@@ -206,9 +206,10 @@ def unset(shell: Shell) -> None:
 
     Everything here stays as it is; nothing is sent any more, and nothing comes, from anyone.
     """
-    open_replica(shell).set_relay("")
+    replica = open_replica(shell)
+    replica.set_relay("")
     if shell.as_json:
-        shell.emit("relay", relay="")
+        shell.emit("relay", relay="", **described(replica))
     else:
         shell.out(
             _(

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bide.errors import BideError, NotAllowed
-from bide_cli.devices import tell_devices
+from bide_cli.devices import tell_devices, untold_devices
 from bide_cli.home import exists
 from bide_cli.language import _, grouped, worded
 from bide_cli.opening import open_replica
@@ -78,7 +78,8 @@ def _sync(shell: Shell) -> None:
     results = [outcome.as_json(replica.reader.pending(spaces[outcome.space.space_id])) for outcome in outcomes]
     sent, received, pending = (sum(result[key] for result in results) for key in ("sent", "received", "pending"))
     if shell.as_json:
-        shell.emit("sync", spaces=results, sent=sent, received=received, pending=pending)
+        devices = [news.as_json() for news in untold_devices(replica)]
+        shell.emit("sync", spaces=results, sent=sent, received=received, pending=pending, devices=devices)
     else:
         for outcome in outcomes:
             for notice in outcome.sync.notices if outcome.sync else ():
