@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -15,7 +16,14 @@ from typing import Any
 
 import pytest
 
-from .conftest import RELAY, Person, Relay, make_person, pair
+from bide.replica.moving import Visit, settle
+from bide.replica.relays import GIVEN_UP, IN_USE, Former, read_formers
+from bide.replica.syncing import Stance
+from bide.testing import FakeClock
+from bide.testing_replicas import new_replica
+from bide_cli.moving import tend
+
+from .conftest import RELAY, Person, Relay, make_person, pair, wait_for
 from .test_devices import add
 
 
@@ -334,3 +342,46 @@ def forget_by_hand(old: Relay, data: Path) -> None:
                 db.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))
             db.execute("INSERT INTO forgotten VALUES (?, ?, 0)", (space, int(time.time() // 86_400)))
     old.start()
+
+
+def test_a_watch_goes_along(two: tuple[Person, Person], relays: tuple[Relay, Relay]) -> None:
+    """It runs while Sam moves in another window; what Robin writes after following arrives at once."""
+    (sam, robin), (_, new) = two, relays
+    watching = sam.start("sync", "--watch", "--json")
+    try:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["event"] == "reached"
+        sam.ok("relay", "move", new.url)
+        robin.ok("sync")
+        robin.ok("relay", "follow", "--yes")
+        robin.ok("thank", "--noticed", "You came early.")
+        robin.ok("sync")
+        wait_for(lambda: len(sam.entries()) == 2, seconds=30)
+        assert words(sam) == words(robin)
+    finally:
+        watching.terminate()
+        watching.communicate(timeout=15)
+
+
+def test_a_relay_is_asked_for_thirty_days_and_then_left_alone() -> None:
+    """By this device's clock; doctor says so, and nobody dials it any more."""
+    clock = FakeClock(tick_ms=1000)
+    sam = new_replica("Sam", clock=clock)
+    own = sam.reader.own_space()
+    sam.storage.put_space(own._replace(relay_url="ws://127.0.0.1:1"))
+    visit = Visit(sam, sam.reader.own_space(), "ws://127.0.0.1:2", Stance.MOVING, host="127.0.0.1:2")
+    settle(sam, [visit], new_home=True)
+
+    def tended() -> Former:
+        asyncio.run(tend(sam, sam.spaces(), patiently=False))
+        return read_formers(sam.storage, own.space_id)[0]
+
+    first = tended()
+    assert (first.state, first.failures) == (IN_USE, 1)
+    assert first.ready_ms > 0
+    clock.advance(29 * 86_400_000)
+    assert tended()._replace(tried_ms=0) == first._replace(failures=2, tried_ms=0)
+    clock.advance(2 * 86_400_000)
+    assert tended().state == GIVEN_UP
+    assert tended().failures == 2
+    assert any("asked for 30 days" in str(finding.words) for finding in sam.doctor())
