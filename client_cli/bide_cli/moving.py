@@ -157,8 +157,11 @@ async def tend(
     again: set[SpaceId] = set()
     errors: dict[SpaceId, BideError] = {}
     for space in spaces:
-        if await _go_after(replica, space):
-            again.add(space.space_id)
+        try:
+            if await _go_after(replica, space):
+                again.add(space.space_id)
+        except VerificationFailed as error:
+            errors[space.space_id] = error
 
     async def one(space: SpaceRecord) -> None:
         try:
@@ -176,13 +179,19 @@ def _now(replica: Replica, space: SpaceRecord) -> SpaceRecord:
 
 
 async def _go_after(replica: Replica, space: SpaceRecord) -> bool:
-    """Move a space to where the person moved it on another device of theirs. Where that fails, the next sync tries again."""
+    """Move a space to where the person moved it on another device of theirs. Where that fails, the next sync tries again.
+
+    Raises:
+        VerificationFailed: what that relay has is not what it should be; the space stays where it is.
+    """
     url = due(replica.storage, _now(replica, space))
     if not url:
         return False
     visit = Visit(replica, space, url, Stance.FOLLOWING, host=host_of(url))
     try:
         await _carry(visit)
+    except VerificationFailed:
+        raise
     except BideError:
         return False
     settle(replica, [visit], new_home=space.kind == "own" and space.relay_url == replica.relay(), moved=False)

@@ -212,3 +212,28 @@ def test_what_is_kept_of_the_space_s_own_relay_is_not_touched_by_a_visit(two: tu
     assert sam.reader.pending(pair_space(sam)) == 1  # that it moved
     put_formers(sam.storage, space, [])
     assert read_formers(sam.storage, space) == []
+
+
+def test_a_space_that_a_device_waits_to_be_let_into_is_looked_for_where_it_was_moved(two: tuple[Replica, Replica]) -> None:
+    """It was offered with the relay before; the offer says the new one, and nothing that is no address."""
+    sam, _ = two
+    relay = MemoryRelay()
+    own = sam.reader.own_space().space_id
+    for space in (own, pair_space(sam).space_id):
+        sync(sam, relay, space=space)
+    phone = add_device(sam, "phone")
+    for replica in (sam, phone, sam, phone):
+        sync(replica, relay, space=own)
+    kim = new_replica("Kim")
+    pair_up(sam, kim)
+    kims = sam.spaces()[-1].space_id
+    sam.storage.put_space(sam.spaces()[-1]._replace(relay_url=RELAY_URL))
+    for replica in (sam, phone):
+        sync(replica, relay, space=own)
+    waiting = next(space for space in phone.spaces() if space.space_id == kims)
+    assert (waiting.pending, waiting.relay_url) == (True, RELAY_URL)
+    visit = Visit(sam, sam.spaces()[-1], NEW, Stance.MOVING, host=RELAY_HOST)
+    settle(sam, [visit], new_home=False)
+    for replica in (sam, phone):
+        sync(replica, relay, space=own)
+    assert next(space for space in phone.spaces() if space.space_id == kims).relay_url == NEW
