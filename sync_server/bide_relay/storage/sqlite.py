@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import os
 import queue
-import re
 import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
 from bide_relay.errors import DiskLow, InviteSpent, SpaceUnknown
+from bide_relay.storage import sqlite_forgetting
 from bide_relay.storage.base import (
     Appended,
     Batch,
@@ -40,6 +39,7 @@ from bide_relay.storage.base import (
     StorageFailed,
     Usage,
 )
+from bide_relay.storage.sqlite_layout import layout, layout_of, schemas
 
 FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
@@ -50,7 +50,6 @@ CHECKPOINT_PAGES = 1_000
 CHECKPOINT_PAGES_URGENT = 16_000
 """Pages after which the writer lends a hand: under steady load only it can let the log begin anew."""
 
-_SCHEMA_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
 _KNOWS = "SELECT 1 FROM spaces WHERE space_id = ?"
 _BEGIN = "INSERT INTO spaces (space_id, invite, made_ms, used_day) VALUES (?, ?, ?, ?)"
@@ -61,30 +60,6 @@ _ADVANCE = (
     "ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash, bytes = excluded.bytes"
 )
 _READ = "SELECT seq, data FROM envelopes WHERE space_id = ? AND log_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-
-
-def _schemas() -> list[tuple[int, str]]:
-    folder = resources.files("bide_relay.storage") / "schema"
-    numbered = ((_SCHEMA_NAME.fullmatch(item.name), item) for item in folder.iterdir())
-    return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in numbered if match)
-
-
-def _layout(connection: apsw.Connection) -> set[tuple[str, str, str]]:
-    """Type, name and definition of everything in a database."""
-    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    return set(connection.execute(query))
-
-
-def _layout_of(version: int) -> set[tuple[str, str, str]]:
-    """What a database of a version holds at least."""
-    connection = apsw.Connection(":memory:")
-    try:
-        for number, script in _schemas():
-            if number <= version:
-                connection.execute(script)
-        return _layout(connection)
-    finally:
-        connection.close()
 
 
 class SqliteStorage:
@@ -156,15 +131,15 @@ class SqliteStorage:
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             version = int(connection.execute("PRAGMA user_version").get)
-            here = _layout(connection)
+            here = layout(connection)
         finally:
             connection.close()
-        if version > _schemas()[-1][0]:
+        if version > schemas()[-1][0]:
             raise NewerFormat(
                 "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
             )
         # What an operator adds does no harm; but at version 0 there is nothing yet.
-        if version < 0 or not _layout_of(version) <= here or (version == 0 and here):
+        if version < 0 or not layout_of(version) <= here or (version == 0 and here):
             raise StorageError(
                 f"The file {FILE_NAME} in that folder was not made by bide-relay; it was left untouched.", hint=""
             )
@@ -173,7 +148,7 @@ class SqliteStorage:
         connection = self._writer
         with connection:
             version = int(connection.execute("PRAGMA user_version").get)
-            for number, script in _schemas():
+            for number, script in schemas():
                 if number > version:
                     connection.execute(script)
                     connection.execute(f"PRAGMA user_version = {number}")
@@ -205,8 +180,7 @@ class SqliteStorage:
                 if connection.changes() != 1:
                     raise InviteSpent
             now_ms = _now_ms()
-            if connection.execute("DELETE FROM forgotten WHERE space_id = ? RETURNING swept", (space,)).get == 0:
-                connection.execute("DELETE FROM envelopes WHERE space_id = ?", (space,))
+            sqlite_forgetting.begin_anew(connection, space)
             connection.execute(_BEGIN, (space, invite, now_ms, now_ms // _DAY_MS))
             self._append(connection, Batch(space, [genesis]))
             return True
@@ -303,37 +277,15 @@ class SqliteStorage:
     def forget(self, space: SpaceId, slot: int, *, of: Collection[int], day: int) -> bool:
         """Note that a person needs a space no more; it is gone when all have said so."""
         with self._transaction() as connection:
-            if connection.execute(_KNOWS, (space,)).get is None:
-                raise SpaceUnknown
-            connection.execute("INSERT OR IGNORE INTO moved_on (space_id, slot) VALUES (?, ?)", (space, slot))
-            asked = {row[0] for row in connection.execute("SELECT slot FROM moved_on WHERE space_id = ?", (space,))}
-            if not asked >= set(of):
-                return False
-            for table in ("moved_on", "logs", "spaces"):
-                connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
-            connection.execute("INSERT OR REPLACE INTO forgotten (space_id, day, swept) VALUES (?, ?, 0)", (space, day))
-            return True
+            return sqlite_forgetting.forget(connection, space, slot, of=of, day=day)
 
     def sweep(self, *, envelopes_max: int, before_day: int, known_max: int) -> bool:
         """Delete some of what forgotten spaces held, overwriting it; a space may hold gigabytes, and others wait."""
         with self._lock:
             self._writer.execute("PRAGMA secure_delete = ON")
         with self._transaction() as connection:
-            space = connection.execute("SELECT space_id FROM forgotten WHERE swept = 0 LIMIT 1").get
-            if space is None:
-                connection.execute("DELETE FROM forgotten WHERE day < ?", (before_day,))
-                connection.execute(
-                    "DELETE FROM forgotten WHERE space_id IN "
-                    "(SELECT space_id FROM forgotten ORDER BY day DESC, space_id LIMIT -1 OFFSET ?)",
-                    (known_max,),
-                )
+            if not sqlite_forgetting.sweep(connection, envelopes_max, before_day=before_day, known_max=known_max):
                 return False
-            connection.execute(
-                "DELETE FROM envelopes WHERE rowid IN (SELECT rowid FROM envelopes WHERE space_id = ? LIMIT ?)",
-                (space, envelopes_max),
-            )
-            if connection.changes() < envelopes_max:
-                connection.execute("UPDATE forgotten SET swept = 1 WHERE space_id = ?", (space,))
         # Else copies of the pages would stay in the write-ahead log for as long as little is written.
         self._empty_log = True
         self._wake_checkpointer.set()
