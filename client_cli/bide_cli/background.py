@@ -86,7 +86,7 @@ def _spawn(home: Path, *flags: str) -> bool:
 
     try:
         subprocess.Popen(
-            [sys.executable, "-m", "bide_cli.main", "sync", "--background", "--no-input", *flags],
+            [sys.executable, "-P", "-m", "bide_cli.main", "sync", "--background", "--no-input", *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

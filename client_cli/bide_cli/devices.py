@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bide.replica.personal import DeviceName, device_names, my_devices
 from bide_cli.language import N_, _
@@ -17,6 +17,23 @@ MINE_ADDED = N_("You have another device now: {device}. If that was not you: bid
 MINE_REMOVED = N_("A device of yours was removed: {device}")
 THEIRS_ADDED = N_("{name} has another device now: {device}")
 THEIRS_REMOVED = N_("{name} has removed a device: {device}")
+
+
+class News(NamedTuple):
+    """A device that came or went."""
+
+    name: str
+    """Of the other person; empty: it is mine."""
+    device: str
+    added: bool
+
+    def __str__(self) -> str:
+        words = (THEIRS_ADDED if self.name else MINE_ADDED) if self.added else THEIRS_REMOVED if self.name else MINE_REMOVED
+        return _(words).format(name=clean_line(self.name), device=clean_line(self.device))
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"with": [self.name] if self.name else [], "device": self.device, "added": self.added}
 
 
 def described(device: DeviceName, *, name: str, me: bool) -> dict[str, Any]:
@@ -42,12 +59,19 @@ def tell_devices(shell: Shell, replica: Replica) -> None:
     """Say, once on each device, that a device was added or removed: it is how a stranger's device shows itself."""
     if shell.as_json:
         return
+    for news in untold_devices(replica):
+        shell.say(str(news))
+
+
+def untold_devices(replica: Replica) -> list[News]:
+    """What has not been told yet on this device; it counts as told from now on."""
     people = {person.space.space_id: person.name for person in replica.reader.people()}
+    found = []
     for space in replica.spaces():
         if space.pending or (space.kind == "pair" and space.space_id not in people):
             continue
-        for words in _news(replica, space, people.get(space.space_id, "")):
-            shell.say(words)
+        found += _news(replica, space, people.get(space.space_id, ""))
+    return found
 
 
 def note_devices(replica: Replica) -> None:
@@ -57,7 +81,7 @@ def note_devices(replica: Replica) -> None:
             _news(replica, space, "")
 
 
-def _news(replica: Replica, space: SpaceRecord, name: str) -> list[str]:
+def _news(replica: Replica, space: SpaceRecord, name: str) -> list[News]:
     """What has not been told yet of the devices of a space; it counts as told from now on."""
     key = f"devices_told.{space.space_id.hex()}"
     devices = [device for device in device_names(replica.storage, space) if device.mine == (space.kind == "own")]
@@ -72,9 +96,8 @@ def _news(replica: Replica, space: SpaceRecord, name: str) -> list[str]:
     news = []
     for device in devices:
         before = told.get(device.log_id.hex())
-        shown = clean_line(device.name)
         if before is None and device.active and not device.this:
-            news.append(_(THEIRS_ADDED if name else MINE_ADDED).format(name=clean_line(name), device=shown))
+            news.append(News(name, device.name, added=True))
         elif before is not False and not device.active:
-            news.append(_(THEIRS_REMOVED if name else MINE_REMOVED).format(name=clean_line(name), device=shown))
+            news.append(News(name, device.name, added=False))
     return news

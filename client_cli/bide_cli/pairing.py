@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, Phrase, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
+from bide.replica.addresses import check_url
 from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
 from bide_cli.asking import ask
 from bide_cli.language import N_, _, sentence
 from bide_cli.shell import Shell, clean_line, write_talk
-from bide_cli.transport import as_frame, check_url, dialled_blocking
+from bide_cli.transport import as_frame, dialled_blocking
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection

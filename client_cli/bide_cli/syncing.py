@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bide.errors import BideError, NotAllowed, RelayUnreachable
+from bide.replica.addresses import host_of
 from bide.storage.base import SpaceRecord
 from bide_cli.contact import note_contact
 from bide_cli.language import sentence
 from bide_cli.locks import Lock
-from bide_cli.transport import as_frame, dialled, host_of
+from bide_cli.transport import as_frame, dialled
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SYNC_LOCK = "sync.lock"
 LOCK_WAIT_S = 30
+LOCK_BUSY = "Another sync of this home is still running."
 STALL_MAX_S = 60
 """How long a relay may bring nothing forward, however much it says, before a sync gives up."""
 _FLUSH_S = 5
@@ -150,20 +152,29 @@ def sync_once(replica: Replica, home: Path, *, on_frame: Callable[[list[Outcome]
     Raises:
         StorageBusy: another run didn't end in time.
     """
-    with Lock(home / SYNC_LOCK, wait_s=LOCK_WAIT_S, busy="Another sync of this home is still running."):
+    with Lock(home / SYNC_LOCK, wait_s=LOCK_WAIT_S, busy=LOCK_BUSY):
         return sync_locked(replica, on_frame=on_frame)
 
 
-def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] = lambda _: None) -> list[Outcome]:
-    """`sync_once` for who holds the lock already."""
+def sync_locked(
+    replica: Replica, *, on_frame: Callable[[list[Outcome]], None] = lambda _: None, patiently: bool = False
+) -> list[Outcome]:
+    """`sync_once` for who holds the lock already; `patiently`: without a relay that was left and is away."""
+    from bide_cli.moving import tend
+
     view = replica.reader.view()
     outcomes = [Outcome(space, view.others(space.space_id)) for space in replica.spaces() if space.relay_url]
     if outcomes:
         replica.holding.send_due()
         asyncio.run(_sync_spaces(replica, outcomes, on_frame))
+        again, errors = asyncio.run(tend(replica, [outcome.space for outcome in outcomes], patiently=patiently))
+        for outcome in outcomes:
+            outcome.error = outcome.error or errors.get(outcome.space.space_id)
         # What waited for something that arrived just now goes with the same sync.
         if replica.holding.send_due():
-            asyncio.run(_sync_again(replica, outcomes, on_frame))
+            again = {outcome.space.space_id for outcome in outcomes}
+        if again:
+            asyncio.run(_sync_again(replica, [each for each in outcomes if each.space.space_id in again], on_frame))
         error = worst_error(outcomes)
         note_contact(replica.storage, code=error.code if error else "", words=sentence(error)[0] if error else "")
     return outcomes
@@ -171,10 +182,11 @@ def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] =
 
 async def _sync_again(replica: Replica, outcomes: list[Outcome], on_frame: Callable[[list[Outcome]], None]) -> None:
     """A second round for the spaces that the first one reached; what both carried counts together."""
-    again = [Outcome(outcome.space, outcome.others) for outcome in outcomes if outcome.error is None]
+    now = {space.space_id: space for space in replica.spaces()}
+    firsts = [outcome for outcome in outcomes if outcome.error is None]
+    again = [Outcome(now[outcome.space.space_id], outcome.others) for outcome in firsts]
     await _sync_spaces(replica, again, on_frame)
-    for second in again:
-        first = next(outcome for outcome in outcomes if outcome.space is second.space)
+    for first, second in zip(firsts, again, strict=True):
         first.error = second.error
         if first.sync is not None and second.sync is not None:
             second.sync.sent += first.sync.sent
@@ -190,7 +202,7 @@ def sync_own(replica: Replica, home: Path) -> None:
         RelayUnreachable: it can't be had.
         StorageBusy: another run didn't end in time.
     """
-    with Lock(home / SYNC_LOCK, wait_s=LOCK_WAIT_S, busy="Another sync of this home is still running."):
+    with Lock(home / SYNC_LOCK, wait_s=LOCK_WAIT_S, busy=LOCK_BUSY):
         space = replica.reader.own_space()
         outcome = Outcome(space, [])
         asyncio.run(_sync_spaces(replica, [outcome], lambda _: None))

@@ -6,7 +6,6 @@ What goes through is sealed and signed already; TLS hides who talks with whom. I
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -15,8 +14,9 @@ from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from bide.errors import BideError, InputError, RelayUnreachable, RemoteProtocolError, VerificationFailed
+from bide.errors import BideError, RelayUnreachable, RemoteProtocolError, VerificationFailed
 from bide.protocol.frames import FRAME_BYTES_MAX
+from bide.replica.addresses import check_url, is_loopback
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -26,54 +26,11 @@ OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 3.0
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
-URL_CHARS_MAX = 400
 _BUSY_STATUS = (429, 503)
 _BROKE_OFF = "The connection to the relay broke off."
 
 # Without a handler Python would print the library's warnings between a person's lines.
 logging.getLogger("websockets").addHandler(logging.NullHandler())
-
-
-def check_url(text: str) -> str:
-    """A relay's address as it is kept.
-
-    Raises:
-        InputError: it is none, or would send in the clear over a network.
-    """
-    url = text.strip()
-    example = "It looks like wss://relay.example.org"
-    if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or " " in url:
-        raise InputError("That is not the address of a relay.", hint=example)
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise InputError("That is not the address of a relay.", hint=example) from None
-    if parts.scheme not in ("ws", "wss") or not parts.hostname or port == 0:
-        raise InputError("The address of a relay begins with wss:// (or ws:// on this machine itself).", hint=example)
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise InputError("The address of a relay has no name, password or question mark in it.", hint=example)
-    if parts.scheme == "ws" and not is_loopback(parts.hostname):
-        raise InputError(
-            "ws:// would tell everyone on the way who talks with whom, so Bide uses it only on this machine itself.",
-            hint="Use wss:// with the relay's name.",
-        )
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address means this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def host_of(url: str) -> str:
-    """Host and port as dialled: what the proof of identity is bound to."""
-    return urlsplit(url).netloc
 
 
 def _settings(url: str) -> dict[str, Any]:

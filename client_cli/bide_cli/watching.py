@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bide.errors import BideError, NotAllowed, StorageError, VerificationFailed
+from bide.errors import BideError, NotAllowed, RelayUnreachable, StorageError, VerificationFailed
 from bide.ids import SpaceId
+from bide.replica.addresses import host_of
 from bide.storage.base import SpaceRecord
 from bide_cli import failures
 from bide_cli.background import SOCKET, SOCKET_PATH_BYTES_MAX
 from bide_cli.contact import note_contact
 from bide_cli.language import sentence
+from bide_cli.moving import tend
 from bide_cli.syncing import Carrier
-from bide_cli.transport import dialled, host_of
+from bide_cli.transport import dialled
 
 if TYPE_CHECKING:
     from bide.replica import Replica
@@ -29,6 +31,9 @@ BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
 POLL_S = 3.0
 """How often to look for new entries and spaces, should nobody have told."""
+TEND_S = 60.0
+"""How often to look at relays that were left: often enough for whoever has not followed, and within what relays allow."""
+_MOVED = "This journal goes through another relay now."
 _POKE_BYTES = 64
 
 Tell = Callable[[str, SpaceRecord, int, str], None]
@@ -53,6 +58,9 @@ class Watcher:
         self._jitter = jitter or random.Random()  # noqa: S311 spreads reconnects, guards nothing
         self._carriers: dict[SpaceId, Carrier] = {}
         self._tasks: dict[SpaceId, asyncio.Task[None]] = {}
+        self._urls: dict[SpaceId, str] = {}
+        """The relay that each space is connected to."""
+        self._tending: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._nobody_listens: OSError | None = None
 
@@ -68,13 +76,16 @@ class Watcher:
         with self._listening(loop):
             while not self._stop.is_set():
                 self._look_for_spaces()
+                if self._tending is None or self._tending.done():
+                    self._tending = asyncio.create_task(self._tend())
                 self._send_due()
                 self._wake()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), POLL_S)
-        for task in self._tasks.values():
+        tasks = [*self._tasks.values(), *([self._tending] if self._tending else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._nobody_listens is not None:
             raise self._nobody_listens
 
@@ -87,6 +98,15 @@ class Watcher:
             task = self._tasks.get(space.space_id)
             if space.relay_url and (task is None or task.done()):
                 self._tasks[space.space_id] = asyncio.create_task(self._keep(space.space_id))
+            carrier = self._carriers.get(space.space_id)
+            if carrier is not None and self._urls.get(space.space_id) != space.relay_url:
+                carrier.break_off(RelayUnreachable(_MOVED))
+
+    async def _tend(self) -> None:
+        """Go after a move on another device, and keep in step with relays that were left; then rest a while."""
+        with contextlib.suppress(Exception):  # each is tried again, and bide sync tells what is wrong
+            await tend(self._replica, [space for space in self._replica.spaces() if space.relay_url], patiently=True)
+        await asyncio.sleep(TEND_S)
 
     def _send_due(self) -> None:
         with contextlib.suppress(BideError):  # busy: the next look finds it
@@ -179,7 +199,7 @@ class Watcher:
                     self._report("reached", space, 0, "")
                     self._note(None)
 
-            self._carriers[space.space_id] = carrier
+            self._carriers[space.space_id], self._urls[space.space_id] = carrier, space.relay_url
             try:
                 await carrier.run(on_frame)
             finally:

@@ -52,6 +52,8 @@ from bide.protocol.frames import (
     CaughtUp,
     Envelopes,
     Error,
+    Forget,
+    Forgotten,
     Frame,
     Hello,
     LogHead,
@@ -437,6 +439,8 @@ def _frame_strategies(st: ModuleType) -> dict[type[Frame], SearchStrategy[Frame]
         Envelopes: st.builds(Envelopes, st.lists(envelope, min_size=1, max_size=3)),
         Stored: st.builds(Stored, st.lists(st.builds(LogHead, exactly(16), seq, exactly(32)), min_size=1, max_size=5)),
         CaughtUp: st.just(CaughtUp()),
+        Forget: st.just(Forget()),
+        Forgotten: st.builds(Forgotten, st.booleans()),
         Error: st.builds(
             Error, word, sentence, st.booleans(), st.integers(0, 86_400_000), st.lists(st.binary(max_size=204), max_size=2)
         ),

@@ -16,13 +16,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bide.errors import BideError, EnvelopeRejected, ForkDetected, SequenceGap, StorageError
-from bide.ids import LogId, SpaceId
+from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.chain import Head
-from bide_relay.errors import DiskLow, SpaceUnknown
-from bide_relay.service import Admission, Roster, SpaceState, admit, batch_of, found_space, load_state
+from bide_relay.errors import DiskLow, SpaceForgotten, SpaceUnknown
+from bide_relay.service import Admission, Roster, SpaceState, admit, batch_of, forget, found_space, load_state
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Appended, Conflict, Storage
 
+_SWEEP_ENVELOPES = 500
+"""How many envelopes of a forgotten space are deleted in one go, while others wait."""
+_DAY_S = 86_400
 _ENVELOPE_COST_BYTES = 256
 """What an envelope counts beside its bytes when a commit's size is limited."""
 
@@ -68,7 +71,20 @@ class Use(NamedTuple):
     """Since 1970."""
 
 
-Job = Upload | Founding | Use
+class Forgetting(NamedTuple):
+    """A person's wish that a space be forgotten."""
+
+    state: SpaceState
+    device: DeviceId
+    done: Callable[[bool, BideError | None], None]
+    """Called on the event loop: whether the space is gone, or why that can't be noted."""
+
+
+class _Sweep(NamedTuple):
+    """Some of what forgotten spaces held is to be deleted."""
+
+
+Job = Upload | Founding | Use | Forgetting | _Sweep
 
 
 class Committer:
@@ -101,6 +117,9 @@ class Committer:
         """Commits so far, for the log."""
         self.envelopes = 0
         """Envelopes stored so far, for the log."""
+        self.forgotten = 0
+        """Spaces deleted so far because everybody in them asked for it, for the log."""
+        self.submit(_Sweep())
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -125,7 +144,10 @@ class Committer:
                 if uploads:
                     results += self._store(uploads)
                 results += [self._found(job) for job in group if isinstance(job, Founding)]
+                results += [self._forget(job) for job in group if isinstance(job, Forgetting)]
                 self._touch([job for job in group if isinstance(job, Use)])
+                if any(isinstance(job, _Sweep) for job in group):
+                    self._sweep()
                 if results:
                     self._loop.call_soon_threadsafe(_deliver, results)
                 if not more:
@@ -179,6 +201,8 @@ class Committer:
 
     def _admit(self, job: Upload) -> Admission:
         state = job.state
+        if state.gone:
+            return Admission([], {}, False, SpaceForgotten())
         if state.stale:
             fresh = load_state(self._storage, state.space)
             if fresh is None:
@@ -206,6 +230,31 @@ class Committer:
             refusal = error
         return lambda: job.done(refusal)
 
+    def _forget(self, job: Forgetting) -> Callable[[], None]:
+        gone, refusal = False, None
+        try:
+            gone = forget(self._storage, job.state, job.device, day=_today())
+        except StorageError:
+            raise
+        except BideError as error:
+            refusal = error
+        if gone:
+            self.forgotten += 1
+            self.submit(_Sweep())
+        return lambda: job.done(gone, refusal)
+
+    def _sweep(self) -> None:
+        """A piece at a time: what others bring goes in between. A stop leaves the rest to the next start."""
+        settings = self._settings
+        with contextlib.suppress(DiskLow):
+            more = self._storage.sweep(
+                envelopes_max=_SWEEP_ENVELOPES,
+                before_day=_today() - settings.forgotten_days,
+                known_max=settings.forgotten_max,
+            )
+            if more:
+                self.submit(_Sweep())
+
     def _touch(self, jobs: Sequence[Use]) -> None:
         # A day is of no use to anybody if there is no room for what people write.
         if jobs and not self._out_of_disk():
@@ -216,6 +265,10 @@ class Committer:
         # Every time: a look costs microseconds, and a commit may take megabytes.
         self.disk_low = self._storage.free_bytes() < self._settings.disk_free_bytes_min
         return self.disk_low
+
+
+def _today() -> int:
+    return int(time.time() // _DAY_S)
 
 
 def _cost(job: Job) -> int:

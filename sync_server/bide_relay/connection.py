@@ -19,10 +19,19 @@ from websockets.exceptions import ConnectionClosed
 from bide.errors import BideError, ForkDetected, RemoteProtocolError
 from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.chain import Head
-from bide.protocol.frames import Auth, CaughtUp, Envelopes, Error, LogHead, Register, Stored, Want
+from bide.protocol.frames import Auth, CaughtUp, Envelopes, Error, Forget, Forgotten, LogHead, Register, Stored, Want
 from bide.protocol.session import RelaySession, as_sentence
-from bide_relay.committer import Committer, Founding, Outcome, Upload
-from bide_relay.errors import DeviceRevoked, NotAMember, RelayRefusal, ShuttingDown, SpaceUnknown, TooManyConnections
+from bide_relay.committer import Committer, Forgetting, Founding, Outcome, Upload
+from bide_relay.errors import (
+    DeviceRevoked,
+    NotAMember,
+    RateLimited,
+    RelayRefusal,
+    ShuttingDown,
+    SpaceForgotten,
+    SpaceUnknown,
+    TooManyConnections,
+)
 from bide_relay.limits import Budget, Throttle
 from bide_relay.rooms import Cursor, Room
 from bide_relay.settings import Settings
@@ -46,6 +55,14 @@ class Relay(Protocol):
 
     def leave(self, room: Room) -> None:
         """Let go of a room."""
+        ...
+
+    async def was_forgotten(self, space: SpaceId) -> bool:
+        """Whether a space was here and everybody in it asked the relay to forget it."""
+        ...
+
+    def close(self, room: Room) -> None:
+        """Send everybody out of a room whose space is gone."""
         ...
 
     def mark(self, connection: DeviceConnection) -> None:
@@ -92,6 +109,8 @@ class DeviceConnection:
         self._room: Room | None = None
         self._acknowledge: dict[LogId, Head] = {}
         self._notices: list[Error] = []
+        self._asked_to_forget = False
+        self._answers: list[Forgotten] = []
         self._caught_up = False
         self._ending: BideError | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -122,6 +141,8 @@ class DeviceConnection:
             async with asyncio.timeout(settings.auth_timeout_s):
                 await self._welcome(room)
             room.listeners[self] = None
+            if room.gone:
+                raise SpaceForgotten
             self.wake()
             await self._read_on(room)
             if self._ending is not None and self._sender is None:
@@ -138,7 +159,7 @@ class DeviceConnection:
             self._relay.leave(room)
 
     async def _register(self) -> Room:
-        unknown = SpaceUnknown()
+        unknown = SpaceForgotten() if await self._relay.was_forgotten(self._space) else SpaceUnknown()
         self._session.send(Error(unknown.code, unknown.message, False, 0, []))
         await self._flush()
         frame = self._session.receive_data(await self._ws.recv(decode=False))
@@ -197,6 +218,8 @@ class DeviceConnection:
                 while self._uploads_in_flight >= settings.uploads_in_flight_max:
                     self._upload_done.clear()
                     await self._upload_done.wait()
+            elif isinstance(frame, Forget):
+                self._forget(room)
             elif session.closed:
                 return
             delay_s = throttle.delay_s(len(data), now_s())
@@ -223,6 +246,25 @@ class DeviceConnection:
             self._relay.leave(room)
 
         self._relay.committer.submit(Upload(room.state, batch, size, stored))
+
+    def _forget(self, room: Room) -> None:
+        """Note the person's wish, once in a connection: each is a commit of its own."""
+        if self._asked_to_forget:
+            raise RateLimited
+        self._asked_to_forget = True
+        room.holders += 1
+
+        def noted(gone: bool, refusal: BideError | None) -> None:
+            if refusal is not None:
+                self.end(refusal)
+            else:
+                self._answers.append(Forgotten(gone))
+                self.wake()
+            if gone:
+                self._relay.close(room)
+            self._relay.leave(room)
+
+        self._relay.committer.submit(Forgetting(room.state, self.device, noted))
 
     def _note(self, outcome: Outcome) -> None:
         """Take in what became of an upload of this connection."""
@@ -313,6 +355,9 @@ class DeviceConnection:
         if self._acknowledge:
             heads, self._acknowledge = self._acknowledge, {}
             session.send(Stored([LogHead(*head) for head in heads.values()]))
+            return _Step.PREPARED
+        if self._answers:
+            session.send(self._answers.pop())
             return _Step.PREPARED
         if self._notices:
             session.send(self._notices.pop())

@@ -8,6 +8,7 @@
         ├── DeviceRevoked         the device was removed from the space
         ├── RevokedLog            what was brought is by a removed device, and counts no more
         ├── SpaceUnknown          the relay does not hold that space
+        ├── SpaceForgotten        it did, until everybody in it asked it to forget
         ├── InviteRequired        registration needs an invite
         ├── InviteSpent           the invite admits no more spaces, or never existed
         ├── QuotaReached          the space is full
@@ -23,7 +24,7 @@ Beside these, a relay refuses with the codes of `bide.errors`: ``fork``, ``gap``
 from __future__ import annotations
 
 from bide.errors import BideError
-from bide.protocol.states import REVOKED_LOG_CODE
+from bide.protocol.states import FORGOTTEN_CODE, REVOKED_LOG_CODE
 
 
 class RelayRefusal(BideError):
@@ -60,6 +61,12 @@ class SpaceUnknown(RelayRefusal):
     """The relay does not hold that space."""
 
     code = "unknown_space"
+
+
+class SpaceForgotten(RelayRefusal):
+    """This relay held that space, and deleted it when everybody in it had moved on."""
+
+    code = FORGOTTEN_CODE
 
 
 class InviteRequired(RelayRefusal):

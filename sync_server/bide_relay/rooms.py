@@ -64,6 +64,8 @@ class Room:
         self.listeners: dict[Listener, None] = {}
         """In the order of arrival."""
         self.throttles: dict[DeviceId, Throttle] = {}
+        self.gone = False
+        """The space was deleted, and this room is no longer the one for it."""
         self.holders = 0
         """Connections, and uploads whose commit is under way. At none the room is closed."""
         self._recent: dict[tuple[LogId, int], bytes] = {}

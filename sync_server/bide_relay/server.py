@@ -29,12 +29,12 @@ from bide.crypto import signing
 from bide.errors import BideError, RemoteProtocolError, StorageError
 from bide.ids import SpaceId
 from bide.protocol.codec import encode_frame
-from bide.protocol.frames import VERSION, Auth, Error, Frame, Hello, MailboxClaim, MailboxOpen
+from bide.protocol.frames import FORGOTTEN_DAYS, VERSION, Auth, Error, Frame, Hello, MailboxClaim, MailboxOpen
 from bide.protocol.session import RelaySession
 from bide_relay.committer import Committer, Use
 from bide_relay.connection import DeviceConnection, error_frame
 from bide_relay.door import BACKLOG, Door, bind, watched_connections
-from bide_relay.errors import ShuttingDown, TooManyConnections
+from bide_relay.errors import ShuttingDown, SpaceForgotten, TooManyConnections
 from bide_relay.limits import Budget, Gate, Visitor
 from bide_relay.logs import NAME, kind_of, log_failure, where
 from bide_relay.mailboxes import Mailboxes
@@ -219,6 +219,7 @@ class RelayServer:
             "batch_envelopes_max": settings.batch_envelopes_max,
             "space_bytes_max": settings.space_bytes_max,
             "space_entries_max": settings.space_entries_max,
+            FORGOTTEN_DAYS: settings.forgotten_days,
         }
         host = settings.host or (ws.request.headers.get("Host", "") if ws.request is not None else "")
         hello = Hello([VERSION], self._relay_key, os.urandom(32), self._identity.store_id, limits)
@@ -336,6 +337,20 @@ class RelayServer:
         room.holders -= 1
         self._close_unused(room.space)
 
+    async def was_forgotten(self, space: SpaceId) -> bool:
+        """Whether a space was here and everybody in it asked the relay to forget it."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._storage.was_forgotten, space)
+
+    def close(self, room: Room) -> None:
+        """Send everybody out of a room whose space is gone; who asks for the space from now on finds none."""
+        room.gone = True
+        opening = self._rooms.get(room.space)
+        if opening is not None and opening.room.done() and opening.room.result() is room:
+            del self._rooms[room.space]
+        for listener in list(room.listeners):
+            if isinstance(listener, DeviceConnection):
+                listener.end(SpaceForgotten())
+
     def mark(self, connection: DeviceConnection) -> None:
         """Let a connection send, once, after everything that is being delivered now."""
         if not self._marked:
@@ -379,6 +394,9 @@ class RelayServer:
             "uploads_in_flight_bytes": Metric("gauge", "Bytes that wait for their commit.", self.uploads.used),
             "envelopes_stored_total": Metric("counter", "Envelopes stored since the start.", committer.envelopes),
             "commits_total": Metric("counter", "Commits since the start.", committer.commits),
+            "spaces_forgotten_total": Metric(
+                "counter", "Spaces deleted since the start because everybody in them asked.", committer.forgotten
+            ),
             "disk_free_bytes": Metric("gauge", "Room left on the disk.", self._storage.free_bytes()),
             "disk_low": Metric("gauge", "1 while writes are refused for lack of disk.", committer.disk_low),
         }
@@ -388,9 +406,11 @@ class RelayServer:
         while True:
             await asyncio.sleep(self.settings.log_interval_s)
             self._note_use(self._rooms)
-            counts = (self._gate.connections, len(self._rooms), self.committer.envelopes, self.committer.commits)
+            done = self.committer
+            counts = (self._gate.connections, len(self._rooms), done.envelopes, done.commits, done.forgotten)
             if counts != before:
-                log.info("connections %d, spaces in use %d, stored since the start %d in %d commits", *counts)
+                words = "connections %d, spaces in use %d, stored since the start %d in %d commits, spaces forgotten %d"
+                log.info(words, *counts)
                 before = counts
 
 

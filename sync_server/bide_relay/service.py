@@ -35,7 +35,7 @@ from bide.log.envelope import (
     verify_signature,
 )
 from bide.log.membership import Membership, fold
-from bide_relay.errors import InviteRequired, NotAMember, QuotaReached, RevokedLog
+from bide_relay.errors import InviteRequired, NotAMember, QuotaReached, RevokedLog, SpaceForgotten
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Batch, Storage
 
@@ -66,6 +66,8 @@ class SpaceState:
     """Admitted and not stored yet."""
     stale: bool = False
     """Storing failed: what was admitted is not there, and the state must be loaded again."""
+    gone: bool = False
+    """Everybody in the space asked for that, and it was deleted: nothing is taken any more, whoever holds this state."""
 
     @property
     def space(self) -> SpaceId:
@@ -154,6 +156,26 @@ def found_space(storage: Storage, settings: Settings, *, space: SpaceId, genesis
         here = storage.header(space, envelope.log_id, 1)
         if here is None or entry_hash(here[:SIGNED_BYTES]) != envelope.hash:
             raise ForkDetected(evidence=here or b"")
+
+
+def forget(storage: Storage, state: SpaceState, device: DeviceId, *, day: int) -> bool:
+    """Note that a device's person needs the space here no more; when everybody has said so, it is gone. Durable on return.
+
+    Returns:
+        Whether it is gone.
+
+    Raises:
+        NotAMember: the device does not belong to the space, or no more.
+        SpaceForgotten: it is gone already.
+    """
+    if state.gone:
+        raise SpaceForgotten
+    active = state.membership.active_devices()
+    slot = next((each.slot for each in active if each.id == device), None)
+    if slot is None:
+        raise NotAMember
+    state.gone = storage.forget(state.space, slot, of={each.slot for each in active}, day=day)
+    return state.gone
 
 
 def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, header: Header) -> Admission:

@@ -93,6 +93,10 @@ class Settings(BaseModel):
     """Envelopes in one space."""
     invite_spaces: Count = 8
     """Spaces that one invite admits: a person's own and those that they found."""
+    forgotten_days: Annotated[int, Field(ge=1, le=3650)] = 400
+    """For how long the relay knows that it deleted a space, and lets nobody begin it again without meaning to."""
+    forgotten_max: Count = 100_000
+    """Of how many spaces it knows that. Beyond it the oldest are no longer known."""
     disk_free_bytes_min: Annotated[int, Field(ge=0)] = 512 * MIB
     """With less room on the disk nothing new is stored; reading goes on."""
 

@@ -11,10 +11,11 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from bide.errors import InputError, RelayUnreachable, RemoteProtocolError, StorageBusy
+from bide.replica.addresses import check_url, host_of
 from bide_cli.background import poke, wanted
 from bide_cli.home import Config
 from bide_cli.locks import Lock
-from bide_cli.transport import as_frame, check_url, host_of, told_plainly
+from bide_cli.transport import as_frame, told_plainly
 from bide_cli.watching import BACKOFF_MAX_S, Watcher
 
 

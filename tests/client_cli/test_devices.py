@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Person, Relay, end, make_person, pair
+from .conftest import Person, Relay, end, make_person, pair, wait_for
 
 
 def add(first: Person, new: Person, name: str, *args: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -189,3 +189,53 @@ def test_a_person_s_code_makes_no_device_and_the_other_way_round(tmp_path: Path,
         assert process.returncode != 0
     assert not (tmp_path / "new" / "bide.db").exists()
     assert len(sam.json("status")["spaces"]) == 1
+
+
+def test_a_script_is_told_of_devices_as_well(tmp_path: Path, relay: Relay) -> None:
+    """Once, in what `bide sync --json` prints: that is how a stranger's device shows itself."""
+    sam, robin = make_person(tmp_path, "Sam", relay), make_person(tmp_path, "Robin")
+    pair(sam, robin)
+    for person in (sam, robin, sam):
+        person.ok("sync")
+    add(sam, Person(tmp_path / "phone"), "phone", "--key-file", str(tmp_path / "phone.key"))
+    assert robin.json("sync")["devices"] == [{"with": ["Sam"], "device": "phone", "added": True}]
+    assert robin.json("sync")["devices"] == []
+    sam.ok("device", "revoke", "phone", "--yes")
+    assert robin.json("sync")["devices"] == [{"with": ["Sam"], "device": "phone", "added": False}]
+
+
+def test_a_joining_that_broke_off_is_finished_or_begun_again_by_the_same_command(tmp_path: Path, relay: Relay) -> None:
+    """The first device is killed as soon as the second has a home. Other commands say in plain words what to do."""
+    sam = make_person(tmp_path, "Sam", relay)
+    sam.ok("checkin", "--private", "--worry", "Only mine.")
+    phone = Person(tmp_path / "phone")
+    adding = sam.start("device", "add", "--json", "--words-verified")
+    assert adding.stdout is not None
+    code = json.loads(adding.stdout.readline())["code"]
+    args = ("--name", "phone", "--words-verified", "--no-input", "--key-file", str(tmp_path / "phone.key"))
+    joining = phone.start("device", "join", "--code", "-", *args)
+    assert joining.stdin is not None
+    joining.stdin.write(code + "\n")
+    joining.stdin.close()
+    joining.stdin = None
+    wait_for(lambda: (phone.home / "bide.db").exists())
+    adding.kill()
+    adding.communicate()
+    joining.communicate(timeout=60)
+    written = phone.run("checkin", "--private", "--worry", "On the phone.")
+    if written.code:
+        assert "Traceback" not in written.err
+        assert "bide device join" in written.err
+        again = sam.start("device", "add", "--json", "--words-verified")
+        assert again.stdout is not None
+        code = json.loads(again.stdout.readline())["code"]
+        joined = phone.json("device", "join", "--code", "-", "--name", "phone", "--words-verified", stdin=code + "\n")
+        assert joined["joined"] is True
+        if not joined["safety_words"]:  # the other had let it in before it was killed: the new code was not needed
+            again.kill()
+        again.communicate(timeout=60)
+    rounds = (sam, phone, sam)
+    for person in rounds:
+        person.ok("sync")
+    assert shown(phone) == shown(sam)
+    assert len(phone.entries()) == (1 if written.code else 2)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,119 @@ def test_an_invite_admits_as_many_spaces_as_it_says(storage: Storage) -> None:
             storage.found(spaces[2].id, spaces[2].envelopes[0], invite=invite)
     assert set(storage.spaces()) == {space.id for space in spaces[:2]}
     assert storage.heads(spaces[2].id) == {}
+
+
+def test_a_space_is_gone_when_everybody_in_it_said_so(storage: Storage, space: SpaceBuilder) -> None:
+    """One person alone, however often, changes nothing for the other; nobody else's space is touched."""
+    other = SpaceBuilder.found("own", randomness=SystemRandomness())
+    found(storage, space)
+    found(storage, other)
+    storage.append([Batch(space.id, space.envelopes)])
+    for _ in range(2):
+        assert not storage.forget(space.id, 0, of={0, 1}, day=7)
+    assert everything(storage, space)
+    assert not storage.was_forgotten(space.id)
+    assert storage.forget(space.id, 1, of={0, 1}, day=7)
+    while storage.sweep(envelopes_max=1, before_day=0, known_max=9):
+        pass
+    assert (storage.heads(space.id), storage.controls(space.id), storage.usage(space.id)) == ({}, [], Usage(0, 0))
+    assert storage.was_forgotten(space.id)
+    assert list(storage.spaces()) == [other.id]
+    assert len(everything(storage, other)) == 1
+    for late in (
+        lambda: storage.forget(space.id, 0, of={0, 1}, day=7),
+        lambda: storage.append([Batch(space.id, space.envelopes)]),
+    ):
+        with pytest.raises(SpaceUnknown):
+            late()
+
+
+def test_who_has_nobody_left_to_wait_for_is_not_kept_waiting(storage: Storage, space: SpaceBuilder) -> None:
+    """What counts is who has a device now."""
+    found(storage, space)
+    assert not storage.forget(space.id, 0, of={0, 1}, day=7)
+    assert storage.forget(space.id, 0, of={0}, day=7)
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_forgotten_space_may_begin_again(storage: Storage, space: SpaceBuilder, swept: bool) -> None:
+    """Nothing of what it was is left over, whether or not it was deleted to the end, and a wish of that time doesn't count."""
+    found(storage, space)
+    storage.append([Batch(space.id, space.envelopes)])
+    storage.forget(space.id, 0, of={0, 1}, day=7)
+    storage.forget(space.id, 1, of={0, 1}, day=7)
+    while swept and storage.sweep(envelopes_max=100, before_day=0, known_max=9):
+        pass
+    found(storage, space)
+    assert not storage.was_forgotten(space.id)
+    assert len(everything(storage, space)) == 1
+    assert storage.append([Batch(space.id, space.envelopes)]) == [Appended(len(space.envelopes) - 1, 1, None, b"")]
+    assert not storage.sweep(envelopes_max=100, before_day=10, known_max=0)
+    assert len(everything(storage, space)) == len(space.envelopes)
+    assert not storage.forget(space.id, 0, of={0, 1}, day=8)
+
+
+def test_what_was_forgotten_is_known_for_so_long_and_of_so_many(storage: Storage) -> None:
+    """The oldest go first."""
+    spaces = [SpaceBuilder.found("own", randomness=SystemRandomness()) for _ in range(4)]
+    for day, space in enumerate(spaces):
+        found(storage, space)
+        assert storage.forget(space.id, 0, of={0}, day=day)
+
+    def known(**limits: int) -> list[bool]:
+        while storage.sweep(envelopes_max=100, **limits):
+            pass
+        return [storage.was_forgotten(space.id) for space in spaces]
+
+    assert known(before_day=0, known_max=9) == [True] * 4
+    assert known(before_day=1, known_max=9) == [False, True, True, True]
+    assert known(before_day=1, known_max=2) == [False, False, True, True]
+
+
+def test_nothing_of_a_forgotten_space_is_left_in_the_files(tmp_path: Path, space: SpaceBuilder) -> None:
+    """Beside the one row that says that it was here. The log of writes is emptied while the relay runs."""
+    storage = SqliteStorage(tmp_path)
+    for _ in range(30):
+        space.write(space.founder)
+    found(storage, space)
+    storage.append([Batch(space.id, space.envelopes)])
+    body = space.envelopes[-1].data[204:260]
+
+    def on_disk() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+    assert body in on_disk()
+    for slot in (0, 1):
+        storage.forget(space.id, slot, of={0, 1}, day=7)
+    assert body in on_disk()
+    while storage.sweep(envelopes_max=7, before_day=0, known_max=9):
+        pass
+    deadline = time.monotonic() + 10
+    while body in on_disk() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert body not in on_disk()
+    assert bytes(space.founder.log_id) not in on_disk()
+    storage.close()
+    with sqlite3.connect(tmp_path / "relay.db") as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        rows = {name: [row for row in db.execute(f"SELECT * FROM {name}") if space.id in row] for name in tables}
+    assert {name: len(found) for name, found in rows.items() if found} == {"forgotten": 1}
+
+
+def test_a_file_of_the_version_before_is_brought_up_to_date(tmp_path: Path, space: SpaceBuilder) -> None:
+    """With everything in it, and what came new works at once."""
+    storage = SqliteStorage(tmp_path)
+    found(storage, space)
+    storage.append([Batch(space.id, space.envelopes)])
+    storage.close()
+    with sqlite3.connect(tmp_path / "relay.db") as db:
+        db.executescript("DROP TABLE moved_on; DROP TABLE forgotten; PRAGMA user_version = 2;")
+    storage = SqliteStorage(tmp_path)
+    assert len(everything(storage, space)) == len(space.envelopes)
+    assert not storage.was_forgotten(space.id)
+    assert not storage.forget(space.id, 0, of={0, 1}, day=7)
+    assert storage.forget(space.id, 1, of={0, 1}, day=7)
+    storage.close()
 
 
 def test_what_is_appended_is_read_as_it_was(storage: Storage, space: SpaceBuilder) -> None:

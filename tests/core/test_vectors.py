@@ -106,6 +106,8 @@ def make_frames() -> Vectors:
         frames.Envelopes([GENESIS.data, JOINING.data]),
         frames.Stored([head]),
         frames.CaughtUp(),
+        frames.Forget(),
+        frames.Forgotten(True),
         frames.Error("fork", "Two things at one place.", False, 60_000, [GENESIS.header]),
         frames.MailboxOpen(),
         frames.MailboxOpened(7, 600),

@@ -60,6 +60,8 @@ EXCEEDED = {
     "space_bytes_max": "test_relay_limits:test_the_quota_of_bytes",
     "space_entries_max": "test_relay_process:test_the_quota_is_refused_for_now",
     "invite_spaces": "test_relay_process:test_registration_by_invite",
+    "forgotten_days": "test_forgetting:test_so_long_a_forgotten_space_is_known_and_no_longer",
+    "forgotten_max": "test_forgetting:test_so_many_forgotten_spaces_are_known_and_no_more",
     "disk_free_bytes_min": "test_relay_limits:test_a_disk_that_fills_up",
     "mailboxes_max": "test_relay_attacks:test_many_nameplates",
     "mailbox_expires_s": "test_relay_mailboxes:test_a_nameplate_expires",

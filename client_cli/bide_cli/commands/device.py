@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable
+from bide.replica.personal import my_devices
 from bide_cli.devices import listed, note_devices
 from bide_cli.home import exists, read_config
 from bide_cli.language import _, sentence
@@ -150,6 +151,8 @@ def join(
     if key_file and (passphrase or keyring):
         raise InputError("A key file opens a home alone.", hint="Use --key-file, or --passphrase, --keyring, or these two.")
     begun = _fresh_home(shell)
+    if begun is not None and begun.spaces()[0].pending and _finished_before(shell, begun):
+        return
     require_way_to_compare(shell, words_verified=words_verified)
     text = code or code_option or ""
     text = read_stdin().strip() if text == STDIN else text
@@ -189,6 +192,32 @@ def join(
         shell.say(_("Syncing: {why}").format(why=sentence(error)[0]))
 
 
+def _finished_before(shell: Shell, replica: Replica) -> bool:
+    """Finish a joining that broke off, if the other device has let this one in by now.
+
+    Returns:
+        Whether that was all there was to do. Otherwise it is begun again: nothing can have been written here.
+    """
+    from bide_cli.syncing import sync_once
+
+    with contextlib.suppress(BideError):
+        sync_once(replica, shell.home)
+    if replica.spaces()[0].pending:
+        shell.say(_("An earlier try was never finished on the other device; this one takes its place."))
+        return False
+    mine = next(device for device in my_devices(replica.storage) if device.this)
+    note_devices(replica)
+    if shell.as_json:
+        shell.emit("device", joined=True, name=mine.name, spaces=len(replica.spaces()), safety_words=[], synced=True)
+    else:
+        shell.out(
+            _("The other device had let this one in: this is {name} now, a device of {person}.").format(
+                name=clean_line(mine.name), person=clean_line(replica.name)
+            )
+        )
+    return True
+
+
 def _fresh_home(shell: Shell) -> Replica | None:
     """The journal in this home, if nothing was written in it yet; None: there is no home.
 
@@ -200,6 +229,8 @@ def _fresh_home(shell: Shell) -> Replica | None:
     replica = open_replica(shell)
     storage = replica.storage
     [own, *pairs] = replica.spaces()
+    if own.pending:
+        return replica  # a joining that broke off: nothing can have been written
     if pairs or storage.count_entries(own.space_id) or storage.outbox() or len(storage.members(own.space_id)) > 1:
         raise NotAllowed(
             "There is a journal in {home} already; it was left as it is.",

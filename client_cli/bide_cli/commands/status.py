@@ -14,6 +14,7 @@ from bide_cli.language import N_, _, grouped, plural
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.relations import relation_word
+from bide_cli.relays import former_lines, tell_relays
 from bide_cli.shell import Shell, clean_line, name_list
 
 NOTES = (
@@ -45,7 +46,10 @@ def command(shell: Shell) -> None:
     if len(status["spaces"]) == 1:
         shell.out(_("You share with nobody yet. (bide pair, or bide join)"))
     shell.out(_relay_line(status["relay"], contact))
+    for line in former_lines(replica):
+        shell.out(line)
     tell_devices(shell, replica)
+    tell_relays(shell, replica)
 
 
 def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:

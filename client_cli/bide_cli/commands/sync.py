@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from bide.errors import BideError, NotAllowed
-from bide_cli.devices import tell_devices
+from bide_cli.devices import tell_devices, untold_devices
 from bide_cli.home import exists
 from bide_cli.language import _, grouped, worded
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
+from bide_cli.relays import tell_relays
 from bide_cli.shell import Shell, clean_line, name_list
 
 TYPE_CHECKING = False
@@ -77,13 +78,15 @@ def _sync(shell: Shell) -> None:
     results = [outcome.as_json(replica.reader.pending(spaces[outcome.space.space_id])) for outcome in outcomes]
     sent, received, pending = (sum(result[key] for result in results) for key in ("sent", "received", "pending"))
     if shell.as_json:
-        shell.emit("sync", spaces=results, sent=sent, received=received, pending=pending)
+        devices = [news.as_json() for news in untold_devices(replica)]
+        shell.emit("sync", spaces=results, sent=sent, received=received, pending=pending, devices=devices)
     else:
         for outcome in outcomes:
             for notice in outcome.sync.notices if outcome.sync else ():
                 shell.say(worded(*notice))
         shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
         tell_devices(shell, replica)
+        tell_relays(shell, replica)
     error = worst_error(outcomes)
     if error is not None:
         raise error
@@ -153,7 +156,7 @@ def _sync_unseen(shell: Shell) -> None:
     finally:
         waiting.release()
     try:
-        sync_locked(open_replica(shell))
+        sync_locked(open_replica(shell), patiently=True)
     except BideError:
         pass  # noted for status where it could be
     finally:

@@ -54,7 +54,9 @@ _bide_spec() {
     "decks check") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "decks list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "decks show") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
-    "relay") below="set show unset" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "relay") below="follow move set show unset" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "relay follow") below="" flags="--yes --json --plain --accessible --no-input --help" takes="--with" ;;
+    "relay move") below="" flags="--without-old --json --plain --accessible --no-input --help" takes="--invite --with" ;;
     "relay set") below="" flags="--json --plain --accessible --no-input --help" takes="--invite" ;;
     "relay show") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "relay unset") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;

@@ -18,6 +18,8 @@ BATCH_ENVELOPES_MAX = 512
 LOGS_MAX = 64
 MAILBOX_BYTES_MAX = 3 * 1024
 SENTENCE_BYTES_MAX = 256
+FORGOTTEN_DAYS = "forgotten_days"
+"""The limit that a relay names if it knows `forget`: for how many days it knows what it deleted."""
 
 Bytes16 = Annotated[bytes, Field(min_length=16, max_length=16, strict=True)]
 Bytes32 = Annotated[bytes, Field(min_length=32, max_length=32, strict=True)]
@@ -110,6 +112,17 @@ class CaughtUp(NamedTuple):
     """Relay: everything up to now was sent; from here on it is live."""
 
 
+class Forget(NamedTuple):
+    """Client: the person of this device needs this space here no more. Only to a relay whose limits name `forgotten_days`."""
+
+
+class Forgotten(NamedTuple):
+    """Relay: the answer to `forget`, durable. The connection ends with it if the space is gone."""
+
+    gone: Flag
+    """Everybody in the space has asked, and it was deleted. Otherwise it is noted that this person has."""
+
+
 class Error(NamedTuple):
     """Either: what is wrong."""
 
@@ -166,6 +179,8 @@ Frame = (
     | Envelopes
     | Stored
     | CaughtUp
+    | Forget
+    | Forgotten
     | Error
     | MailboxOpen
     | MailboxOpened
@@ -184,6 +199,8 @@ FRAME_NAMES: dict[type[Frame], str] = {
     Envelopes: "envelopes",
     Stored: "stored",
     CaughtUp: "caught_up",
+    Forget: "forget",
+    Forgotten: "forgotten",
     Error: "error",
     MailboxOpen: "mailbox_open",
     MailboxOpened: "mailbox_opened",

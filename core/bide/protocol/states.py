@@ -12,6 +12,8 @@ from bide.protocol.frames import (
     CaughtUp,
     Envelopes,
     Error,
+    Forget,
+    Forgotten,
     Frame,
     Hello,
     MailboxClaim,
@@ -64,6 +66,8 @@ TRANSITIONS: dict[tuple[State, Side, type[Frame]], State] = {
     (_S.SYNCING, _R, Envelopes): _S.SYNCING,
     (_S.SYNCING, _R, Stored): _S.SYNCING,
     (_S.SYNCING, _R, CaughtUp): _S.SYNCING,
+    (_S.SYNCING, _C, Forget): _S.SYNCING,
+    (_S.SYNCING, _R, Forgotten): _S.SYNCING,
     # Pairing
     (_S.GREETED, _C, MailboxOpen): _S.MAILBOX_ASKED,
     (_S.GREETED, _C, MailboxClaim): _S.MAILBOX_ASKED,
@@ -79,7 +83,11 @@ for _state in (_S.MAILBOX_ASKED, _S.MAILBOX_WAITING, _S.MAILBOX_OPEN):
         TRANSITIONS[_state, _side, MailboxClosed] = _S.CLOSED
 
 UNKNOWN_SPACE_CODE = "unknown_space"
-"""The one error that is an answer: the relay doesn't hold this space; the client may register it."""
+"""An error that is an answer: the relay doesn't hold this space; the client may register it."""
+FORGOTTEN_CODE = "forgotten"
+"""The other one: the relay held this space until everybody in it had moved on. Registered again only by who means to."""
+NOT_HERE_CODES = frozenset({UNKNOWN_SPACE_CODE, FORGOTTEN_CODE})
+"""The errors after which a client may register the space."""
 REVOKED_LOG_CODE = "revoked_log"
 """What was brought is by a device that was removed, and counts no more. The connection goes on."""
 
@@ -91,7 +99,7 @@ def next_state(state: State, side: Side, frame: Frame) -> State | None:
             return None
         if frame.fatal:
             return State.CLOSED
-        if state is State.AUTHENTICATING and side is Side.RELAY and frame.code == UNKNOWN_SPACE_CODE:
+        if state is State.AUTHENTICATING and side is Side.RELAY and frame.code in NOT_HERE_CODES:
             return State.UNKNOWN_SPACE
         return state
     return TRANSITIONS.get((state, side, type(frame)))

@@ -98,7 +98,9 @@ class Appender:
             mint_epoch(self._storage, self, space, randomness=self._randomness)
         fresh = next(found for found in self._storage.spaces() if found.space_id == space.space_id)
         if fresh.pending:
-            raise NotAllowed("This device has not been let in yet.", hint="bide sync finishes it.")
+            raise NotAllowed(
+                "This device has not been let in yet.", hint="bide sync finishes it. To begin again: bide device join"
+            )
         return fresh
 
     def control(self, body: bytes, *, space: SpaceRecord) -> Envelope:

@@ -219,6 +219,8 @@ def _say(storage: Storage, appender: Appender, space: SpaceRecord, statement: St
 
 def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
+    from bide.replica.moving import say_place
+
     storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
     belonging = read_belonging(storage, space.space_id)
     if space.log_id in belonging.ended:
@@ -226,6 +228,7 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     if belonging.lacking:
         with storage.transaction():
             hand_on_keys(storage, appender, space)
+    say_place(replica, space)
     own = replica.reader.own_space()
     if space.space_id == own.space_id:
         from bide.replica.later_spaces import share_spaces

@@ -12,6 +12,7 @@ from bide.log.head import Head
 from bide.replica.honesty import examine_honesty
 from bide.replica.reading import Reader
 from bide.replica.rebuilding import load_membership
+from bide.replica.relays import CANNOT, GIVEN_UP, read_formers
 from bide.storage.base import SpaceRecord, Storage
 
 _BATCH_BYTES = 1024 * 1024
@@ -46,12 +47,23 @@ def examine(storage: Storage, reader: Reader) -> list[Finding]:
         for is_damage, words in examine_honesty(storage, space, label, view):
             findings.append(Finding(DAMAGE if is_damage else NOTE, words))
         pending = reader.pending(space)
+        findings.extend(_examine_relays(storage, space, label))
         if not space.relay_url:
             findings.append(_finding(NOTE, "No relay is set for {space}: it stays on this device.", space=label))
         elif pending:
             waiting = "{count} of your log entries in {space} are waiting for the relay."
             findings.append(_finding(NOTE, waiting, count=pending, space=label))
     return findings
+
+
+def _examine_relays(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
+    """Relays that may still hold what they are no longer asked to delete."""
+    words = {
+        GIVEN_UP: "The relay {url} was asked for 30 days to delete {space} and never did; it is not asked any more.",
+        CANNOT: "The relay {url} may still hold {space}, sealed: it is of a kind that can't be asked to delete it.",
+    }
+    formers = read_formers(storage, space.space_id)
+    return [_finding(NOTE, words[former.state], url=former.url, space=label) for former in formers if former.state in words]
 
 
 def _finding(level: str, words: str, **values: object) -> Finding:

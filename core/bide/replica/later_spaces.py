@@ -17,6 +17,7 @@ from bide.log.control import DeviceRecord
 from bide.log.envelope import BODY_BYTES_MAX, parse_envelope
 from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
+from bide.replica.addresses import sound_address
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
 from bide.replica.devices import admit, spaces_to_share
@@ -72,12 +73,17 @@ def _offers(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[st
 def _wishes(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[str, str]:
     """Keep what was offered and is not here, pending, and ask for it."""
     storage, fields = replica.storage, {}
-    here = {space.space_id for space in storage.spaces()}
+    here = {space.space_id: space for space in storage.spaces()}
     beginning = offer_key(SpaceId(b""))
     for key in sorted(key for key in said if key.startswith(beginning)):
         offered = _bytes(key[len(beginning) :])
         value = _unpacked(said[key])
-        if offered is None or offered in here or not isinstance(value, list) or len(value) != 4:
+        if offered is None or not isinstance(value, list) or len(value) != 4:
+            continue
+        if (known := here.get(SpaceId(offered))) is not None:
+            url = sound_address(value[2])
+            if known.pending and url not in ("", known.relay_url):
+                storage.put_space(known._replace(relay_url=url))  # it was moved while this device waits to be let in
             continue
         space_id = SpaceId(offered)
         kind, slot, relay_url, data = value

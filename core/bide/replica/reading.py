@@ -211,6 +211,8 @@ class Reader:
 
     def status(self) -> dict[str, Any]:
         """Everything `bide status` tells; see there."""
+        from bide.replica.relays import read_formers  # the timeline does without
+
         view = self.view()
         relations = {person.space.space_id: person.relation for person in read_people(self._storage)}
         spaces = []
@@ -232,6 +234,9 @@ class Reader:
                     "ignored": counts.get(Standing.IGNORED, 0),
                     "quarantined": len(self._storage.quarantine(space.space_id)),
                     "relay": space.relay_url,
+                    "former_relays": [
+                        {"relay": former.url, "state": former.state} for former in read_formers(self._storage, space.space_id)
+                    ],
                 }
             )
         return {"name": self._storage.meta("name"), "relay": self._storage.meta("relay_url"), "spaces": spaces}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from enum import Enum
 
 from bide.crypto import signing
 from bide.errors import (
@@ -31,9 +32,12 @@ from bide.log.membership import fold
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
     BATCH_ENVELOPES_MAX,
+    FORGOTTEN_DAYS,
     CaughtUp,
     Envelopes,
     Error,
+    Forget,
+    Forgotten,
     Hello,
     LogPosition,
     Register,
@@ -42,7 +46,7 @@ from bide.protocol.frames import (
     Welcome,
 )
 from bide.protocol.session import ClientSession
-from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
+from bide.protocol.states import FORGOTTEN_CODE, NOT_HERE_CODES, REVOKED_LOG_CODE, State
 from bide.replica import incidents
 from bide.replica.belonging import read_belonging
 from bide.replica.receiving import Receiver
@@ -65,6 +69,7 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "too_many_connections": (RelayUnreachable, "The relay is busy."),
     "shutting_down": (RelayUnreachable, "The relay is being restarted."),
     "fork": (ForkDetected, "The relay holds another past of this device's log."),
+    FORGOTTEN_CODE: (NotAllowed, "This journal was moved to another relay."),
 }
 _INCIDENTS: Mapping[type[BideError], str] = {
     ForkDetected: incidents.TWO_PASTS,
@@ -78,14 +83,29 @@ _WITHHELD_HINT = "It may be holding something back. What is here stays; bide doc
 _CONTRADICTED = Phrase(
     "Two devices were shown different histories, or one of them has two. Nothing was overwritten; see: bide doctor"
 )
+_MOVED_HINT = "bide relay on a device of yours, or the other person's, shows which. Then here: {command}"
 _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 
 
 _FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
+_MOVE_INVITE_HINT = "Nothing was moved. Ask whoever runs it for one, then: bide relay move URL --invite TOKEN"
 _NO_INVITE = Phrase(
     "This relay takes your private entries only with an invite of your own; they stay on this device. "
     "With one: bide relay set URL --invite TOKEN"
 )
+
+
+class Stance(Enum):
+    """What a relay is to the space that is synced with it."""
+
+    USUAL = "usual"
+    """The space's own: it is registered where it is not known, but not where it was forgotten."""
+    MOVING = "moving"
+    """It is to become the own one: the space is registered in any case."""
+    FOLLOWING = "following"
+    """It is to become the own one, and has the space already."""
+    LEAVING = "leaving"
+    """It was the own one: nothing is registered there, and it is asked to forget the space once nobody needs it."""
 
 
 class SpaceSync:
@@ -101,6 +121,8 @@ class SpaceSync:
         randomness: Randomness,
         on_caught_up: Callable[[], None] = lambda: None,
         today: Callable[[], str] = lambda: "",
+        stance: Stance = Stance.USUAL,
+        may_forget: Callable[[SpaceSync], bool] | None = None,
     ) -> None:
         """Prepare; the relay speaks first.
 
@@ -112,7 +134,18 @@ class SpaceSync:
             randomness: for the nonce.
             on_caught_up: called once everything that the relay has is here: what is written then can't fork this device's log.
             today: the person's day, ``YYYY-MM-DD``, for what is kept of what went wrong.
+            stance: what this relay is to the space.
+            may_forget: with `Stance.LEAVING`: asked once both sides have everything.
         """
+        self._stance = stance
+        self._may_forget = may_forget
+        self._asking = False
+        self.asked = False
+        """The relay noted that this person needs the space there no more."""
+        self.cannot_ask = False
+        """It would have been asked to forget, and is of a kind that can't."""
+        self.absent = False
+        """The relay that was left doesn't hold the space any more."""
         self._on_caught_up = on_caught_up
         self._today = today
         self._storage = storage
@@ -158,7 +191,7 @@ class SpaceSync:
     @property
     def finished(self) -> bool:
         """Whether both sides have everything, durably, as far as this side knows."""
-        return self._caught_up and not self._in_flight and not self._unsent()
+        return self._caught_up and not self._in_flight and not self._unsent() and not self._asking
 
     @property
     def live(self) -> bool:
@@ -200,10 +233,25 @@ class SpaceSync:
                 self._acknowledge([Head(LogId(log), seq, digest) for log, seq, digest in heads])
             case CaughtUp():
                 self._catch_up()
+            case Forgotten(gone) if self._asking:
+                self._asking, self.asked, self.absent = False, True, gone
             case Error() as error:
                 self._refused(error)
             case _:
                 raise RemoteProtocolError
+        self._ask_to_forget()
+
+    def _ask_to_forget(self) -> None:
+        """Once nothing is left to exchange with a relay that was left: ask it to forget, if nobody needs it."""
+        if self._may_forget is None or self.asked or self.cannot_ask or self.closed or not self.finished:
+            return
+        hello, may = self._session.hello, self._may_forget(self)
+        self._may_forget = None
+        if may and hello is not None:
+            self.cannot_ask = FORGOTTEN_DAYS not in hello.limits
+            if not self.cannot_ask:
+                self._asking = True
+                self._session.send(Forget())
 
     def wake(self) -> None:
         """Something may have been written here: send it."""
@@ -372,6 +420,10 @@ class SpaceSync:
             stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
         return stretches + [(log, ends[log]) for log in self._logs_in_order() if log in ends]
 
+    def passed_on(self) -> dict[LogId, int]:
+        """How far each log has to be on a relay for nothing to be missing there."""
+        return self._sendable()
+
     def _sendable(self) -> dict[LogId, int]:
         """How far each log is passed on: all of it, or as far as that of a removed device is needed."""
         needed = read_belonging(self._storage, self._space.space_id).needed
@@ -401,7 +453,11 @@ class SpaceSync:
         self._send_more()
 
     def _refused(self, error: Error) -> None:
-        if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
+        elsewhere = self._stance in (Stance.LEAVING, Stance.FOLLOWING)
+        if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is Stance.USUAL)):
+            self._not_here(error.code)
+            return
+        if error.code in NOT_HERE_CODES and not error.fatal:
             if self._space.pending:
                 self._not_admitted_yet()
                 return
@@ -413,6 +469,8 @@ class SpaceSync:
         if error.code == REVOKED_LOG_CODE and not error.fatal:
             self._refused_a_log()
             return
+        if self._stance is Stance.MOVING and error.code.startswith("invite"):
+            raise NotAllowed(_RELAY_ERRORS[error.code][1], hint=_MOVE_INVITE_HINT)
         if error.code == "invite_required" and self._space.kind == "own" and len(self._storage.spaces()) > 1:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.
             self.notices.append(_NO_INVITE)
@@ -425,6 +483,17 @@ class SpaceSync:
             raise RemoteProtocolError("The relay refused: {words}", words=plain_words(error.words))
         kind, words = _RELAY_ERRORS[error.code]
         raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
+
+    def _not_here(self, code: str) -> None:
+        """The relay doesn't hold the space, and it is not begun there: it would go on in two places."""
+        self._session.fail("not_here", "Nothing is begun here.")
+        if self._stance is Stance.LEAVING:
+            self.absent = True
+        elif self._stance is Stance.FOLLOWING:
+            raise NotAllowed("That relay doesn't hold this journal.", hint="Is the address right? bide relay shows it.")
+        else:
+            command = "bide relay set URL" if self._space.kind == "own" else "bide relay follow URL"
+            raise NotAllowed(_RELAY_ERRORS[code][1], hint=_MOVED_HINT, command=command)
 
 
 def plain_words(words: str) -> str:

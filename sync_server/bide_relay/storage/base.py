@@ -3,7 +3,7 @@
 Storage keeps places in chains and nothing else: it knows no membership and checks no signature. It is never asked to
 replace an envelope, and never does: what is at (space, log, seq) stays.
 
-`append`, `found` and `touch` are called by one thread at a time; everything else by any thread.
+`append`, `found`, `forget`, `sweep` and `touch` are called by one thread at a time; everything else by any thread.
 """
 
 from __future__ import annotations
@@ -119,6 +119,8 @@ class Storage(Protocol):
             genesis: already verified.
             invite: the digest of the token that pays for it, or None where registration is open.
 
+        It is then no longer one that was forgotten.
+
         Returns:
             False if the space is here already; nothing has changed then.
 
@@ -136,6 +138,46 @@ class Storage(Protocol):
             SpaceUnknown: one of the spaces was never founded; nothing has changed.
             DiskLow: there was no room to write; nothing has changed.
             StorageFailed: the caller must end the process: after a failed sync nobody knows what is on the disk.
+        """
+        ...
+
+    def forget(self, space: SpaceId, slot: int, *, of: Collection[int], day: int) -> bool:
+        """Note that a person needs a space here no more; when all have said so, it is gone. Durable on return.
+
+        What it held may stay on the disk until `sweep` has come to it; nothing gives it out any more.
+
+        Args:
+            space: which.
+            slot: who says so.
+            of: the slots of everybody who has a device in it.
+            day: today, in days since 1970.
+
+        Returns:
+            Whether the space is gone.
+
+        Raises:
+            SpaceUnknown: there is no such space.
+            DiskLow: there was no room to write; nothing has changed.
+            StorageFailed: the caller must end the process.
+        """
+        ...
+
+    def was_forgotten(self, space: SpaceId) -> bool:
+        """Whether a space was here and is gone since everybody in it said so, as far as that is still known."""
+        ...
+
+    def sweep(self, *, envelopes_max: int, before_day: int, known_max: int) -> bool:
+        """Delete some of what forgotten spaces held, overwriting it; then what is known of them for too long.
+
+        Args:
+            envelopes_max: how many envelopes to delete at most.
+            before_day: what was forgotten before it needs no longer be known.
+            known_max: of how many it may be known.
+
+        Returns:
+            Whether there is more to delete.
+
+        Raises as `touch`.
         """
         ...
 

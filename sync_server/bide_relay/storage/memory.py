@@ -23,6 +23,8 @@ class MemoryStorage:
         self._identity = Identity(os.urandom(32), os.urandom(16))
         self._spaces: dict[SpaceId, dict[LogId, list[Envelope]]] = {}
         self._invites: dict[bytes, int] = {}
+        self._asked: dict[SpaceId, set[int]] = {}
+        self._forgotten: dict[SpaceId, int] = {}
         self._lock = threading.RLock()
 
     def identity(self) -> Identity:
@@ -39,6 +41,7 @@ class MemoryStorage:
                     raise InviteSpent
                 self._invites[invite] -= 1
             self._spaces[space] = {genesis.log_id: [genesis]}
+            self._forgotten.pop(space, None)
             return True
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
@@ -66,6 +69,31 @@ class MemoryStorage:
             else:
                 return Appended(stored, known, Conflict.FORK, log[envelope.seq - 1].header)
         return Appended(stored, known, None, b"")
+
+    def forget(self, space: SpaceId, slot: int, *, of: Collection[int], day: int) -> bool:
+        """Note that a person needs a space no more; drop it when all have said so."""
+        with self._lock:
+            if space not in self._spaces:
+                raise SpaceUnknown
+            asked = self._asked.setdefault(space, set())
+            asked.add(slot)
+            if not asked >= set(of):
+                return False
+            del self._spaces[space], self._asked[space]
+            self._forgotten[space] = day
+            return True
+
+    def was_forgotten(self, space: SpaceId) -> bool:
+        """Whether a space was here and was forgotten."""
+        with self._lock:
+            return space in self._forgotten
+
+    def sweep(self, *, envelopes_max: int, before_day: int, known_max: int) -> bool:  # noqa: ARG002 none are left
+        """Drop what is known for too long; of what the spaces held nothing is left."""
+        with self._lock:
+            kept = sorted((day, space) for space, day in self._forgotten.items() if day >= before_day)[-known_max:]
+            self._forgotten = {space: day for day, space in kept}
+            return False
 
     def heads(self, space: SpaceId) -> Mapping[LogId, Head]:
         """The head of every log."""

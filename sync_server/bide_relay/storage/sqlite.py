@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import os
 import queue
-import re
 import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
 from bide_relay.errors import DiskLow, InviteSpent, SpaceUnknown
+from bide_relay.storage import sqlite_forgetting
 from bide_relay.storage.base import (
     Appended,
     Batch,
@@ -40,6 +39,7 @@ from bide_relay.storage.base import (
     StorageFailed,
     Usage,
 )
+from bide_relay.storage.sqlite_layout import layout, layout_of, schemas
 
 FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
@@ -50,7 +50,6 @@ CHECKPOINT_PAGES = 1_000
 CHECKPOINT_PAGES_URGENT = 16_000
 """Pages after which the writer lends a hand: under steady load only it can let the log begin anew."""
 
-_SCHEMA_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
 _KNOWS = "SELECT 1 FROM spaces WHERE space_id = ?"
 _BEGIN = "INSERT INTO spaces (space_id, invite, made_ms, used_day) VALUES (?, ?, ?, ?)"
@@ -61,30 +60,6 @@ _ADVANCE = (
     "ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash, bytes = excluded.bytes"
 )
 _READ = "SELECT seq, data FROM envelopes WHERE space_id = ? AND log_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-
-
-def _schemas() -> list[tuple[int, str]]:
-    folder = resources.files("bide_relay.storage") / "schema"
-    numbered = ((_SCHEMA_NAME.fullmatch(item.name), item) for item in folder.iterdir())
-    return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in numbered if match)
-
-
-def _layout(connection: apsw.Connection) -> set[tuple[str, str, str]]:
-    """Type, name and definition of everything in a database."""
-    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    return set(connection.execute(query))
-
-
-def _layout_of(version: int) -> set[tuple[str, str, str]]:
-    """What a database of a version holds at least."""
-    connection = apsw.Connection(":memory:")
-    try:
-        for number, script in _schemas():
-            if number <= version:
-                connection.execute(script)
-        return _layout(connection)
-    finally:
-        connection.close()
 
 
 class SqliteStorage:
@@ -128,6 +103,8 @@ class SqliteStorage:
         self._checkpointing = threading.Lock()
         self._wake_checkpointer = threading.Event()
         self._closing = False
+        self._empty_log = False
+        """The write-ahead log holds pages of what was deleted."""
         self._writer.set_wal_hook(self._on_commit)
         self._checkpointer = threading.Thread(target=self._checkpoint_beside, name="checkpoint", daemon=True)
         self._checkpointer.start()
@@ -154,15 +131,15 @@ class SqliteStorage:
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             version = int(connection.execute("PRAGMA user_version").get)
-            here = _layout(connection)
+            here = layout(connection)
         finally:
             connection.close()
-        if version > _schemas()[-1][0]:
+        if version > schemas()[-1][0]:
             raise NewerFormat(
                 "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
             )
         # What an operator adds does no harm; but at version 0 there is nothing yet.
-        if version < 0 or not _layout_of(version) <= here or (version == 0 and here):
+        if version < 0 or not layout_of(version) <= here or (version == 0 and here):
             raise StorageError(
                 f"The file {FILE_NAME} in that folder was not made by bide-relay; it was left untouched.", hint=""
             )
@@ -171,7 +148,7 @@ class SqliteStorage:
         connection = self._writer
         with connection:
             version = int(connection.execute("PRAGMA user_version").get)
-            for number, script in _schemas():
+            for number, script in schemas():
                 if number > version:
                     connection.execute(script)
                     connection.execute(f"PRAGMA user_version = {number}")
@@ -203,6 +180,7 @@ class SqliteStorage:
                 if connection.changes() != 1:
                     raise InviteSpent
             now_ms = _now_ms()
+            sqlite_forgetting.begin_anew(connection, space)
             connection.execute(_BEGIN, (space, invite, now_ms, now_ms // _DAY_MS))
             self._append(connection, Batch(space, [genesis]))
             return True
@@ -296,6 +274,23 @@ class SqliteStorage:
             query = "UPDATE spaces SET used_day = ? WHERE space_id = ? AND used_day < ?"
             connection.executemany(query, [(day, space, day) for space in spaces])
 
+    def forget(self, space: SpaceId, slot: int, *, of: Collection[int], day: int) -> bool:
+        """Note that a person needs a space no more; it is gone when all have said so."""
+        with self._transaction() as connection:
+            return sqlite_forgetting.forget(connection, space, slot, of=of, day=day)
+
+    def sweep(self, *, envelopes_max: int, before_day: int, known_max: int) -> bool:
+        """Delete some of what forgotten spaces held, overwriting it; a space may hold gigabytes, and others wait."""
+        with self._lock:
+            self._writer.execute("PRAGMA secure_delete = ON")
+        with self._transaction() as connection:
+            if not sqlite_forgetting.sweep(connection, envelopes_max, before_day=before_day, known_max=known_max):
+                return False
+        # Else copies of the pages would stay in the write-ahead log for as long as little is written.
+        self._empty_log = True
+        self._wake_checkpointer.set()
+        return True
+
     # What an operator does
 
     def back_up(self, target: Path) -> None:
@@ -340,7 +335,7 @@ class SqliteStorage:
         spaces = [SpaceId(row[0]) for row in self._rows("SELECT space_id FROM spaces WHERE used_day < ?", before_day)]
         for space in spaces:
             with self._transaction() as connection:
-                for table in ("envelopes", "logs", "spaces"):
+                for table in ("envelopes", "moved_on", "logs", "spaces"):
                     connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
         return len(spaces)
 
@@ -360,16 +355,23 @@ class SqliteStorage:
                 self._wake_checkpointer.clear()
                 if self._closing:
                     return
-                self._checkpoint(connection)
+                emptying, self._empty_log = self._empty_log, False
+                self._checkpoint(connection, emptying=emptying)
         finally:
             connection.close()
 
-    def _checkpoint(self, connection: apsw.Connection) -> None:
-        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe."""
+    def _checkpoint(self, connection: apsw.Connection, *, emptying: bool = False) -> None:
+        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe.
+
+        Args:
+            connection: what to do it with.
+            emptying: wait a moment for the others, and leave nothing in the log.
+        """
         try:
             # One at a time, waiting: the writer's own must not give up because the one beside it is at work.
             with self._checkpointing:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if emptying else apsw.SQLITE_CHECKPOINT_PASSIVE
+                connection.wal_checkpoint(mode=mode)
         except (apsw.BusyError, apsw.LockedError):
             return
         except apsw.FullError:
@@ -439,6 +441,10 @@ class SqliteStorage:
                         return found
                     found.append(Entry(log, seq, data))
         return found
+
+    def was_forgotten(self, space: SpaceId) -> bool:
+        """Whether a space was here and was forgotten."""
+        return bool(self._rows("SELECT 1 FROM forgotten WHERE space_id = ?", space))
 
     def usage(self, space: SpaceId) -> Usage:
         """What a space takes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bide.protocol.frames import FRAME_NAMES, Error, Frame
-from bide.protocol.states import TRANSITIONS, UNKNOWN_SPACE_CODE, Side, State, next_state
+from bide.protocol.states import NOT_HERE_CODES, TRANSITIONS, Side, State, next_state
 
 
 def error(*, fatal: bool = False, code: str = "busy") -> Error:
@@ -43,10 +43,11 @@ def test_an_error_can_come_at_any_time(state: State, side: Side) -> None:
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.CLOSED])
 @pytest.mark.parametrize("side", Side)
-def test_an_unknown_space_is_an_answer_only_to_an_authentication(state: State, side: Side) -> None:
+@pytest.mark.parametrize("code", sorted(NOT_HERE_CODES))
+def test_a_space_that_is_not_there_is_an_answer_only_to_an_authentication(state: State, side: Side, code: str) -> None:
     answered = state is State.AUTHENTICATING and side is Side.RELAY
     expected = State.UNKNOWN_SPACE if answered else state
-    assert next_state(state, side, error(code=UNKNOWN_SPACE_CODE)) is expected
+    assert next_state(state, side, error(code=code)) is expected
 
 
 def test_no_frame_of_a_side_is_of_the_other_side_but_those_of_both() -> None:
