@@ -423,3 +423,15 @@ def sync(replica: Replica, relay: MemoryRelay, *, space: SpaceId | None = None, 
         else:
             break
     return session
+
+
+def copied(replica: Replica, label: str) -> Replica:
+    """A copy of a home in memory, as a restored backup or a second one; `label` seeds what it makes from here on."""
+    assert isinstance(replica.storage, MemoryStorage)
+    return Replica(replica.storage.copy(), clock=FakeClock(tick_ms=1000), randomness=SeededRandomness(f"copy {label}"))
+
+
+def wipe(relay: MemoryRelay) -> None:
+    """The relay loses everything, and is new."""
+    relay.spaces.clear()
+    relay.store_id = bytes(8) + (int.from_bytes(relay.store_id, "big") + 1).to_bytes(8, "big")

@@ -371,6 +371,8 @@ def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     assert again.envelope(PAIR, MINE, 3) is None
     assert again.controls(PAIR) == []
     with again.transaction():
+        again.settle_displaced(PAIR, only=mine[2].hash)
+        assert again.displaced(PAIR, waiting=True) == [Displaced(PAIR, mine[1], True)]
         again.settle_displaced(PAIR)
         assert again.displace(PAIR, MINE, 0) == [mine[0], other]
     assert [(item.envelope, item.waiting) for item in again.displaced(PAIR)] == [

@@ -58,6 +58,9 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     membership = membership or load_membership(storage, space)
     for device in membership.devices.values():
         storage.put_member(MemberRecord(space, device.log_id, device.id, device.slot))
+    for member in storage.members(space):
+        if member.log_id not in membership.devices:  # what admitted it was displaced
+            storage.remove_member(space, member.log_id)
     before = read_belonging(storage, space).ended
     record = next((found for found in storage.spaces() if found.space_id == space), None)
     held = storage.epochs(space)

@@ -214,8 +214,8 @@ class Storage(Protocol):
         """What was taken out of logs, in the order in which that happened; only what waits, if asked for."""
         ...
 
-    def settle_displaced(self, space: SpaceId) -> None:
-        """All of it was said again: none of it waits any more."""
+    def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
+        """All of it, or only what has this hash, was said again or needs not be: it waits no more."""
         ...
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:

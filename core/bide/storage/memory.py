@@ -60,6 +60,12 @@ class MemoryStorage:
         self._t = _Tables()
         self._writing = False
 
+    def copy(self) -> MemoryStorage:
+        """Another one with the same in it, as a copied folder has."""
+        twin = MemoryStorage()
+        twin._t = self._t.copy()
+        return twin
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See the contract."""
@@ -176,10 +182,10 @@ class MemoryStorage:
         """See the contract."""
         return [item for key, item in self._t.displaced.items() if key[0] == space and item.waiting >= waiting]
 
-    def settle_displaced(self, space: SpaceId) -> None:
+    def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
         """See the contract."""
         for key, item in self._t.displaced.items():
-            if key[0] == space:
+            if key[0] == space and only in (b"", key[2]):
                 self._t.displaced[key] = item._replace(waiting=False)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:

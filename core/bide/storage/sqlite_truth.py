@@ -212,9 +212,9 @@ class SqliteTruth:
         )
         return [Displaced(space, _envelope(row), bool(row[5])) for row in rows]
 
-    def settle_displaced(self, space: SpaceId) -> None:
+    def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
         """See the contract."""
-        self._run("UPDATE displaced SET waiting = 0 WHERE space_id = ?", space)
+        self._run("UPDATE displaced SET waiting = 0 WHERE space_id = ? AND ? IN (x'', hash)", space, only)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""

@@ -1,0 +1,166 @@
+"""A home that exists twice, or came back from a backup: nothing is lost, no log is written by two, and nobody is stuck."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bide.replica import Replica
+from bide.replica.personal import device_names
+from bide.testing_replicas import (
+    MemoryRelay,
+    copied,
+    new_replica,
+    pair_space,
+    pair_up,
+    sync,
+    wipe,
+)
+
+
+def sync_home(replica: Replica, relay: MemoryRelay) -> list[str]:
+    """Every space of a home, once; what its person is told meanwhile."""
+    return [str(n) for space in replica.spaces() for n in sync(replica, relay, space=space.space_id).notices]
+
+
+def sync_all(relay: MemoryRelay, *replicas: Replica, rounds: int = 3) -> None:
+    for _ in range(rounds):
+        for replica in replicas:
+            sync_home(replica, relay)
+
+
+def words(replica: Replica) -> list[str]:
+    return sorted(str(entry["fields"]) for entry in replica.timeline())
+
+
+def thank(replica: Replica, text: str) -> str:
+    return replica.write("appreciation", {"noticed": text}).id
+
+
+def shared(replica: Replica) -> set[str]:
+    return {entry["fields"]["noticed"] for entry in replica.timeline() if "noticed" in entry["fields"]}
+
+
+def digests(*replicas: Replica) -> set[Any]:
+    return {replica.digest()[1]["digest"] for replica in replicas}
+
+
+def devices(replica: Replica, kind: str = "pair") -> int:
+    space = next(space for space in replica.spaces() if space.kind == kind)
+    return len([each for each in device_names(replica.storage, space) if each.mine])
+
+
+def assert_sound(*replicas: Replica) -> None:
+    for replica in replicas:
+        assert not [finding for finding in replica.doctor() if finding.level == "damage"], replica.doctor()
+        before = replica.digest()
+        replica.rebuild()
+        assert replica.digest() == before
+        for space in replica.spaces():
+            assert not replica.storage.displaced(space.space_id, waiting=True)
+
+
+@pytest.fixture
+def relay() -> MemoryRelay:
+    return MemoryRelay()
+
+
+@pytest.fixture
+def couple(relay: MemoryRelay) -> tuple[Replica, Replica]:
+    sam, robin = new_replica("Sam"), new_replica("Robin")
+    pair_up(sam, robin)
+    thank(sam, "before")
+    sam.write("checkin", {"worry": "mine"}, private=True)
+    sync_all(relay, sam, robin)
+    return sam, robin
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_copies_that_both_write_end_as_two_devices(couple: tuple[Replica, Replica], relay: MemoryRelay, first: int) -> None:
+    """In both orders, in the own space too: every word arrives everywhere, and there are two devices, not three."""
+    sam, robin = couple
+    twins = (sam, copied(sam, "twin"))
+    for number, twin in enumerate(twins):
+        thank(twin, f"one by {number}")
+        thank(twin, f"two by {number}")
+        twin.write("checkin", {"worry": f"own {number}"}, private=True)
+    sync_home(twins[first], relay)
+    sync_home(twins[1 - first], relay)
+    assert pair_space(twins[0]).log_id != pair_space(twins[1]).log_id
+    thank(twins[first], "meanwhile")
+    sync_all(relay, twins[first], robin, twins[1 - first])
+    assert shared(robin) == {"before", "meanwhile", *(f"{n} by {k}" for n in ("one", "two") for k in (0, 1))}
+    assert len(digests(*twins, robin)) == 1
+    assert words(twins[0]) == words(twins[1])
+    assert [devices(twin, kind) for twin in twins for kind in ("own", "pair")] == [2, 2, 2, 2]
+    assert_sound(*twins, robin)
+
+
+def test_a_third_and_a_fourth_copy(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Each ends as a device of its own."""
+    sam, robin = couple
+    homes = [sam, *(copied(sam, str(number)) for number in range(3))]
+    for number, home in enumerate(homes):
+        thank(home, f"by {number}")
+    sync_all(relay, *homes, robin, rounds=4)
+    assert shared(robin) == {"before", *(f"by {number}" for number in range(4))}
+    assert len({pair_space(home).log_id for home in homes}) == 4
+    assert len(digests(*homes, robin)) == 1
+    assert devices(robin and sam) == 4
+    assert_sound(*homes, robin)
+
+
+def test_both_change_the_same_entry(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Both edits count, as those of any two devices; the one from before stands beneath."""
+    sam, robin = couple
+    entry = thank(sam, "to be changed")
+    sync_all(relay, sam, robin)
+    twin = copied(sam, "twin")
+    sam.edit(entry, {"noticed": "by Sam"})
+    twin.edit(entry, {"noticed": "by the twin"})
+    twin.edit(entry, {"noticed": "by the twin again"})
+    sync_all(relay, sam, twin, robin)
+    assert len(digests(sam, twin, robin)) == 1
+    assert robin.show(entry)["fields"]["noticed"] in ("by Sam", "by the twin again")
+    assert_sound(sam, twin, robin)
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_an_old_backup_is_put_back(couple: tuple[Replica, Replica], relay: MemoryRelay, *, writes: bool) -> None:
+    """The home that was is gone; what it had sent comes back, and what was written in the restored one arrives."""
+    sam, robin = couple
+    backup = copied(sam, "backup")
+    thank(sam, "after the backup")
+    sync_all(relay, sam, robin)
+    if writes:
+        thank(backup, "in the restored one")
+    sync_all(relay, backup, robin)
+    assert shared(backup) == shared(robin) == {"before", "after the backup", *(["in the restored one"] if writes else [])}
+    assert len(digests(backup, robin)) == 1
+    thank(backup, "and on")
+    sync_all(relay, backup, robin)
+    assert "and on" in shared(robin)
+    assert_sound(backup, robin)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("original", [True, False])
+def test_the_relay_is_wiped_in_between(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, first: int, *, original: bool
+) -> None:
+    """Whoever comes first to the new relay: nothing is lost."""
+    sam, robin = couple
+    backup = copied(sam, "backup")
+    thank(sam, "after the backup")
+    sync_all(relay, sam, robin)
+    thank(backup, "in the restored one")
+    thank(sam, "unsent")
+    wipe(relay)
+    homes = [robin, backup, *([sam] if original else [])]
+    homes = homes[first % len(homes) :] + homes[: first % len(homes)]
+    sync_all(relay, *homes, rounds=4)
+    everything = {"before", "after the backup", "in the restored one", *(["unsent"] if original else [])}
+    assert shared(robin) == everything
+    if original or homes[0] is robin:
+        assert shared(backup) == everything
