@@ -47,6 +47,7 @@ from bide.protocol.session import RelaySession
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
 from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
 from bide.replica.pairing import CodeReady, Paired, PairingSession, WordsReady
+from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
 from bide.replica.replica import Replica
 from bide.replica.syncing import SpaceSync
@@ -226,7 +227,7 @@ def missing(source: Replica, target: Replica, *, space: SpaceId | None = None) -
     """What `target` lacks of a space that both are in: stretches of logs, in an order in which they can be judged."""
     space = space or pair_space(target).space_id
     upto = {log: head.seq for log, head in target.storage.heads(space).items()}
-    order = fold(space, [parse_envelope(control.data) for control in source.storage.controls(space)])[1]
+    order = fold(space, control_envelopes(source.storage, space))[1]
     stretches = [(envelope.log_id, envelope.seq) for envelope in order]
     stretches += [(member.log_id, _EVERYTHING) for member in source.storage.members(space)]
     logs: list[list[StoredEnvelope]] = []

@@ -73,7 +73,7 @@ class Appender:
             raise NotAllowed("That could not be written as it is; nothing was changed.")
 
     def again(self, event: Event, *, space: SpaceRecord) -> None:
-        """Say once more what stood in a log that this home has left: the same change, as it was dated. It need not count yet."""
+        """Say once more what was taken out of a log: the same change, as it was dated. It need not count."""
         self._seal(event, space=space)
 
     def _seal(self, event: Event, *, space: SpaceRecord) -> Envelope:

@@ -4,9 +4,9 @@ Whatever arrives in this device's own log was written by another copy of this ho
 
 * What was written here in the same place is *displaced*: taken out of the log and kept, with what it says.
 * The log is taken in as the relay has it, like anybody's.
-* Once everything has come, this home goes on in a new log (`bide.replica.succession`), and what was displaced is said again there:
-  the same entries, the same changes, sealed anew. If all that the other copy said was that it went on in a new log itself, then
-  this one stays in the old log: two copies end as two devices.
+* Once everything has come, this home goes on in a new log (`bide.replica.succession`), and what was displaced is said again
+  there: the same entries, the same changes, sealed anew. If all that the other copy said was that it went on in a new log
+  itself, then this one stays in the old log: two copies end as two devices.
 
 Where it stands is kept in the storage at every step, so that the next contact goes on wherever this one ended.
 """
@@ -42,8 +42,8 @@ TELL_KEY = "went_on"
 """What the person is to be told, once: `A_COPY` or `A_LOSS`."""
 A_COPY, A_LOSS = "copy", "loss"
 _NO_MORE_DEVICES = Phrase(
-    "This home is a copy of another one, or was put back from a backup, and has to become a device of its own. You can't have more"
-    " devices, so what it wrote waits here. On another device, remove one that is not in use: bide device revoke NAME"
+    "This home is a copy of another one, or was put back from a backup, and has to become a device of its own. You can't have"
+    " more devices, so what it wrote waits here. On another device, remove one that is not in use: bide device revoke NAME"
 )
 
 
@@ -64,8 +64,8 @@ def lost_at(storage: Storage, space: SpaceId) -> int | None:
 def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     """The relay has lost something that it had acknowledged. Inside a transaction, before that is forgotten.
 
-    What it never acknowledged of this device's log may stand where another copy has written meanwhile, and somebody may have that
-    from it. Whom nobody shares the space with needs not mind.
+    What it never acknowledged of this device's log may stand where another copy has written meanwhile, and somebody may have
+    that from it. Whom nobody shares the space with needs not mind.
 
     Returns:
         Whether it was noted now.

@@ -10,15 +10,17 @@ from bide.errors import EnvelopeRejected, ForkDetected, MembershipRejected, Phra
 from bide.ids import EntryId, LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.control import Control, UnknownControl
-from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.envelope import HEADER_BYTES, Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.membership import Membership
 from bide.replica.copies import make_room, note_arrived, own_logs
 from bide.replica.deriving import project, stored
-from bide.replica.rebuilding import derive_all, load_membership, rebuild_members, retry_quarantined, take_in
+from bide.replica.rebuilding import control_envelopes, derive_all, load_membership, rebuild_members, retry_quarantined, take_in
 from bide.storage.base import Quarantined, SpaceRecord, Storage
 
 _HELD_MAX = 1024
 """More than any relay cuts off from what vouches for it."""
+_BESIDE_MAX = 10_000
+"""How much is kept of the other past of one log: whoever writes two has no claim to more."""
 _WRONG_SIGNATURE = "A log entry carries a wrong signature and was refused."
 _WRONG_KEY = Phrase("A key that was sent to this device is not the one that it is called.")
 _FORK_HINT = "Perhaps a home was copied or restored from a backup. Nothing was taken over; bide doctor tells more."
@@ -36,8 +38,10 @@ class Receiver:
         self._touched: set[EntryId] = set()
         """Entries that something was taken out of by this batch."""
         self.left_out: dict[LogId, bytes] = {}
-        """Logs of others of which another past was shown than stands here, with the signed header that proves it. Nothing further
-        is taken in of them; nor, with no header, of logs that build on what is left out."""
+        """Logs of others of which another past was shown than stands here, with the signed header that proves it: what follows
+        in it is put beside. And, with no header, logs that build on what is not here."""
+        for beside in storage.beside(space.space_id):
+            self.left_out[beside.log_id] = beside.data[:HEADER_BYTES]
 
     def receive(self, datas: Sequence[bytes], *, more_follows: bool = False) -> int:
         """Verify, store and derive a batch, all or nothing, durable on return.
@@ -93,16 +97,18 @@ class Receiver:
         was_pending = self._space.pending
         epochs_before = self._storage.epochs(space_id).keys()
         for envelope in envelopes:
-            if envelope.log_id in self.left_out:
-                continue
             head = heads.get(envelope.log_id, empty_head(envelope.log_id))
+            if envelope.log_id in self.left_out and envelope.prev_hash != head.hash:
+                admitted |= self._put_beside(envelope)
+                continue
             try:
                 if self._is_known(envelope, head, fresh):
                     continue
             except ForkDetected as fork:
-                if not self._resolve(envelope, fork, heads, fresh):
-                    continue
                 admitted = True
+                if not self._resolve(envelope, fork, heads, fresh):
+                    self._put_beside(envelope)
+                    continue
                 membership = self._membership or membership
             if envelope.log_id not in membership.devices:
                 if self.left_out:
@@ -165,10 +171,35 @@ class Receiver:
         if place(heads.get(log, empty_head(log)), envelope) is not Place.NEXT:
             raise fork
         if changed:
-            controls = [parse_envelope(each.data) for each in storage.controls(space.space_id)]
+            controls = control_envelopes(storage, space.space_id)
             controls += [each for each in fresh if each.klass is EnvelopeClass.CONTROL]
             self._membership = Membership.replay(space.space_id, controls)
         return True
+
+    def _put_beside(self, envelope: Envelope) -> bool:
+        """Keep what follows in another past of somebody else's log. What it says of who belongs counts: others build on it.
+
+        Returns:
+            Whether it says something of who belongs.
+        """
+        storage, space, log = self._storage, self._space.space_id, envelope.log_id
+        membership = self._membership
+        assert membership is not None  # it was loaded to judge the batch
+        before = {each.hash for each in storage.beside(space) if each.log_id == log}
+        here = storage.envelope(space, log, envelope.seq - 1)
+        follows = envelope.prev_hash in before or (here is not None and here.hash == envelope.prev_hash)
+        there = storage.envelope(space, log, envelope.seq)
+        known = envelope.hash in before or (there is not None and there.hash == envelope.hash)
+        if known or not follows or log not in membership.devices or len(before) >= _BESIDE_MAX:
+            return False
+        verify_signature(envelope, space=space, device=membership.devices[log].id)
+        if envelope.klass is EnvelopeClass.CONTROL:
+            try:
+                self._take_grants(envelope, membership.admit(envelope))
+            except MembershipRejected:
+                return False
+        storage.put_beside(space, stored(envelope))
+        return envelope.klass is EnvelopeClass.CONTROL
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:
         """What a valid signature vouches for; the rest is held."""

@@ -20,7 +20,7 @@ from bide.errors import (
     VerificationFailed,
 )
 from bide.ids import LogId, Randomness
-from bide.log.envelope import LOG_ID_AT, is_signed_header, parse_envelope
+from bide.log.envelope import LOG_ID_AT, is_signed_header
 from bide.log.head import Head
 from bide.log.membership import fold
 from bide.protocol.frames import (
@@ -40,6 +40,7 @@ from bide.protocol.session import ClientSession
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
 from bide.replica import copies
 from bide.replica.belonging import read_belonging
+from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
 from bide.storage.base import SpaceRecord, Storage
 
@@ -219,15 +220,21 @@ class SpaceSync:
         asked = {log: head.seq for log, head in heads.items()}
         theirs = {LogId(head.log_id): Head(LogId(head.log_id), head.seq, head.hash) for head in welcome.heads}
         own_logs = copies.own_logs(self._storage, self._space)
+        forked = {LogId(header[LOG_ID_AT]) for header in self._storage.evidence(space)}
+        beside = {each.log_id: each.seq for each in self._storage.beside(space)}
         for log, head in theirs.items():
             mine = heads.get(log)
             if not self._is_here(head) and log in own_logs:
                 # Another copy of this home has written: its log is looked at from the beginning, and nothing is sent before.
                 asked[log] = 0
                 self._halted = True
-            elif not self._is_here(head) and mine is not None and head.seq <= mine.seq:
-                asked[log] = head.seq - 1  # for the proof
-                self._disputed.add(log)
+            elif self._is_here(head):
+                self._receiver.left_out.pop(log, None)
+            elif mine is not None and (head.seq <= mine.seq or log in forked):
+                # Its device has written two pasts: that which is not here is asked for, as far as it is not kept already.
+                asked[log] = min(mine.seq, beside.get(log, 0))
+                if head.seq <= mine.seq:
+                    self._disputed.add(log)
             self._relay[log] = self._announced[log] = self._confirmed[log] = head.seq
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
         lost = any(self._relay.get(log, 0) < head.seq for log, head in known.items())
@@ -303,8 +310,7 @@ class SpaceSync:
         if not self._caught_up:
             self.progress += 1
             self._caught_up = True
-            ended = read_belonging(self._storage, self._space.space_id).ended
-            if left_out - ended.keys():
+            if left_out:
                 self.notices.append(_LEFT_OUT)
             self._all_is_here()
             if self._halted:
@@ -374,8 +380,9 @@ class SpaceSync:
         if any(control.seq > self._relay.get(control.log_id, 0) for control in controls):
             count, places = self._milestones
             if count != len(controls):
-                order = fold(space, [parse_envelope(control.data) for control in controls])[1]
-                places = [(envelope.log_id, envelope.seq) for envelope in order]
+                order = fold(space, control_envelopes(self._storage, space))[1]
+                kept = {control.hash for control in controls}
+                places = [(envelope.log_id, envelope.seq) for envelope in order if envelope.hash in kept]
                 self._milestones = len(controls), places
             stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
         return stretches + [(log, ends[log]) for log in self._logs_in_order() if log in ends]

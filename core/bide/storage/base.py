@@ -242,6 +242,14 @@ class Storage(Protocol):
         """Note what the relay has; may go down after the relay lost something."""
         ...
 
+    def put_beside(self, space: SpaceId, envelope: StoredEnvelope) -> None:
+        """Keep an entry of another past of somebody else's log than the one that stands here. Once."""
+        ...
+
+    def beside(self, space: SpaceId) -> list[StoredEnvelope]:
+        """All such entries, by log and number."""
+        ...
+
     def put_evidence(self, space: SpaceId, header: bytes) -> None:
         """Keep the signed header of an entry that contradicts the one here: proof of a fork."""
         ...

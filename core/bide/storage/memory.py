@@ -36,6 +36,7 @@ class _Tables:
         self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
         self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
         self.displaced: dict[tuple[SpaceId, LogId, bytes], Displaced] = {}
+        self.beside: dict[tuple[SpaceId, LogId, bytes], StoredEnvelope] = {}
         self.formers: dict[tuple[SpaceId, LogId], FormerDevice] = {}
         self.suspects: dict[tuple[SpaceId, LogId, int], Suspect] = {}
         self.held: dict[EntryId, HeldRecord] = {}
@@ -135,6 +136,7 @@ class MemoryStorage:
         t.relay_heads = {key: head for key, head in t.relay_heads.items() if key[0] != space}
         t.evidence = {key: header for key, header in t.evidence.items() if key[0] != space}
         t.displaced = {key: item for key, item in t.displaced.items() if key[0] != space}
+        t.beside = {key: envelope for key, envelope in t.beside.items() if key[0] != space}
         t.formers = {key: former for key, former in t.formers.items() if key[0] != space}
         t.suspects = {key: item for key, item in t.suspects.items() if key[0] != space}
         t.held = {key: held for key, held in t.held.items() if held.space_id != space}
@@ -220,6 +222,15 @@ class MemoryStorage:
     def put_relay_head(self, space: SpaceId, head: Head) -> None:
         """See the contract."""
         self._t.relay_heads[space, head.log_id] = head
+
+    def put_beside(self, space: SpaceId, envelope: StoredEnvelope) -> None:
+        """See the contract."""
+        self._t.beside[space, envelope.log_id, envelope.hash] = envelope
+
+    def beside(self, space: SpaceId) -> list[StoredEnvelope]:
+        """See the contract."""
+        found = [envelope for key, envelope in self._t.beside.items() if key[0] == space]
+        return sorted(found, key=lambda envelope: (envelope.log_id, envelope.seq, envelope.hash))
 
     def put_evidence(self, space: SpaceId, header: bytes) -> None:
         """See the contract."""

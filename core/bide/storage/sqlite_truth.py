@@ -269,6 +269,16 @@ class SqliteTruth:
             *head,
         )
 
+    def put_beside(self, space: SpaceId, envelope: StoredEnvelope) -> None:
+        """See the contract."""
+        log, seq, digest, control, data = envelope
+        self._run("INSERT OR IGNORE INTO beside VALUES (?, ?, ?, ?, ?, ?)", space, log, seq, digest, int(control), data)
+
+    def beside(self, space: SpaceId) -> list[StoredEnvelope]:
+        """See the contract."""
+        sql = "SELECT log_id, seq, hash, control, data FROM beside WHERE space_id = ? ORDER BY log_id, seq, hash"
+        return [_envelope(row) for row in self._rows(sql, space)]
+
     def put_evidence(self, space: SpaceId, header: bytes) -> None:
         """See the contract."""
         self._run("INSERT OR IGNORE INTO evidence VALUES (?, ?)", space, header)
