@@ -230,11 +230,13 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
     because = A_COPY if verdict(storage, space_id) == MOVE else ""
     if _lift_unacknowledged(storage, space):
         because = because or A_LOSS
+    before = space
     if because:
-        before, space = space, succeed(storage, replica.writer.appender, space, randomness=replica.randomness)
+        space = succeed(storage, replica.writer.appender, space, randomness=replica.randomness)
+    _say_again(replica, space)
+    if because:
         _name(replica, before, space)
         storage.put_meta(TELL_KEY, because)
-    _say_again(replica, space)
     storage.put_meta(_verdict_key(space_id), "")
 
 
@@ -303,7 +305,8 @@ def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord) -> None:
             if each.space_id not in was.places:
                 # The other copy has the logs that both had; where it has gone on in another one, it says so itself.
                 fields[place_key(before.log_id, each.space_id)] = own_logs(storage, each)[0].hex()
-    replica.writer.say_of_person(fields, space=space)
+    if fields:
+        replica.writer.say_of_person(fields, space=space)
 
 
 def say_where(replica: Replica, own: SpaceRecord) -> None:
