@@ -22,8 +22,8 @@ A_COPY = N_(
     "nothing was lost. If the other one is gone, remove it: bide device list, then bide device revoke NAME"
 )
 A_LOSS = N_(
-    "The relay had lost something while words of yours waited here, so this home goes on as a device of its own, called {device}; "
-    "nothing was lost. The one that it was before can be removed: bide device list, then bide device revoke NAME"
+    "The relay had lost something while words of yours waited here, so this home goes on as a new device, called {device}; "
+    "nothing of yours was lost. The one that it was before can be removed: bide device list, then bide device revoke NAME"
 )
 WENT_ON = {"copy": A_COPY, "loss": A_LOSS}
 TELL_KEY = "went_on"

@@ -41,6 +41,9 @@ STAY, MOVE = "stay", "move"
 TELL_KEY = "went_on"
 """What the person is to be told, once: `A_COPY` or `A_LOSS`."""
 A_COPY, A_LOSS = "copy", "loss"
+FOLLOW_KEY = "own_space_follows"
+"""Set where this home became another device in a pair space, and is to become one in its own space as well."""
+_STAYED_KEY = "stayed_in_own_space"
 _NO_MORE_DEVICES = Phrase(
     "This home is a copy of another one, or was put back from a backup, and has to become a device of its own. You can't have"
     " more devices, so what it wrote waits here. On another device, remove one that is not in use: bide device revoke NAME"
@@ -214,7 +217,8 @@ def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
         What the person is to know at once.
     """
     storage = replica.storage
-    if not is_due(storage, space.space_id) and lost_at(storage, space.space_id) is None:
+    follows = space.kind == "own" and bool(storage.meta(FOLLOW_KEY))
+    if not follows and not is_due(storage, space.space_id) and lost_at(storage, space.space_id) is None:
         return []
     try:
         with storage.transaction():
@@ -227,7 +231,20 @@ def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
 
 def _settle(replica: Replica, space: SpaceRecord) -> None:
     storage, space_id = replica.storage, space.space_id
-    because = A_COPY if verdict(storage, space_id) == MOVE else ""
+    found = verdict(storage, space_id)
+    because = A_COPY if found == MOVE else ""
+    if space.kind == "own":
+        # In the own space two copies part once: whoever stays there is told apart by that the other one went.
+        if (
+            storage.meta(FOLLOW_KEY)
+            and found != STAY
+            and not storage.former_devices(space_id)
+            and not storage.meta(_STAYED_KEY)
+        ):
+            because = A_COPY
+        storage.put_meta(FOLLOW_KEY, "")
+        if found == STAY:
+            storage.put_meta(_STAYED_KEY, "1")
     if _lift_unacknowledged(storage, space):
         because = because or A_LOSS
     before = space
@@ -237,7 +254,15 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
     if because:
         _name(replica, before, space)
         storage.put_meta(TELL_KEY, because)
+        if space.kind == "pair" and not (
+            storage.meta(_STAYED_KEY) or storage.former_devices(replica.reader.own_space().space_id)
+        ):
+            storage.put_meta(FOLLOW_KEY, because)
     storage.put_meta(_verdict_key(space_id), "")
+
+
+def _has_parted(storage: Storage, own: SpaceRecord) -> bool:
+    return bool(storage.meta(_STAYED_KEY) or storage.former_devices(own.space_id))
 
 
 def _lift_unacknowledged(storage: Storage, space: SpaceRecord) -> bool:

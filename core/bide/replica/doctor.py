@@ -114,8 +114,8 @@ def _examine_pasts(storage: Storage, space: SpaceRecord, label: Phrase) -> list[
         findings.append(_finding(NOTE, words, space=label, count=waiting))
     if storage.former_devices(space.space_id):
         words = (
-            "In {space} this home went on as a device of its own, since another copy of it had written, or might have. What it had"
-            " written was moved; the log entries as they were are kept ({count})."
+            "In {space} this home went on as a device of its own, since another copy of it had written, or might have. What it"
+            " had written was moved; the log entries as they were are kept ({count})."
         )
         findings.append(_finding(NOTE, words, space=label, count=len(displaced)))
     if forks := len(storage.evidence(space.space_id)):

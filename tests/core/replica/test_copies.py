@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from bide.errors import NotAllowed
+from bide.log.membership import DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
-from bide.replica.personal import device_names
+from bide.replica.devices import rename, revoke
+from bide.replica.personal import device_names, my_devices
 from bide.testing_replicas import (
     MemoryRelay,
+    add_device,
     copied,
     new_replica,
     pair_space,
@@ -124,6 +128,98 @@ def test_both_change_the_same_entry(couple: tuple[Replica, Replica], relay: Memo
     assert len(digests(sam, twin, robin)) == 1
     assert robin.show(entry)["fields"]["noticed"] in ("by Sam", "by the twin again")
     assert_sound(sam, twin, robin)
+
+
+def test_a_home_that_parts_in_a_pair_parts_in_its_own_space(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Whoever goes on as a device of its own does so for its person too, with a name and its places; the other one stays."""
+    sam, robin = couple
+    rename(sam, my_devices(sam.storage)[0], "laptop")
+    sync_all(relay, sam, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    thank(twin, "two")
+    sync_all(relay, sam, twin, robin)
+    for home in (sam, twin):
+        assert [(device.name, device.this) for device in my_devices(home.storage)] == [
+            ("laptop", home is sam),
+            ("laptop (2)", home is twin),
+        ]
+        places = [device.places[pair_space(home).space_id] for device in my_devices(home.storage)]
+        assert places == [pair_space(sam).log_id, pair_space(twin).log_id]
+    named = [device.name for device in device_names(robin.storage, pair_space(robin)) if not device.mine]
+    assert named == ["laptop", "laptop (2)"]
+    revoke(twin, my_devices(twin.storage)[0])
+    sync_all(relay, twin, robin)
+    thank(twin, "three")
+    sync_all(relay, twin, robin)
+    assert shared(robin) == shared(twin) == {"before", "one", "two", "three"}
+    with pytest.raises(NotAllowed, match="removed"):
+        sync(sam, relay)
+
+
+def test_a_copy_that_was_removed_moves_nowhere(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """It is told that it was removed; what it wrote stays kept in it."""
+    sam, robin = couple
+    other = add_device(sam, "phone")
+    sync_all(relay, sam, other, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    sync_all(relay, sam, other)
+    revoke(other, next(device for device in my_devices(other.storage) if device.name != "phone"))
+    sync_all(relay, other, robin)
+    thank(twin, "two")
+    with pytest.raises(NotAllowed, match="removed"):
+        sync(twin, relay)
+    assert not twin.storage.former_devices(pair_space(twin).space_id)
+    assert "two" in shared(twin)
+
+
+def test_where_no_more_devices_can_be_nothing_is_lost_and_nothing_sent(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """One sentence says what to do; once there is room, it goes on by itself."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    for number in range(DEVICES_PER_PERSON_MAX - 2):
+        add_device(sam, f"number {number}")
+    sync_all(relay, sam, phone, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    thank(twin, "two")
+    sync_all(relay, sam, phone, robin, rounds=1)
+    for _ in range(2):
+        assert any("can't have" in notice for notice in map(str, sync(twin, relay).notices))
+    thank(twin, "three")
+    sync(twin, relay)
+    sync_all(relay, robin)
+    assert shared(robin) == {"before", "one"}
+    assert any("wait to be moved" in str(finding.words) for finding in twin.doctor())
+    revoke(phone, next(device for device in my_devices(phone.storage) if device.name == "number 0"))
+    sync_all(relay, phone, twin, robin, sam)
+    assert shared(robin) == shared(twin) == {"before", "one", "two", "three"}
+    assert_sound(sam, twin, robin)
+
+
+def test_devices_that_a_copy_added_and_removed_are_added_and_removed(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """What a home said of who belongs, and was displaced, is said again from its new log."""
+    sam, robin = couple
+    lost_phone = add_device(sam, "lost phone")
+    sync_all(relay, sam, lost_phone, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    tablet = add_device(twin, "tablet")
+    revoke(twin, next(device for device in my_devices(twin.storage) if device.name == "lost phone"))
+    thank(twin, "two")
+    sync_all(relay, sam, twin, tablet, robin)
+    thank(tablet, "by the tablet")
+    sync_all(relay, tablet, sam, twin, robin)
+    assert shared(robin) == {"before", "one", "two", "by the tablet"}
+    with pytest.raises(NotAllowed, match="removed"):
+        sync(lost_phone, relay)
+    assert len(digests(sam, twin, tablet, robin)) == 1
+    assert_sound(sam, twin, tablet, robin)
 
 
 @pytest.mark.parametrize("writes", [False, True])
