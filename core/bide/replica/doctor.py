@@ -135,13 +135,13 @@ def _examine_pasts(storage: Storage, space: SpaceRecord, label: Phrase) -> list[
 
 def _cuts_beside_the_log(storage: Storage, space: SpaceRecord) -> int:
     """How many removals name another entry as the last that counts than the one that stands here in its place."""
-    wrong = 0
+    wrong, beside = 0, {each.hash for each in storage.beside(space.space_id)}
     for control in storage.controls(space.space_id):
         statement = read_control(parse_envelope(control.data).body)
         if isinstance(statement, DeviceRevoked) and statement.cut_seq:
             log = log_id(space.space_id, DeviceId(statement.device))
             here = storage.envelope(space.space_id, log, statement.cut_seq)
-            wrong += here is not None and here.hash != statement.cut_hash
+            wrong += statement.cut_hash in beside if here is None else here.hash != statement.cut_hash
     return wrong
 
 

@@ -15,6 +15,7 @@ from bide.testing_replicas import (
     MemoryRelay,
     add_device,
     copied,
+    give,
     new_replica,
     pair_space,
     pair_up,
@@ -260,3 +261,37 @@ def test_the_relay_is_wiped_in_between(
     assert shared(robin) == everything
     if original or homes[0] is robin:
         assert shared(backup) == everything
+
+
+def test_a_log_with_two_pasts_is_left_out_and_all_else_goes_on(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Robin has one past by another way, the relay the other. Nobody is stuck, and Robin's proof of it is told by doctor."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    twin = copied(sam, "twin")
+    thank(twin, "by another way")
+    give(twin, robin)
+    thank(sam, "through the relay")
+    thank(phone, "by the phone")
+    sync_all(relay, sam, phone)
+    assert any("another past" in notice for notice in sync_home(robin, relay))
+    thank(robin, "by Robin")
+    sync_all(relay, robin, twin, phone, sam)
+    assert shared(robin) == {"before", "by another way", "by the phone", "by Robin"}
+    assert shared(sam) == shared(phone) == {"before", "through the relay", "by another way", "by the phone", "by Robin"}
+    assert robin.storage.evidence(pair_space(robin).space_id)
+    assert any("two pasts" in str(finding.words) for finding in robin.doctor())
+    # What went on in another log reaches Robin: the past that is not here admits it.
+    thank(twin, "from its own log")
+    sync_all(relay, twin, robin)
+    assert "from its own log" in shared(robin)
+    robin.rebuild()
+    assert "from its own log" in shared(robin)
+    # A removal names the last entry that counts by number and hash: here another one stands there.
+    revoke(phone, next(device for device in my_devices(phone.storage) if device.log_id == sam.spaces()[0].log_id))
+    sync_all(relay, phone, robin)
+    assert any("not the one here" in str(finding.words) for finding in robin.doctor())
+    thank(phone, "at last")
+    thank(robin, "at last too")
+    sync_all(relay, phone, robin, twin)
+    assert {"at last", "at last too"} <= shared(robin) & shared(phone) & shared(twin)
