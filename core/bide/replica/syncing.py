@@ -427,8 +427,8 @@ class SpaceSync:
         if log in devices and log not in copies.own_logs(self._storage, space):
             if is_signed_header(header, space=space.space_id, device=devices[log]):
                 self._keep_evidence(ForkDetected(evidence=header))
-            raise ForkDetected("The relay has another past of a log than this device.", hint="Run: bide sync")
-        raise ForkDetected("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
+            raise RelayUnreachable("The relay has got another past of a log meanwhile.", hint="Run: bide sync")
+        raise RelayUnreachable("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
 
     def _refused(self, error: Error) -> None:
         if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
