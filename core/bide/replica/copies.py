@@ -234,14 +234,9 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
     found = verdict(storage, space_id)
     because = A_COPY if found == MOVE else ""
     if space.kind == "own":
-        # In the own space two copies part once: whoever stays there is told apart by that the other one went.
-        if (
-            storage.meta(FOLLOW_KEY)
-            and found != STAY
-            and not storage.former_devices(space_id)
-            and not storage.meta(_STAYED_KEY)
-        ):
-            because = A_COPY
+        # In the own space two copies part once: where the other one went already, this one has not to go.
+        if found != STAY and not _has_parted(storage, space):
+            because = because or storage.meta(FOLLOW_KEY)
         storage.put_meta(FOLLOW_KEY, "")
         if found == STAY:
             storage.put_meta(_STAYED_KEY, "1")
@@ -254,9 +249,7 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
     if because:
         _name(replica, before, space)
         storage.put_meta(TELL_KEY, because)
-        if space.kind == "pair" and not (
-            storage.meta(_STAYED_KEY) or storage.former_devices(replica.reader.own_space().space_id)
-        ):
+        if space.kind == "pair" and not _has_parted(storage, replica.reader.own_space()):
             storage.put_meta(FOLLOW_KEY, because)
     storage.put_meta(_verdict_key(space_id), "")
 

@@ -123,6 +123,7 @@ class SpaceSync:
         self._caught_up = False
         self._disputed: set[LogId] = set()
         """Logs of others of which the relay said that it has another past than is here."""
+        self._proofs = len(storage.evidence(space.space_id))
         self._own_upto: int | None = None
         """How far this device's own log may be sent; None: all of it."""
         self._lost_of_own = False
@@ -310,7 +311,7 @@ class SpaceSync:
         if not self._caught_up:
             self.progress += 1
             self._caught_up = True
-            if left_out:
+            if len(self._storage.evidence(self._space.space_id)) > self._proofs:  # told once; doctor tells it on
                 self.notices.append(_LEFT_OUT)
             self._all_is_here()
             if self._halted:
