@@ -348,3 +348,18 @@ def test_a_log_with_two_pasts_is_left_out_and_all_else_goes_on(couple: tuple[Rep
     thank(robin, "at last too")
     sync_all(relay, phone, robin, twin)
     assert {"at last", "at last too"} <= shared(robin) & shared(phone) & shared(twin)
+
+
+@pytest.mark.parametrize("frames", range(5, 16, 2))
+def test_a_relay_that_is_lost_again_and_again(couple: tuple[Replica, Replica], relay: MemoryRelay, frames: int) -> None:
+    """Before it had everything: what was acknowledged once counts, and what others build on is never taken out of a log."""
+    sam, robin = couple
+    for home in (sam, robin, sam):
+        wipe(relay)
+        sync(home, relay, frames_max=frames)
+    thank(sam, "unsent")
+    wipe(relay)
+    sync_all(relay, sam, robin)
+    assert shared(robin) == shared(sam) == {"before", "unsent"}
+    assert len(digests(sam, robin)) == 1
+    assert_sound(sam, robin)
