@@ -17,6 +17,17 @@ MINE_ADDED = N_("You have another device now: {device}. If that was not you: bid
 MINE_REMOVED = N_("A device of yours was removed: {device}")
 THEIRS_ADDED = N_("{name} has another device now: {device}")
 THEIRS_REMOVED = N_("{name} has removed a device: {device}")
+A_COPY = N_(
+    "This home is a copy of another one, or was put back from a backup. It goes on as a device of its own, called {device}; "
+    "nothing was lost. If the other one is gone, remove it: bide device list, then bide device revoke NAME"
+)
+A_LOSS = N_(
+    "The relay had lost something while words of yours waited here, so this home goes on as a new device, called {device}; "
+    "nothing of yours was lost. The one that it was before can be removed: bide device list, then bide device revoke NAME"
+)
+WENT_ON = {"copy": A_COPY, "loss": A_LOSS}
+TELL_KEY = "went_on"
+"""As in `bide.replica.copies`, which is too heavy to be imported here."""
 
 
 class News(NamedTuple):
@@ -59,6 +70,7 @@ def tell_devices(shell: Shell, replica: Replica) -> None:
     """Say, once on each device, that a device was added or removed: it is how a stranger's device shows itself."""
     if shell.as_json:
         return
+    _tell_moved(shell, replica)
     for news in untold_devices(replica):
         shell.say(str(news))
 
@@ -72,6 +84,18 @@ def untold_devices(replica: Replica) -> list[News]:
             continue
         found += _news(replica, space, people.get(space.space_id, ""))
     return found
+
+
+def _tell_moved(shell: Shell, replica: Replica) -> None:
+    """Say, once, that this home went on as a device of its own."""
+    because = replica.storage.meta(TELL_KEY)
+    if not because:
+        return
+    with replica.storage.transaction():
+        replica.storage.put_meta(TELL_KEY, "")
+    mine = my_devices(replica.storage)
+    this = next((device.name for device in mine if device.this), "")
+    shell.say(_(WENT_ON.get(because, A_COPY)).format(device=clean_line(this)))
 
 
 def note_devices(replica: Replica) -> None:

@@ -170,8 +170,9 @@ def sync_locked(
         again, errors = asyncio.run(tend(replica, [outcome.space for outcome in outcomes], patiently=patiently))
         for outcome in outcomes:
             outcome.error = outcome.error or errors.get(outcome.space.space_id)
-        # What waited for something that arrived just now goes with the same sync.
-        if replica.holding.send_due():
+        # What waited for something that arrived just now goes with the same sync; and a home that became another device in one
+        # space becomes one in its own, so that its person is told once what it is called.
+        if replica.holding.send_due() or replica.storage.meta("own_space_follows"):
             again = {outcome.space.space_id for outcome in outcomes}
         if again:
             asyncio.run(_sync_again(replica, [each for each in outcomes if each.space.space_id in again], on_frame))

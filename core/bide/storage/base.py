@@ -56,6 +56,24 @@ class StoredEnvelope(NamedTuple):
     data: bytes
 
 
+class Displaced(NamedTuple):
+    """An envelope that was taken out of this device's own log, since another copy of the home had written in its place."""
+
+    space_id: SpaceId
+    envelope: StoredEnvelope
+    waiting: bool
+    """What it says was not said again yet."""
+
+
+class FormerDevice(NamedTuple):
+    """What this home wrote with in a space before it went on in a new log."""
+
+    space_id: SpaceId
+    log_id: LogId
+    signing_seed: bytes
+    sealing_secret: bytes
+
+
 class Quarantined(NamedTuple):
     """An envelope that could not be understood: kept, named, and left alone."""
 
@@ -160,6 +178,22 @@ class Storage(Protocol):
         """Add a space, or change its epoch, relay or pending; an active space never becomes pending again."""
         ...
 
+    def replace_device(self, space: SpaceRecord) -> None:
+        """Give this device another log and other keys in a space that is here. All else of the space stays as it is."""
+        ...
+
+    def former_devices(self, space: SpaceId) -> list[FormerDevice]:
+        """What this home wrote with in a space before, the latest last."""
+        ...
+
+    def put_former_device(self, former: FormerDevice) -> None:
+        """Keep it, once for each log."""
+        ...
+
+    def remove_former_device(self, space: SpaceId, log: LogId) -> None:
+        """Forget its keys."""
+        ...
+
     def remove_space(self, space: SpaceId) -> None:
         """Forget a space and all that belongs to it."""
         ...
@@ -184,6 +218,22 @@ class Storage(Protocol):
         """
         ...
 
+    def displace(self, space: SpaceId, log: LogId, seq: int) -> list[StoredEnvelope]:
+        """Take what follows `seq` out of a log. It is kept apart for good, waiting; what is derived from it is left alone.
+
+        Returns:
+            What was taken out, in order.
+        """
+        ...
+
+    def displaced(self, space: SpaceId, *, waiting: bool = False) -> list[Displaced]:
+        """What was taken out of logs, in the order in which that happened; only what waits, if asked for."""
+        ...
+
+    def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
+        """All of it, or only what has this hash, was said again or needs not be: it waits no more."""
+        ...
+
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """The head of every log of which something is here."""
         ...
@@ -206,6 +256,14 @@ class Storage(Protocol):
 
     def put_relay_head(self, space: SpaceId, head: Head) -> None:
         """Note what the relay has; may go down after the relay lost something."""
+        ...
+
+    def put_beside(self, space: SpaceId, envelope: StoredEnvelope) -> None:
+        """Keep an entry of another past of somebody else's log than the one that stands here. Once."""
+        ...
+
+    def beside(self, space: SpaceId) -> list[StoredEnvelope]:
+        """All such entries, by log and number."""
         ...
 
     def put_evidence(self, space: SpaceId, header: bytes) -> None:
@@ -281,6 +339,10 @@ class Storage(Protocol):
 
     def put_member(self, member: MemberRecord) -> None:
         """Note a device."""
+        ...
+
+    def remove_member(self, space: SpaceId, log: LogId) -> None:
+        """No control envelope that is here admits it any more."""
         ...
 
     def put_event(self, event: EventRecord) -> None:
