@@ -14,13 +14,16 @@ from bide.errors import EnvelopeRejected
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass
 from bide.log.event import Event, read_event
+from bide.log.leaving import knows_of
 from bide.projections.entry import project_entry, search_text
 from bide.projections.order import Applied, Judged, judge
 from bide.projections.repair import Seen, affected_groups, knowledge, project_group
+from bide.replica.belonging import read_belonging
 from bide.replica.vetting import taking_in
 from bide.storage.base import Quarantined, Storage, StoredEnvelope
 
 _NOT_UNDERSTOOD = "This entry could not be made sense of, and is not shown."
+AFTER_THE_END = "This was written after what you shared had ended; it is kept and not shown."
 _UNEXPECTED = Exception
 """Caught around pure folds over somebody else's events only: whatever they raise must not stop what comes after. No storage is
 called there, so nothing of it is swallowed."""
@@ -66,6 +69,7 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
         The entries that something happened to.
     """
     epochs = storage.epochs(space)
+    belonging = read_belonging(storage, space)
     touched: set[EntryId] = set()
     citations: dict[tuple[LogId, int], int] = {}
     records: list[EventRecord] = []
@@ -81,6 +85,10 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
         for head in event.frontier:
             key = (head.log_id, slot)
             citations[key] = max(head.seq, citations.get(key, 0))
+        cited = {head.log_id: head.seq for head in event.frontier} if belonging.over else {}
+        if knows_of(belonging.over, envelope.log_id, envelope.seq, cited):
+            storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, AFTER_THE_END))
+            continue
         records.append(_record(space, envelope, event, slot))
     for (log, slot), seq in citations.items():
         storage.put_citation(space, log, slot, seq)

@@ -19,7 +19,7 @@ from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
-from bide.replica.devices import admit, spaces_to_share
+from bide.replica.devices import admit, may_write, spaces_to_share
 from bide.replica.founding import device_record
 from bide.replica.personal import (
     DeviceName,
@@ -115,7 +115,7 @@ def _let_in(replica: Replica, own: SpaceRecord, said: dict[str, str], device: De
         if log in known or log in read_belonging(storage, space.space_id).ended:
             continue
         admit(storage, replica.writer.appender, space, record)
-        if device.named:
+        if device.named and may_write(storage, space):
             replica.writer.say_of_person({device_key(log): device.name}, space=space)
 
 

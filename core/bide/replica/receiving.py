@@ -9,7 +9,7 @@ from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
 from bide.errors import EnvelopeRejected, ForkDetected, Phrase
 from bide.ids import LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
-from bide.log.control import Control, UnknownControl
+from bide.log.control import Control, Granting
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.membership import Membership
 from bide.replica.deriving import stored
@@ -159,7 +159,7 @@ class Receiver:
 
     def _take_grants(self, envelope: Envelope, statement: Control) -> None:
         """Open the epoch secrets that a control envelope seals to this device."""
-        if isinstance(statement, UnknownControl):
+        if not isinstance(statement, Granting):
             return
         space = self._space
         keys = DeviceKeys(space.signing_seed, space.sealing_secret)
