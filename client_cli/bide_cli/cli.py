@@ -60,6 +60,8 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("people", "See with whom you share."),
             ("device", "See your devices and the other's; add and remove yours."),
             ("sync", "Exchange entries through the relay now."),
+            ("pause", "Stop syncing with somebody for a while; nobody is told."),
+            ("leave", "End what you share with somebody."),
             ("sit", "Sit together: talk, look, or breathe."),
             ("safety", "Read what to do when it is not safe."),
         ),

@@ -158,9 +158,16 @@ def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] =
     """`sync_once` for who holds the lock already."""
     view = replica.reader.view()
     outcomes = [Outcome(space, view.others(space.space_id)) for space in replica.spaces() if space.relay_url]
+    _leave_out_resting(replica, outcomes)
     if outcomes:
         replica.holding.send_due()
-        asyncio.run(_sync_spaces(replica, outcomes, on_frame))
+        if hears_first(replica) and outcomes[0].space.kind == "own":
+            # What another device of this person paused or left is to be known before anything of it is sent.
+            asyncio.run(_sync_spaces(replica, outcomes[:1], on_frame))
+            _leave_out_resting(replica, outcomes)
+            asyncio.run(_sync_spaces(replica, outcomes[1:], on_frame))
+        else:
+            asyncio.run(_sync_spaces(replica, outcomes, on_frame))
         # What waited for something that arrived just now goes with the same sync.
         if replica.holding.send_due():
             asyncio.run(_sync_again(replica, outcomes, on_frame))
@@ -169,9 +176,22 @@ def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] =
     return outcomes
 
 
+def _leave_out_resting(replica: Replica, outcomes: list[Outcome]) -> None:
+    resting = replica.resting()
+    outcomes[:] = [outcome for outcome in outcomes if outcome.space.space_id not in resting]
+
+
+def hears_first(replica: Replica) -> bool:
+    """Whether the own space is to be synced before the others: there are, or may be, other devices of this person."""
+    from bide.replica.personal import my_devices
+
+    return replica.reader.own_space().pending or sum(device.active for device in my_devices(replica.storage)) > 1
+
+
 async def _sync_again(replica: Replica, outcomes: list[Outcome], on_frame: Callable[[list[Outcome]], None]) -> None:
     """A second round for the spaces that the first one reached; what both carried counts together."""
     again = [Outcome(outcome.space, outcome.others) for outcome in outcomes if outcome.error is None]
+    _leave_out_resting(replica, again)
     await _sync_spaces(replica, again, on_frame)
     for second in again:
         first = next(outcome for outcome in outcomes if outcome.space is second.space)

@@ -32,6 +32,7 @@ from bide.replica.personal import (
     wish_key,
 )
 from bide.replica.rebuilding import rebuild_members
+from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
@@ -73,11 +74,12 @@ def _wishes(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[st
     """Keep what was offered and is not here, pending, and ask for it."""
     storage, fields = replica.storage, {}
     here = {space.space_id for space in storage.spaces()}
+    left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
     beginning = offer_key(SpaceId(b""))
     for key in sorted(key for key in said if key.startswith(beginning)):
         offered = _bytes(key[len(beginning) :])
         value = _unpacked(said[key])
-        if offered is None or offered in here or not isinstance(value, list) or len(value) != 4:
+        if offered is None or offered in here | left or not isinstance(value, list) or len(value) != 4:
             continue
         space_id = SpaceId(offered)
         kind, slot, relay_url, data = value

@@ -250,7 +250,7 @@ class Reader:
                     "with": view.others(space.space_id),
                     "relation": people[space.space_id].relation if space.space_id in people else "",
                     "state": self._state(space, people.get(space.space_id)),
-                    "ended": self._ended(people.get(space.space_id), view),
+                    "ended": self.ended(people.get(space.space_id)),
                     "entries": self._storage.count_entries(space.space_id),
                     "devices": [{"by": view.by(space.space_id, m.slot), "this": m.log_id == space.log_id} for m in members],
                     "pending": self.pending(space),
@@ -272,10 +272,11 @@ class Reader:
             return "removed"
         return person.stance or "active" if person is not None else "active"
 
-    def _ended(self, person: Person | None, view: View) -> dict[str, Any] | None:
+    def ended(self, person: Person | None) -> dict[str, Any] | None:
         """On which day a space was ended, and by whom; None: it was not."""
         if person is None or not person.over:
             return None
+        view = self.view()
         space, over = person.space.space_id, person.over
         return {"day": over[0].day, "by": [view.by(space, slot) for slot in sorted({end.slot for end in over})]}
 
