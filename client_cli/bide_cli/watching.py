@@ -88,6 +88,8 @@ class Watcher:
             return  # busy: the next look finds them
         for space in spaces:
             if space.space_id in resting:
+                # Out of reach at once: until the task has ended nothing that is written now may wake it.
+                self._carriers.pop(space.space_id, None)
                 if task := self._tasks.pop(space.space_id, None):
                     task.cancel()
                 continue

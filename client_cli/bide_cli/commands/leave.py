@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bide_cli import background
 from bide_cli.asking import choose, require_person
-from bide_cli.home import read_config
 from bide_cli.language import _, plural, sentence
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
@@ -32,13 +32,13 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
     """
     from bide_cli.leaving import sync_now, tell_own_devices
 
-    config = read_config(shell.home)
-    replica = open_replica(shell, config)
+    replica = open_replica(shell)
     person = replica.reader.person(with_)
     if not yes and not _agreed(shell, replica, person, quietly=quietly):
         shell.say(_("Fine. Nothing changed."))
         return
     replica.leave(person.name, quietly=quietly)
+    background.poke(shell.home)
     name = clean_line(person.name)
     if quietly:
         several = tell_own_devices(shell, replica)

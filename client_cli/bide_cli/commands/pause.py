@@ -29,6 +29,7 @@ def command(shell: Shell, with_: str, end: bool) -> None:
     person = replica.reader.person(with_)
     replica.pause(person.name, end=end)
     name = clean_line(person.name)
+    background.poke(shell.home)
     several = tell_own_devices(shell, replica)
     if shell.as_json:
         shell.emit("pause", **{"with": person.name}, paused=not end)
