@@ -45,6 +45,9 @@ FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
 _DAY_MS = 86_400_000
 READERS_MAX = 4
+_EMPTY_BUSY_MS = 200
+"""How long the emptying of the write-ahead log may hold up who writes."""
+_EMPTY_AGAIN_S = 5.0
 CHECKPOINT_PAGES = 1_000
 """Pages in the write-ahead log after which a checkpoint begins beside the writer."""
 CHECKPOINT_PAGES_URGENT = 16_000
@@ -60,6 +63,22 @@ _ADVANCE = (
     "INSERT INTO logs (space_id, log_id, seq, hash, bytes) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash, bytes = excluded.bytes"
 )
+_BODILESS = (
+    f"class = 0 AND length(data) = {HEADER_BYTES} AND substr(data, 105, 4) <> x'00000000'"  # noqa: S608 a number
+)
+_FILL = (
+    "UPDATE envelopes SET data = ?4 WHERE space_id = ?1 AND log_id = ?2 AND seq = ?3 AND "
+    f"{_BODILESS} AND substr(?4, 1, {HEADER_BYTES}) = data"
+)
+_DROP = (
+    f"UPDATE envelopes SET data = substr(data, 1, {HEADER_BYTES}) "  # noqa: S608 a number
+    f"WHERE space_id = ? AND log_id = ? AND seq BETWEEN ? AND ? AND class = 0 AND length(data) > {HEADER_BYTES}"
+)
+_BODIES = (
+    f"SELECT coalesce(sum(length(data) - {HEADER_BYTES}), 0) FROM envelopes "  # noqa: S608 a number
+    f"WHERE space_id = ? AND log_id = ? AND seq BETWEEN ? AND ? AND class = 0"
+)
+_RESIZE = "UPDATE logs SET bytes = bytes + ? WHERE space_id = ? AND log_id = ?"
 _READ = "SELECT seq, data FROM envelopes WHERE space_id = ? AND log_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 
 
@@ -128,6 +147,8 @@ class SqliteStorage:
         self._checkpointing = threading.Lock()
         self._wake_checkpointer = threading.Event()
         self._closing = False
+        self._erased = False
+        """Something was erased that may still be in the write-ahead log."""
         self._writer.set_wal_hook(self._on_commit)
         self._checkpointer = threading.Thread(target=self._checkpoint_beside, name="checkpoint", daemon=True)
         self._checkpointer.start()
@@ -209,8 +230,16 @@ class SqliteStorage:
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
         """Append batches in one transaction."""
+        erasing = any(batch.erased for batch in batches)
+        if erasing:
+            with self._lock:  # so that what is erased is overwritten, and not just left out
+                self._writer.execute("PRAGMA secure_delete = ON")
         with self._transaction() as connection:
-            return [self._append(connection, batch) for batch in batches]
+            appended = [self._append(connection, batch) for batch in batches]
+        if erasing:
+            self._erased = True
+            self._wake_checkpointer.set()
+        return appended
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
@@ -266,7 +295,32 @@ class SqliteStorage:
         if rows:
             connection.executemany(_INSERT, rows)
             connection.executemany(_ADVANCE, [(space, log, *heads[log]) for log in touched])
-        return Appended(len(rows), known, conflict, evidence)
+        grown = sum(len(row[4]) for row in rows)
+        if conflict is None:
+            grown += self._fill(connection, batch) - self._erase(connection, batch)
+        return Appended(len(rows), known, conflict, evidence, grown)
+
+    def _fill(self, connection: apsw.Connection, batch: Batch) -> int:
+        """Bring in the bodies of what is here without; returns how many bytes."""
+        total = 0
+        for envelope in batch.fills:
+            connection.execute(_FILL, (batch.space, envelope.log_id, envelope.seq, envelope.data))
+            if connection.changes():
+                size = len(envelope.data) - HEADER_BYTES
+                connection.execute(_RESIZE, (size, batch.space, envelope.log_id))
+                total += size
+        return total
+
+    def _erase(self, connection: apsw.Connection, batch: Batch) -> int:
+        """Drop bodies; returns how many bytes."""
+        total = 0
+        for stretch in batch.erased:
+            size: int = connection.execute(_BODIES, (batch.space, *stretch)).get
+            if size:
+                connection.execute(_DROP, (batch.space, *stretch))
+                connection.execute(_RESIZE, (-size, batch.space, stretch.log_id))
+                total += size
+        return total
 
     def _stored_header(
         self,
@@ -361,6 +415,8 @@ class SqliteStorage:
                 if self._closing:
                     return
                 self._checkpoint(connection)
+                if self._erased:
+                    self._empty_the_log(connection)
         finally:
             connection.close()
 
@@ -376,6 +432,20 @@ class SqliteStorage:
             return
         except apsw.Error as error:
             raise StorageFailed(f"The relay's database failed while writing: {error}") from error
+
+    def _empty_the_log(self, connection: apsw.Connection) -> None:
+        """Leave nothing of what was erased in the write-ahead log. While others are at it, later will do: closing empties it."""
+        connection.set_busy_timeout(_EMPTY_BUSY_MS)
+        try:
+            with self._checkpointing:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._erased = False
+        except (apsw.BusyError, apsw.LockedError, apsw.FullError):
+            self._retry = threading.Timer(_EMPTY_AGAIN_S, self._wake_checkpointer.set)
+            self._retry.daemon = True
+            self._retry.start()
+        finally:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
 
     # Reading: any thread
 
@@ -420,6 +490,16 @@ class SqliteStorage:
         with self._reader() as connection:
             header: bytes | None = connection.execute(_HEADER, (space, log, seq)).get
         return header
+
+    def is_bare(self, space: SpaceId, log: LogId, seq: int) -> bool:
+        """Whether a data envelope is here without its body."""
+        query = f"SELECT 1 FROM envelopes WHERE space_id = ? AND log_id = ? AND seq = ? AND {_BODILESS}"  # noqa: S608
+        return bool(self._rows(query, space, log, seq))
+
+    def bare(self, space: SpaceId) -> Iterator[tuple[LogId, int]]:
+        """Every data envelope that is here without its body."""
+        query = f"SELECT log_id, seq FROM envelopes WHERE space_id = ? AND {_BODILESS}"  # noqa: S608
+        return iter([(LogId(log), seq) for log, seq in self._rows(query, space)])
 
     def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:
         """Envelopes from the start of `spans`, within the limits."""
