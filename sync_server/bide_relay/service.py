@@ -266,8 +266,10 @@ class _Judge:
             state.pending[envelope.log_id, envelope.seq] = envelope
         erased: list[Stretch] = []
         if self.changed and (now := state.membership.erased()) != state.erased:
-            state.erased = now
-            erased = [Stretch(log, first, last) for log, spans in now.items() for first, last in spans]
+            before, state.erased = state.erased, now
+            erased = [
+                Stretch(log, first, last) for log, spans in now.items() for first, last in spans if (first, last) not in before.get(log, ())
+            ]
         return Admission(self.new, self.stored, self.changed, refusal, self.fills, erased)
 
     def _entries(self) -> int:
