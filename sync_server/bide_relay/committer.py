@@ -243,9 +243,8 @@ def _outcome(state: SpaceState, admission: Admission, appended: Appended | None)
         if appended.conflict is Conflict.FORK:
             error = ForkDetected(evidence=appended.evidence)
         return Outcome([], {}, None, error)
-    if appended is not None and (admission.fills or admission.erased):
-        # What was admitted is counted already; what was filled in and what went is known only now.
-        state.bytes += appended.bytes - sum(len(envelope.data) for envelope in admission.envelopes)
+    if appended is not None:
+        state.bytes += appended.bodies
     new = [(envelope.log_id, envelope.seq, envelope.data) for envelope in admission.envelopes]
     roster = state.roster() if admission.membership_changed else None
     return Outcome(new, admission.stored, roster, admission.refusal)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
-from bide.log.leaving import Ending, knows_of
+from bide.log.leaving import Ending, Erased, knows_of
 from bide.log.membership import Membership
 from bide.replica.belonging import Belonging, put_belonging, read_belonging
-from bide.replica.deriving import AFTER_THE_END, derive, project
+from bide.replica.deriving import AFTER_THE_END, derive, project, project_again
 from bide.storage.base import MemberRecord, Quarantined, Storage
 
 _REBUILD_BATCH_BYTES = 1024 * 1024
@@ -73,6 +73,8 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     _apply_ends(storage, space, before.ended, membership)
     if over != before.over:
         _apply_over(storage, space, over, membership)
+    if erased != before.erased:
+        _apply_erased(storage, space, before.erased, erased)
     return membership
 
 
@@ -133,6 +135,24 @@ def _apply_over(storage: Storage, space: SpaceId, over: Sequence[Ending], member
     found = (storage.envelope(space, item.log_id, item.seq) for item in aside)
     envelopes = [parse_envelope(there.data) for there in found if there is not None]
     take_in(storage, space, envelopes, slots={log: device.slot for log, device in membership.devices.items()})
+
+
+def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Erased) -> None:
+    """Drop the bodies that were erased, and all that was read from them."""
+    touched: set[EntryId] = set()
+    for log, spans in erased.items():
+        for first, last in spans:
+            if (first, last) in before.get(log, ()):
+                continue
+            for seq in storage.erase_bodies(space, log, first, last):
+                event = storage.event(space, log, seq)
+                storage.remove_quarantine(space, log, seq)
+                if event is not None:
+                    storage.remove_event(space, log, seq)
+                    touched.add(event.entry_id)
+    project(storage, space, touched)
+    project_again(storage, space)
+    storage.forget_removed()
 
 
 def _take_out(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope]) -> None:

@@ -11,8 +11,9 @@ from bide.ids import LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.control import Control, Granting
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.leaving import is_erased
 from bide.log.membership import Membership
-from bide.replica.deriving import stored
+from bide.replica.deriving import project_again, stored
 from bide.replica.rebuilding import derive_all, load_membership, rebuild_members, retry_quarantined, take_in
 from bide.storage.base import Quarantined, SpaceRecord, Storage
 
@@ -78,6 +79,7 @@ class Receiver:
         membership = self._membership = self._membership or load_membership(self._storage, space_id)
         heads = self._storage.heads(space_id)
         fresh: list[Envelope] = []
+        whole: list[Envelope] = []
         unsigned: dict[LogId, Envelope] = {}
         admitted = False
         was_pending = self._space.pending
@@ -85,6 +87,8 @@ class Receiver:
         for envelope in envelopes:
             head = heads.get(envelope.log_id, empty_head(envelope.log_id))
             if self._is_known(envelope, head, fresh):
+                if envelope.klass is EnvelopeClass.DATA and not envelope.is_bare:
+                    whole.append(envelope)
                 continue
             if envelope.log_id not in membership.devices:
                 raise EnvelopeRejected("A log entry is by a device that is not a member.")
@@ -99,17 +103,25 @@ class Receiver:
             heads[envelope.log_id] = head_of(envelope)
             fresh.append(envelope)
         fresh = self._hold_back(fresh, unsigned)
+        erased = membership.erased()
+        fresh = [e.bare() if e.klass is EnvelopeClass.DATA and is_erased(erased, e.log_id, e.seq) else e for e in fresh]
         for envelope in fresh:
             self._storage.append(space_id, stored(envelope))
+        # The place and the hash are those of the entry that is here: its signature vouches for the body too.
+        missing = (e for e in whole if not is_erased(erased, e.log_id, e.seq))
+        filled = [envelope for envelope in missing if self._storage.fill_body(space_id, stored(envelope))]
         if admitted:
             rebuild_members(self._storage, space_id, membership)
         if was_pending and not self._space.pending:
             derive_all(self._storage, space_id)
         elif not self._space.pending:
-            take_in(self._storage, space_id, fresh, slots={log: device.slot for log, device in membership.devices.items()})
+            slots = {log: device.slot for log, device in membership.devices.items()}
+            take_in(self._storage, space_id, [*fresh, *filled], slots=slots)
+            if filled:
+                project_again(self._storage, space_id)
             if admitted and (new := self._storage.epochs(space_id).keys() - epochs_before):
                 retry_quarantined(self._storage, space_id, set(new))
-        return len(fresh)
+        return len(fresh) + len(filled)
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:
         """What a valid signature vouches for; the rest is held."""

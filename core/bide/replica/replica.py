@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60
-DERIVATION = "5"
+DERIVATION = "5l"
 """Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 
@@ -361,6 +361,26 @@ class Replica:
         from bide.replica.leaving import leave_quietly, leave_with_notice
 
         (leave_quietly if quietly else leave_with_notice)(self, self.reader.pair_space(with_))
+
+    def erase(self, id_texts: Sequence[str] = (), *, all_with: str | None = None) -> list[SpaceId]:
+        """Erase my own words for good, here and wherever an honest relay or device has them. They can't be brought back.
+
+        Args:
+            id_texts: of these entries, each by id, short code or the beginning of one.
+            all_with: or all that I ever wrote to this person; empty where there is only one.
+
+        Returns:
+            The spaces in which something was erased.
+
+        Raises:
+            NotAllowed: nothing of it is mine, or this device was removed.
+            NotFound, NotPaired, InputError: as for `show` and `write`.
+        """
+        from bide.replica.erasing import erase_all, erase_entries
+
+        if all_with is not None:
+            return erase_all(self, self.reader.space_to_read(all_with))
+        return erase_entries(self, [self.reader.find(text) for text in id_texts])
 
     def resting(self) -> set[SpaceId]:
         """The spaces that don't sync: paused, or left quietly."""

@@ -78,8 +78,8 @@ class Appended(NamedTuple):
     conflict: Conflict | None
     evidence: bytes
     """For a fork: the first 204 bytes of the stored envelope that contradicts."""
-    bytes: int = 0
-    """By how much the space has grown; below zero if more was erased."""
+    bodies: int = 0
+    """How many bytes of bodies were filled in, less those that were dropped."""
 
 
 class Span(NamedTuple):

@@ -50,8 +50,8 @@ class MemoryStorage:
 
     def _take(self, batch: Batch) -> Appended:
         logs = self._spaces[batch.space]
-        before = self.usage(batch.space).bytes
         appended = self._append(logs, batch.envelopes)
+        before = self.usage(batch.space).bytes
         if appended.conflict is None:
             for envelope in batch.fills:
                 log = logs[envelope.log_id]
@@ -62,7 +62,7 @@ class MemoryStorage:
                 for at, envelope in enumerate(log[:last]):
                     if at + 1 >= first and envelope.klass is EnvelopeClass.DATA:
                         log[at] = envelope.bare()
-        return appended._replace(bytes=self.usage(batch.space).bytes - before)
+        return appended._replace(bodies=self.usage(batch.space).bytes - before)
 
     def _append(self, logs: dict[LogId, list[Envelope]], envelopes: Sequence[Envelope]) -> Appended:
         stored = known = 0

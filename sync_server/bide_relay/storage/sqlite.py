@@ -295,10 +295,8 @@ class SqliteStorage:
         if rows:
             connection.executemany(_INSERT, rows)
             connection.executemany(_ADVANCE, [(space, log, *heads[log]) for log in touched])
-        grown = sum(len(row[4]) for row in rows)
-        if conflict is None:
-            grown += self._fill(connection, batch) - self._erase(connection, batch)
-        return Appended(len(rows), known, conflict, evidence, grown)
+        bodies = self._fill(connection, batch) - self._erase(connection, batch) if conflict is None else 0
+        return Appended(len(rows), known, conflict, evidence, bodies)
 
     def _fill(self, connection: apsw.Connection, batch: Batch) -> int:
         """Bring in the bodies of what is here without; returns how many bytes."""
