@@ -25,6 +25,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("reflect", "Write for yourself."),
             ("edit", "Change something you wrote."),
             ("undo", "Take back what you wrote."),
+            ("erase", "Erase your own words for good."),
             ("outbox", "See what waits here before it is sent."),
             ("send", "Let go now of what waits here."),
             ("release", "Share something that you wrote for yourself."),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bide.entries.kinds import KINDS, PERSON
+from bide.entries.kinds import ERASED, KINDS, PERSON
 from bide.entries.records import EntryRecord, Standing
 from bide.errors import InputError, NotFound, NotPaired
 from bide.ids import CODE_CHARS, EntryId, SpaceId, entry_code, normalize_code, parse_entry_id
@@ -224,7 +224,7 @@ class Reader:
         mine = {member.log_id for member in self._storage.members(space_id) if member.slot == space.slot}
 
         def tell(record: EntryRecord, places: dict[Any, int]) -> str:
-            if space.kind == "own" or record.slot != space.slot:
+            if space.kind == "own" or record.slot != space.slot or record.kind == ERASED.name:
                 return ""
             own = {log: seq for log, seq in places.items() if log in mine}
             if own and all(cited.get((log, 1 - space.slot), 0) >= seq for log, seq in own.items()):
