@@ -384,7 +384,7 @@ class MemoryRelayConnection:
                 raise ForkDetected
             if entries[envelope.seq - 1].is_bare:
                 entries[envelope.seq - 1] = envelope
-            return head_of(entries[-1])
+            return head_of(envelope)
         if envelope.klass is EnvelopeClass.CONTROL:
             held.membership.admit(envelope)
             held.milestones.append((envelope.log_id, envelope.seq))

@@ -151,11 +151,11 @@ def test_everything_of_ones_own_is_erased_and_nothing_of_the_other(tmp_path: Pat
     for number in range(3):
         sam.ok("thank", "--noticed", f"Mine {number}.")
         robin.ok("thank", "--noticed", f"Theirs {number}.")
-    conversation = sam.json("repair", "--topic", "the dishes")["id"]
+    conversation = sam.json("repair", "--topic", "the dishes", "--now")["id"]
     for person in (sam, robin, sam):
         person.ok("sync")
-    robin.ok("repair", conversation, "accept")
-    robin.ok("repair", conversation, "tell", "--own-part", "I left early.", "--felt", "tired")
+    robin.ok("repair", conversation, "accept", "--now")
+    robin.ok("repair", conversation, "tell", "--own-part", "I left early.", "--felt", "tired", "--now")
     for person in (robin, sam):
         person.ok("sync")
     sam.ok("checkin", "--private", "--worry", "Only mine.")

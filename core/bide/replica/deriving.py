@@ -141,6 +141,8 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
         if judged.kind is REPAIR:
             repairs[entry] = judged
         else:
+            if before is not None and before.kind == QUESTION.name:
+                questions.add(entry)  # it may be gone now, and with it what it said of when its answers open
             record = _project_one(storage, space, entry, judged, own_space=own_space)
             if record is not None and record.kind == QUESTION.name:
                 questions.add(entry)
