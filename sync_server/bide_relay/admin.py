@@ -12,8 +12,8 @@ from typing import NamedTuple
 from bide.errors import BideError, InputError
 from bide.ids import SpaceId
 from bide.log.chain import Place, empty_head, head_of, place
-from bide.log.leaving import is_erased
 from bide.log.envelope import EnvelopeClass, parse_envelope, verify_signature
+from bide.log.leaving import is_erased
 from bide_relay.service import invite_digest, replay
 from bide_relay.storage.base import Span, Storage, StorageDamaged
 from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage, sync_path

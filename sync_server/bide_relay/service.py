@@ -165,9 +165,7 @@ def found_space(storage: Storage, settings: Settings, *, space: SpaceId, genesis
             raise ForkDetected(evidence=here or b"")
 
 
-def admit(
-    state: SpaceState, batch: Sequence[bytes], *, settings: Settings, header: Header, is_bare: IsBare = lambda log, seq: False
-) -> Admission:
+def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, header: Header, is_bare: IsBare) -> Admission:
     """Judge a batch, and advance `state` by what is admitted.
 
     Args:
@@ -268,7 +266,10 @@ class _Judge:
         if self.changed and (now := state.membership.erased()) != state.erased:
             before, state.erased = state.erased, now
             erased = [
-                Stretch(log, first, last) for log, spans in now.items() for first, last in spans if (first, last) not in before.get(log, ())
+                Stretch(log, first, last)
+                for log, spans in now.items()
+                for first, last in spans
+                if (first, last) not in before.get(log, ())
             ]
         return Admission(self.new, self.stored, self.changed, refusal, self.fills, erased)
 

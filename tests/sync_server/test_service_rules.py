@@ -313,7 +313,7 @@ def test_storage_that_fails_is_not_the_clients_fault(desk: Desk) -> None:
         raise StorageError
 
     with pytest.raises(StorageError):
-        admit(desk.state, [desk.space.envelopes[1].data], settings=OPEN, header=header)
+        admit(desk.state, [desk.space.envelopes[1].data], settings=OPEN, header=header, is_bare=lambda _log, _seq: False)
 
 
 def test_refusals_name_nobody(desk: Desk) -> None:

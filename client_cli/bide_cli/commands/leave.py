@@ -16,6 +16,7 @@ from bide_cli.shell import Shell, clean_line
 if TYPE_CHECKING:
     from bide.replica import Replica
     from bide.replica.people import Person
+    from bide.storage.base import SpaceRecord
 
 
 @click.command(epilog="\b\nExamples:\n  bide leave\n  bide leave --with Robin\n  bide leave --with Robin --quietly --yes")
@@ -60,7 +61,7 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
         shell.say(_("The relay does not know it yet; bide sync tells it. ({why})").format(why=why))
 
 
-def _space(replica: Replica, person: Person) -> object:
+def _space(replica: Replica, person: Person) -> SpaceRecord:
     return next(space for space in replica.spaces() if space.space_id == person.space.space_id)
 
 
@@ -69,11 +70,17 @@ def _agreed(shell: Shell, replica: Replica, person: Person, *, quietly: bool) ->
     require_person(shell, "That ends what you share, for good.", "To do it without being asked: --yes")
     name = clean_line(person.name)
     if quietly:
-        shell.say(_("Nothing will be sent to {name} any more, or fetched, from any device of yours. It can't be undone.").format(name=name))
+        shell.say(
+            _("Nothing will be sent to {name} any more, or fetched, from any device of yours. It can't be undone.").format(
+                name=name
+            )
+        )
         shell.say(_("{name} is told nothing, but can see that nothing new comes.").format(name=name))
     else:
-        shell.say(_("{name} will see that it has ended. Nothing more can be written in it, by either of you.").format(name=name))
-        waiting = replica.reader.pending(_space(replica, person))  # type: ignore[arg-type]
+        shell.say(
+            _("{name} will see that it has ended. Nothing more can be written in it, by either of you.").format(name=name)
+        )
+        waiting = replica.reader.pending(_space(replica, person))
         if waiting and replica.storage.count_entries(person.space.space_id):
             shell.say(_("What you wrote and what still waits here for the relay goes to them before the notice does."))
     held = sum(record.space_id == person.space.space_id for record in replica.storage.outbox())

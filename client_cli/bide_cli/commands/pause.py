@@ -37,7 +37,9 @@ def command(shell: Shell, with_: str, end: bool) -> None:
         shell.out(_("Going on with {name}. What waited here goes now.").format(name=name))
     else:
         shell.out(_("Paused with {name}. Nothing is sent or fetched until bide pause --end.").format(name=name))
-        shell.say(_("{name} is told nothing, and can see only that nothing new comes. What they have, they keep.").format(name=name))
+        shell.say(
+            _("{name} is told nothing, and can see only that nothing new comes. What they have, they keep.").format(name=name)
+        )
         if several:
             shell.say(_("Each of your other devices pauses when it hears of it, which takes a sync there."))
     if end and replica.relay():

@@ -166,7 +166,7 @@ PERSON = Kind(
     shown=False,
 )
 ERASED = Kind("erased", "er", "Erased", (), ())
-"""What stands in the place of an entry whose beginning was erased, for the words of the other that are left. Nobody writes it."""
+"""Stands in the place of an entry whose beginning was erased, for the words of the other that are left. Nobody writes it."""
 
 _ALL = (
     *(CHECKIN, APPRECIATION, HEARING, REPAIR, SHARE, QUESTION, ANSWER, FEELING, ACTIVITY, RECEPTION, REFLECTION, KEEPSAKE),

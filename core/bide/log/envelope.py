@@ -7,7 +7,8 @@
     104  body_len u32be    108  body_hash 32    140  signature 64    204  body
 
 The signature covers the hash of bytes 0..139, which covers `body_hash` and not the body: a body can be erased later and
-the chain still verifies. A data envelope without its body is the 204 bytes of the header, unchanged. Nothing here is ever re-encoded: what was signed is what is stored and sent.
+the chain still verifies. A data envelope without its body is the 204 bytes of the header, unchanged. Nothing here is ever
+re-encoded: what was signed is what is stored and sent.
 """
 
 from __future__ import annotations

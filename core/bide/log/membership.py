@@ -26,7 +26,6 @@ docs/encryption.md, and tests/core/log/test_membership_model.py visits every ord
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -51,6 +50,7 @@ from bide.log.envelope import Envelope, EnvelopeClass, verify_signature
 from bide.log.head import Head
 from bide.log.leaving import Ending, Erased, joined
 from bide.log.standing import Act, View, cut_of, view_of
+from bide.log.waiting import WaitingControls, precedence
 
 DEVICES_PER_PERSON_MAX = 16
 DEVICES_EVER_MAX = 32
@@ -426,13 +426,13 @@ def fold(space: SpaceId, controls: Iterable[Envelope]) -> tuple[Membership, list
         MembershipRejected: they don't form a valid membership.
         EnvelopeRejected: a signature is wrong.
     """
-    given = sorted({envelope.hash: envelope for envelope in controls}.values(), key=_precedence)
+    given = sorted({envelope.hash: envelope for envelope in controls}.values(), key=precedence)
     genesis = next((envelope for envelope in given if _founds(space, envelope)), None)
     if genesis is None:
         raise MembershipRejected("The beginning of a space is missing.")
     membership = Membership.found(space, genesis)
     order = [genesis]
-    queue = _Queue(membership, [envelope for envelope in given if envelope is not genesis])
+    queue = WaitingControls(membership, [envelope for envelope in given if envelope is not genesis])
     queue.passed(genesis)
     while (ready := queue.next()) is not None:
         membership._fold_in(ready.envelope, ready.statement)
@@ -441,69 +441,6 @@ def fold(space: SpaceId, controls: Iterable[Envelope]) -> tuple[Membership, list
     if len(order) < len(given):
         raise MembershipRejected("A part of a space's membership is missing.")
     return membership, order
-
-
-class _Waiting:
-    """A control envelope that is to be folded."""
-
-    __slots__ = ("envelope", "missing", "statement")
-
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
-        self.statement = read_control(envelope.body)
-        self.missing = 0
-        """How much of what it builds on has not been folded yet."""
-
-    def __lt__(self, other: _Waiting) -> bool:
-        return _precedence(self.envelope) < _precedence(other.envelope)
-
-
-class _Queue:
-    """Control envelopes in the order in which they can be judged: each waits for its author, parents and forerunner."""
-
-    def __init__(self, membership: Membership, envelopes: Iterable[Envelope]) -> None:
-        """Take envelopes without the founding one, each log's in order."""
-        self._membership = membership
-        self._ready: list[_Waiting] = []
-        self._by_parent: defaultdict[bytes, list[_Waiting]] = defaultdict(list)
-        self._by_author: defaultdict[LogId, list[_Waiting]] = defaultdict(list)
-        last: dict[LogId, bytes] = {}
-        for envelope in envelopes:
-            waiting = _Waiting(envelope)
-            builds_on = {*waiting.statement.parents} - membership.seen
-            # Its forerunner in its own log, even where it doesn't name it: logs are sent and stored in order.
-            if envelope.log_id in last:
-                builds_on.add(last[envelope.log_id])
-            last[envelope.log_id] = envelope.hash
-            for parent in builds_on:
-                self._by_parent[parent].append(waiting)
-            waiting.missing = len(builds_on)
-            if envelope.log_id not in membership.devices:
-                self._by_author[envelope.log_id].append(waiting)
-                waiting.missing += 1
-            if not waiting.missing:
-                heapq.heappush(self._ready, waiting)
-        self._devices = len(membership.devices)
-
-    def next(self) -> _Waiting | None:
-        """The next one to fold, or None."""
-        return heapq.heappop(self._ready) if self._ready else None
-
-    def passed(self, envelope: Envelope) -> None:
-        """Note that one was folded: whatever waited for it alone is ready."""
-        freed = self._by_parent.pop(envelope.hash, [])
-        devices = self._membership.devices
-        if len(devices) > self._devices:
-            self._devices = len(devices)
-            freed = freed + self._by_author.pop(next(reversed(devices)), [])
-        for waiting in freed:
-            waiting.missing -= 1
-            if not waiting.missing:
-                heapq.heappush(self._ready, waiting)
-
-
-def _precedence(envelope: Envelope) -> tuple[int, LogId]:
-    return envelope.seq, envelope.log_id
 
 
 def _founds(space: SpaceId, envelope: Envelope) -> bool:

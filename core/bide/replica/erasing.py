@@ -41,7 +41,7 @@ def erase_entries(replica: Replica, records: Sequence[EntryRecord]) -> list[Spac
 
 
 def erase_all(replica: Replica, space: SpaceRecord) -> list[SpaceId]:
-    """Erase everything that this person wrote in a space, except what they are called there; see `bide.replica.Replica.erase`."""
+    """Erase all that this person wrote in a space, except what they are called there; see `bide.replica.Replica.erase`."""
     storage = replica.storage
     me = person_entry_id(space.space_id, space.slot)
     places: Places = {}

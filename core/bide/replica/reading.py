@@ -71,7 +71,11 @@ class Reader:
                     raise
                 people = []
         if not people:
-            words = "What you shared with {name} has ended." if former[-1].stance == ENDED else "You left what you shared with {name}."
+            words = (
+                "What you shared with {name} has ended."
+                if former[-1].stance == ENDED
+                else "You left what you shared with {name}."
+            )
             raise NotPaired(words, hint="It stays readable here. To share again: bide pair", name=former[-1].name)
         if default := self.default_person():
             return default

@@ -233,7 +233,7 @@ class SpaceSync:
         self._send_more()
 
     def _whole_up_to(self, heads: Mapping[LogId, Head]) -> dict[LogId, int]:
-        """How far each log is here with all its bodies but those that were erased: what somebody kept back is asked for again."""
+        """How far each log is here with all bodies but those that were erased: what somebody kept back is asked for again."""
         erased = read_belonging(self._storage, self._space.space_id).erased
         found = {log: head.seq for log, head in heads.items()}
         for log, seq in self._storage.bare(self._space.space_id):

@@ -201,10 +201,7 @@ class SqliteTruth:
         """See the contract."""
         # The pages are encrypted; whoever has the key is to find nothing left between the rows all the same.
         self._run("PRAGMA secure_delete = ON")
-        where = (
-            "space_id = ? AND log_id = ? AND seq BETWEEN ? AND ? AND control = 0"
-            f" AND length(data) > {_HEADER_BYTES}"
-        )
+        where = f"space_id = ? AND log_id = ? AND seq BETWEEN ? AND ? AND control = 0 AND length(data) > {_HEADER_BYTES}"
         rows = self._rows(f"SELECT seq FROM envelope WHERE {where} ORDER BY seq", space, log, first, last)  # noqa: S608
         if rows:
             sql = f"UPDATE envelope SET data = substr(data, 1, {_HEADER_BYTES}) WHERE {where}"  # noqa: S608 constants only
@@ -214,8 +211,8 @@ class SqliteTruth:
     def fill_body(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
         """See the contract."""
         self._run(
-            f"UPDATE envelope SET data = ?1 WHERE space_id = ?2 AND log_id = ?3 AND seq = ?4 AND {_BARE}"
-            f" AND substr(?1, 1, {_HEADER_BYTES}) = data",  # noqa: S608 constants only
+            f"UPDATE envelope SET data = ?1 WHERE space_id = ?2 AND log_id = ?3 AND seq = ?4 AND {_BARE}"  # noqa: S608
+            f" AND substr(?1, 1, {_HEADER_BYTES}) = data",
             envelope.data,
             space,
             envelope.log_id,

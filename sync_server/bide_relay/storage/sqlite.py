@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import os
 import queue
-import re
 import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
 from bide_relay.errors import DiskLow, InviteSpent, SpaceUnknown
+from bide_relay.storage import bodies
 from bide_relay.storage.base import (
     Appended,
     Batch,
@@ -40,6 +39,7 @@ from bide_relay.storage.base import (
     StorageFailed,
     Usage,
 )
+from bide_relay.storage.layout import layout, layout_of, schemas
 
 FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
@@ -53,7 +53,6 @@ CHECKPOINT_PAGES = 1_000
 CHECKPOINT_PAGES_URGENT = 16_000
 """Pages after which the writer lends a hand: under steady load only it can let the log begin anew."""
 
-_SCHEMA_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
 _KNOWS = "SELECT 1 FROM spaces WHERE space_id = ?"
 _BEGIN = "INSERT INTO spaces (space_id, invite, made_ms, used_day) VALUES (?, ?, ?, ?)"
@@ -63,47 +62,7 @@ _ADVANCE = (
     "INSERT INTO logs (space_id, log_id, seq, hash, bytes) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash, bytes = excluded.bytes"
 )
-_BODILESS = (
-    f"class = 0 AND length(data) = {HEADER_BYTES} AND substr(data, 105, 4) <> x'00000000'"  # noqa: S608 a number
-)
-_FILL = (
-    "UPDATE envelopes SET data = ?4 WHERE space_id = ?1 AND log_id = ?2 AND seq = ?3 AND "
-    f"{_BODILESS} AND substr(?4, 1, {HEADER_BYTES}) = data"
-)
-_DROP = (
-    f"UPDATE envelopes SET data = substr(data, 1, {HEADER_BYTES}) "  # noqa: S608 a number
-    f"WHERE space_id = ? AND log_id = ? AND seq BETWEEN ? AND ? AND class = 0 AND length(data) > {HEADER_BYTES}"
-)
-_BODIES = (
-    f"SELECT coalesce(sum(length(data) - {HEADER_BYTES}), 0) FROM envelopes "  # noqa: S608 a number
-    f"WHERE space_id = ? AND log_id = ? AND seq BETWEEN ? AND ? AND class = 0"
-)
-_RESIZE = "UPDATE logs SET bytes = bytes + ? WHERE space_id = ? AND log_id = ?"
 _READ = "SELECT seq, data FROM envelopes WHERE space_id = ? AND log_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-
-
-def _schemas() -> list[tuple[int, str]]:
-    folder = resources.files("bide_relay.storage") / "schema"
-    numbered = ((_SCHEMA_NAME.fullmatch(item.name), item) for item in folder.iterdir())
-    return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in numbered if match)
-
-
-def _layout(connection: apsw.Connection) -> set[tuple[str, str, str]]:
-    """Type, name and definition of everything in a database."""
-    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    return set(connection.execute(query))
-
-
-def _layout_of(version: int) -> set[tuple[str, str, str]]:
-    """What a database of a version holds at least."""
-    connection = apsw.Connection(":memory:")
-    try:
-        for number, script in _schemas():
-            if number <= version:
-                connection.execute(script)
-        return _layout(connection)
-    finally:
-        connection.close()
 
 
 class SqliteStorage:
@@ -175,15 +134,15 @@ class SqliteStorage:
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             version = int(connection.execute("PRAGMA user_version").get)
-            here = _layout(connection)
+            here = layout(connection)
         finally:
             connection.close()
-        if version > _schemas()[-1][0]:
+        if version > schemas()[-1][0]:
             raise NewerFormat(
                 "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
             )
         # What an operator adds does no harm; but at version 0 there is nothing yet.
-        if version < 0 or not _layout_of(version) <= here or (version == 0 and here):
+        if version < 0 or not layout_of(version) <= here or (version == 0 and here):
             raise StorageError(
                 f"The file {FILE_NAME} in that folder was not made by bide-relay; it was left untouched.", hint=""
             )
@@ -192,7 +151,7 @@ class SqliteStorage:
         connection = self._writer
         with connection:
             version = int(connection.execute("PRAGMA user_version").get)
-            for number, script in _schemas():
+            for number, script in schemas():
                 if number > version:
                     connection.execute(script)
                     connection.execute(f"PRAGMA user_version = {number}")
@@ -295,30 +254,8 @@ class SqliteStorage:
         if rows:
             connection.executemany(_INSERT, rows)
             connection.executemany(_ADVANCE, [(space, log, *heads[log]) for log in touched])
-        bodies = self._fill(connection, batch) - self._erase(connection, batch) if conflict is None else 0
-        return Appended(len(rows), known, conflict, evidence, bodies)
-
-    def _fill(self, connection: apsw.Connection, batch: Batch) -> int:
-        """Bring in the bodies of what is here without; returns how many bytes."""
-        total = 0
-        for envelope in batch.fills:
-            connection.execute(_FILL, (batch.space, envelope.log_id, envelope.seq, envelope.data))
-            if connection.changes():
-                size = len(envelope.data) - HEADER_BYTES
-                connection.execute(_RESIZE, (size, batch.space, envelope.log_id))
-                total += size
-        return total
-
-    def _erase(self, connection: apsw.Connection, batch: Batch) -> int:
-        """Drop bodies; returns how many bytes."""
-        total = 0
-        for stretch in batch.erased:
-            size: int = connection.execute(_BODIES, (batch.space, *stretch)).get
-            if size:
-                connection.execute(_DROP, (batch.space, *stretch))
-                connection.execute(_RESIZE, (-size, batch.space, stretch.log_id))
-                total += size
-        return total
+        changed = bodies.fill(connection, batch) - bodies.erase(connection, batch) if conflict is None else 0
+        return Appended(len(rows), known, conflict, evidence, changed)
 
     def _stored_header(
         self,
@@ -432,7 +369,7 @@ class SqliteStorage:
             raise StorageFailed(f"The relay's database failed while writing: {error}") from error
 
     def _empty_the_log(self, connection: apsw.Connection) -> None:
-        """Leave nothing of what was erased in the write-ahead log. While others are at it, later will do: closing empties it."""
+        """Leave nothing of what was erased in the write-ahead log. While others are at it, later will do, or closing."""
         connection.set_busy_timeout(_EMPTY_BUSY_MS)
         try:
             with self._checkpointing:
@@ -491,13 +428,11 @@ class SqliteStorage:
 
     def is_bare(self, space: SpaceId, log: LogId, seq: int) -> bool:
         """Whether a data envelope is here without its body."""
-        query = f"SELECT 1 FROM envelopes WHERE space_id = ? AND log_id = ? AND seq = ? AND {_BODILESS}"  # noqa: S608
-        return bool(self._rows(query, space, log, seq))
+        return bool(self._rows(bodies.IS_BARE, space, log, seq))
 
     def bare(self, space: SpaceId) -> Iterator[tuple[LogId, int]]:
         """Every data envelope that is here without its body."""
-        query = f"SELECT log_id, seq FROM envelopes WHERE space_id = ? AND {_BODILESS}"  # noqa: S608
-        return iter([(LogId(log), seq) for log, seq in self._rows(query, space)])
+        return iter([(LogId(log), seq) for log, seq in self._rows(bodies.BARE, space)])
 
     def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:
         """Envelopes from the start of `spans`, within the limits."""

@@ -173,7 +173,7 @@ def test_one_device_erases_so_many_stretches_and_no_more(space: SpaceBuilder) ->
 )
 def test_what_is_no_such_statement_is_refused(statement: list[object]) -> None:
     with pytest.raises(MembershipRejected):
-        read_control(pack(statement))  # type: ignore[arg-type]
+        read_control(pack(statement))
 
 
 def test_stretches_that_touch_are_one() -> None:

@@ -239,7 +239,9 @@ class Couple(RuleBasedStateMachine):
             counts = replica.status()["spaces"][1]
             assert (counts["waiting"], counts["newer"], counts["ignored"]) == (0, 0, 0)
             assert not counts["quarantined"]
-            assert not any("kept back" in str(finding.words) or "keeps them back" in str(finding.words) for finding in replica.doctor())
+            assert not any(
+                "kept back" in str(finding.words) or "keeps them back" in str(finding.words) for finding in replica.doctor()
+            )
             before = replica.digest()
             replica.rebuild()
             assert replica.digest() == before

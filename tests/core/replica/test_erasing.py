@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from forging import forge
 
 from bide.errors import MembershipRejected, NotAllowed
 from bide.log.control import BodiesErased, Span, write_control
@@ -21,7 +22,6 @@ from bide.testing_replicas import (
     receive,
     sync,
 )
-from tests.forging import forge
 
 
 def couple() -> tuple[Replica, Replica]:
@@ -176,7 +176,9 @@ def test_what_a_cheat_writes_knowing_of_the_end_is_set_aside_in_whichever_order(
     with pytest.raises(NotAllowed, match="has ended"):
         robin.writer.write("appreciation", {"noticed": "After."}, space=pair_space(robin))
     entry = robin.reader.find(robin.timeline()[0]["id"]).entry_id
-    frontier = tuple(h for h in robin.storage.heads(pair_space(robin).space_id).values() if h.log_id != pair_space(robin).log_id)
+    frontier = tuple(
+        h for h in robin.storage.heads(pair_space(robin).space_id).values() if h.log_id != pair_space(robin).log_id
+    )
     forge(robin, "appreciation.edited", entry, b"x", frontier=frontier)
     robin.rebuild()
     give(robin, sam)
