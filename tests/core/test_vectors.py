@@ -231,7 +231,9 @@ def make_membership() -> Vectors:
     bad |= {
         "an end on no day": control_envelope(SPACE, robin, pack(["space.ended", 1, [ending.hash], "2026-02-30"])),
         "erasing the other's": control_envelope(SPACE, robin, write_control(erased._replace(spans=[Span(SAM_LOG, 1, 1)]))),
-        "erasing what is to come": control_envelope(SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 1, 4)]))),
+        "erasing what is to come": control_envelope(
+            SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 1, 4)]))
+        ),
         "erasing backwards": control_envelope(SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 2, 1)]))),
     }
     good = {
