@@ -313,6 +313,7 @@ def _tell_paired(shell: Shell, name: str, error: BideError | None, *, complete: 
     shell.out(_("Paired. From here on you and {name} both see what either of you shares.").format(name=name))
     shell.out(_("Nothing that was written earlier is shared."))
     shell.out(_("{name} can't see when you read, or whether you are online.").format(name=name))
+    shell.out(_("Either of you can pause or leave at any time, without a reason: bide pause, bide leave"))
     if error is not None and not complete:
         shell.say(_("Almost done: bide sync finishes it."))
     elif isinstance(error, RelayUnreachable):

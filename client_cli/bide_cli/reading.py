@@ -92,6 +92,10 @@ def search(
 
 def _page(shell: Shell, replica: Replica, entries: list[dict[str, Any]]) -> None:
     lines = draw_timeline(shell, entries, today=today(replica.day_starts_min))
+    if replica.reader.former():
+        from bide_cli.leaving import standing_lines
+
+        lines += draw_notes(shell, standing_lines(replica, paused=False))
     shell.page("\n".join(lines) + "\n", newest_last=True)
 
 

@@ -164,9 +164,16 @@ def sync_locked(
 
     view = replica.reader.view()
     outcomes = [Outcome(space, view.others(space.space_id)) for space in replica.spaces() if space.relay_url]
+    _leave_out_resting(replica, outcomes)
     if outcomes:
         replica.holding.send_due()
-        asyncio.run(_sync_spaces(replica, outcomes, on_frame))
+        if hears_first(replica) and outcomes[0].space.kind == "own":
+            # What another device of this person paused or left is to be known before anything of it is sent.
+            asyncio.run(_sync_spaces(replica, outcomes[:1], on_frame))
+            _leave_out_resting(replica, outcomes)
+            asyncio.run(_sync_spaces(replica, outcomes[1:], on_frame))
+        else:
+            asyncio.run(_sync_spaces(replica, outcomes, on_frame))
         again, errors = asyncio.run(tend(replica, [outcome.space for outcome in outcomes], patiently=patiently))
         for outcome in outcomes:
             outcome.error = outcome.error or errors.get(outcome.space.space_id)
@@ -181,10 +188,23 @@ def sync_locked(
     return outcomes
 
 
+def _leave_out_resting(replica: Replica, outcomes: list[Outcome]) -> None:
+    resting = replica.resting()
+    outcomes[:] = [outcome for outcome in outcomes if outcome.space.space_id not in resting]
+
+
+def hears_first(replica: Replica) -> bool:
+    """Whether the own space is to be synced before the others: there are, or may be, other devices of this person."""
+    from bide.replica.personal import my_devices
+
+    return replica.reader.own_space().pending or sum(device.active for device in my_devices(replica.storage)) > 1
+
+
 async def _sync_again(replica: Replica, outcomes: list[Outcome], on_frame: Callable[[list[Outcome]], None]) -> None:
     """A second round for the spaces that the first one reached; what both carried counts together."""
     now = {space.space_id: space for space in replica.spaces()}
     firsts = [outcome for outcome in outcomes if outcome.error is None]
+    _leave_out_resting(replica, firsts)
     again = [Outcome(now[outcome.space.space_id], outcome.others) for outcome in firsts]
     await _sync_spaces(replica, again, on_frame)
     for first, second in zip(firsts, again, strict=True):

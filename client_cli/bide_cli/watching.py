@@ -21,7 +21,7 @@ from bide_cli.background import SOCKET, SOCKET_PATH_BYTES_MAX
 from bide_cli.contact import note_contact
 from bide_cli.language import sentence
 from bide_cli.moving import tend
-from bide_cli.syncing import Carrier
+from bide_cli.syncing import Carrier, hears_first
 from bide_cli.transport import dialled
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Watcher:
         self._urls: dict[SpaceId, str] = {}
         """The relay that each space is connected to."""
         self._tending: asyncio.Task[None] | None = None
+        self._heard_own = False
+        """The own space was tried: another device of this person may have said there that one of the others rests."""
         self._stop = asyncio.Event()
         self._nobody_listens: OSError | None = None
 
@@ -91,10 +93,19 @@ class Watcher:
 
     def _look_for_spaces(self) -> None:
         try:
-            spaces = self._replica.spaces()
+            spaces, resting = self._replica.spaces(), self._replica.resting()
+            waiting = not self._heard_own and spaces[0].relay_url and hears_first(self._replica)
         except BideError:
             return  # busy: the next look finds them
         for space in spaces:
+            if space.space_id in resting:
+                # Out of reach at once: until the task has ended nothing that is written now may wake it.
+                self._carriers.pop(space.space_id, None)
+                if task := self._tasks.pop(space.space_id, None):
+                    task.cancel()
+                continue
+            if waiting and space.kind != "own":
+                continue
             task = self._tasks.get(space.space_id)
             if space.relay_url and (task is None or task.done()):
                 self._tasks[space.space_id] = asyncio.create_task(self._keep(space.space_id))
@@ -138,6 +149,7 @@ class Watcher:
                 with contextlib.suppress(OSError):
                     while receiver.recv(_POKE_BYTES):
                         pass
+                self._look_for_spaces()
                 self._wake()
 
             loop.add_reader(receiver.fileno(), heard)
@@ -165,12 +177,19 @@ class Watcher:
                 self._note(error)
             except Exception:
                 words, lasting = _unforeseen(), True
+            self._heard(connection.space)
             if connection.caught_up or not tries or (lasting and words != told):
                 self._report("lost", connection.space, 0, words)
                 told = words
             # What doesn't mend by trying again is tried less and less often, even if it comes up after catching up.
             tries = 0 if connection.caught_up and not lasting else tries + 1
             await asyncio.sleep(self.pause_s(tries))
+
+    def _heard(self, space: SpaceRecord | None) -> None:
+        """Of the own space something came, or it can't be had now: see what rests before anything else is sent."""
+        if space is None or space.kind == "own":
+            self._heard_own = True
+            self._look_for_spaces()
 
     def _report(self, what: str, space: SpaceRecord | None, count: int, words: str) -> None:
         if space is None:
@@ -194,8 +213,10 @@ class Watcher:
                 if sync.received > state.received:
                     self._report("received", space, sync.received - state.received, "")
                     state.received = sync.received
+                    self._heard(space)
                 if sync.finished and not state.caught_up:
                     state.caught_up = True
+                    self._heard(space)
                     self._report("reached", space, 0, "")
                     self._note(None)
 

@@ -160,10 +160,21 @@ def said(entry: dict[str, Any], *, whole: bool = False) -> list[Said]:
         return [Said(None, _("opens once you both have answered"), "2")]
     kind = entry["kind"]
     things = _said_in_repair(entry) if kind == "repair" else _said_in_fields(entry, whole=whole)
+    if kind == "erased":
+        things = [Said(None, erased_words(entry), "2")]
+    for left in entry.get("words", ()):
+        things += [_before("repair", left, f"left.{name}", value) for name, value in left["fields"].items()]
     for name, texts in entry["alternatives"].items():
         label = _("{label}, also").format(label=label_of(kind, name))
         things += [Said(label, value_text(kind, name, text)) for text in texts]
     return things
+
+
+def erased_words(entry: Mapping[str, Any]) -> str:
+    """What stands in the place of an entry whose words were erased."""
+    if entry["by"]["me"]:
+        return _("words that you erased")
+    return _("words that {name} erased").format(name=clean_line(entry["by"]["name"]))
 
 
 def _said_in_fields(entry: dict[str, Any], *, whole: bool) -> list[Said]:

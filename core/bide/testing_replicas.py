@@ -22,6 +22,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.head import Head
+from bide.log.leaving import is_erased
 from bide.log.membership import Membership, fold
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
@@ -377,13 +378,21 @@ class MemoryRelayConnection:
         if device is None:
             raise EnvelopeRejected
         entries = held.logs.setdefault(envelope.log_id, [])
+        if envelope.klass is EnvelopeClass.DATA and is_erased(held.membership.erased(), envelope.log_id, envelope.seq):
+            envelope = envelope.bare()
         if place(held.head(envelope.log_id), envelope) is Place.KNOWN:
             if entries[envelope.seq - 1].hash != envelope.hash:
                 raise ForkDetected
-            return head_of(entries[-1])
+            if entries[envelope.seq - 1].is_bare:
+                entries[envelope.seq - 1] = envelope
+            return head_of(envelope)
         if envelope.klass is EnvelopeClass.CONTROL:
             held.membership.admit(envelope)
             held.milestones.append((envelope.log_id, envelope.seq))
+            for log, spans in held.membership.erased().items():
+                for at, each in enumerate(held.logs.get(log, [])):
+                    if each.klass is EnvelopeClass.DATA and any(first <= at + 1 <= last for first, last in spans):
+                        held.logs[log][at] = each.bare()
         else:
             verify_signature(envelope, space=held.membership.space, device=device.id)
         entries.append(envelope)

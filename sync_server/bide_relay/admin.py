@@ -13,6 +13,7 @@ from bide.errors import BideError, InputError
 from bide.ids import SpaceId
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.envelope import EnvelopeClass, parse_envelope, verify_signature
+from bide.log.leaving import is_erased
 from bide_relay.service import invite_digest, replay
 from bide_relay.storage.base import Span, Storage, StorageDamaged
 from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage, sync_path
@@ -70,6 +71,8 @@ class Checked(NamedTuple):
 
     spaces: int
     envelopes: int
+    withheld: int = 0
+    """Entries without a body that nobody has erased: whoever has them whole fills them in."""
 
 
 def check_spaces(storage: Storage, progress: Callable[[int], None] = lambda _: None) -> Checked:
@@ -85,22 +88,26 @@ def check_spaces(storage: Storage, progress: Callable[[int], None] = lambda _: N
     Raises:
         StorageDamaged: with a sentence on what is wrong. Nothing is repaired: a device's copy does that, by syncing.
     """
-    envelopes = 0
+    envelopes = withheld = 0
     number = 0
     for number, space in enumerate(storage.spaces(), start=1):
         try:
-            envelopes += _check_space(storage, space)
+            verified, bodiless = _check_space(storage, space)
+            envelopes += verified
+            withheld += bodiless
         except BideError as error:
             raise StorageDamaged(f"Space {number} of this relay is damaged: {error.message}") from error
         progress(envelopes)
-    return Checked(number, envelopes)
+    return Checked(number, envelopes, withheld)
 
 
-def _check_space(storage: Storage, space: SpaceId) -> int:
+def _check_space(storage: Storage, space: SpaceId) -> tuple[int, int]:
+    """How many entries were verified, and how many of them lack a body that was not erased."""
     # The heads first: a running relay may append meanwhile, and what is newer than they are is left out.
     heads = storage.heads(space)
     membership, _ = replay([parse_envelope(data) for data in storage.controls(space)], space)
-    verified = 0
+    erased = membership.erased()
+    verified = withheld = 0
     for log, head in heads.items():
         if log not in membership.devices:
             raise StorageDamaged("A log belongs to no member.")
@@ -120,6 +127,7 @@ def _check_space(storage: Storage, space: SpaceId) -> int:
                     verify_signature(envelope, space=space, device=membership.devices[log].id)
                 reached = head_of(envelope)
                 verified += 1
+                withheld += envelope.is_bare and not is_erased(erased, log, envelope.seq)
         if reached.hash != head.hash:
             raise StorageDamaged("A log does not end as it was counted.")
-    return verified
+    return verified, withheld

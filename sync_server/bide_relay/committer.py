@@ -183,7 +183,7 @@ class Committer:
         if self._out_of_disk():
             return [_result(job, _refused(DiskLow())) for job in uploads]
         admissions = [self._admit(job) for job in uploads]
-        batches = [batch_of(job.state, a) for job, a in zip(uploads, admissions, strict=True) if a.envelopes]
+        batches = [batch_of(job.state, a) for job, a in zip(uploads, admissions, strict=True) if _writes(a)]
         try:
             appended = iter(self._storage.append(batches) if batches else [])
         except (DiskLow, SpaceUnknown) as error:
@@ -193,7 +193,7 @@ class Committer:
         results = []
         for job, admission in zip(uploads, admissions, strict=True):
             job.state.pending.clear()
-            outcome = _outcome(job.state, admission, next(appended) if admission.envelopes else None)
+            outcome = _outcome(job.state, admission, next(appended) if _writes(admission) else None)
             self.envelopes += len(outcome.envelopes)
             results.append(_result(job, outcome))
         self.commits += bool(batches)
@@ -209,6 +209,7 @@ class Committer:
                 return Admission([], {}, False, SpaceUnknown())
             state.membership, state.heads, state.milestones = fresh.membership, fresh.heads, fresh.milestones
             state.entries, state.bytes, state.stale = fresh.entries, fresh.bytes, False
+            state.erased = fresh.erased
             state.pending.clear()
         space = state.space
         return admit(
@@ -216,6 +217,7 @@ class Committer:
             job.batch,
             settings=self._settings,
             header=lambda log, seq: self._storage.header(space, log, seq),
+            is_bare=lambda log, seq: self._storage.is_bare(space, log, seq),
         )
 
     def _found(self, job: Founding) -> Callable[[], None]:
@@ -277,6 +279,10 @@ def _cost(job: Job) -> int:
     return _ENVELOPE_COST_BYTES
 
 
+def _writes(admission: Admission) -> bool:
+    return bool(admission.envelopes or admission.fills)
+
+
 def _refused(error: BideError) -> Outcome:
     return Outcome([], {}, None, error)
 
@@ -290,6 +296,8 @@ def _outcome(state: SpaceState, admission: Admission, appended: Appended | None)
         if appended.conflict is Conflict.FORK:
             error = ForkDetected(evidence=appended.evidence)
         return Outcome([], {}, None, error)
+    if appended is not None:
+        state.bytes += appended.bodies
     new = [(envelope.log_id, envelope.seq, envelope.data) for envelope in admission.envelopes]
     roster = state.roster() if admission.membership_changed else None
     return Outcome(new, admission.stored, roster, admission.refusal)

@@ -153,6 +153,8 @@ def check(data: Path) -> None:
         storage.quick_check()
         checked = admin.check_spaces(storage)
         click.echo(f"All is well: {checked.spaces} spaces, {checked.envelopes} entries.")
+        if checked.withheld:
+            click.echo(f"{checked.withheld} entries have no body, and nobody erased it. A device that has it fills it in.")
 
 
 @main.command()

@@ -34,15 +34,18 @@ from bide.log.envelope import (
     parse_envelope,
     verify_signature,
 )
+from bide.log.leaving import Erased, is_erased
 from bide.log.membership import Membership, fold
 from bide_relay.errors import InviteRequired, NotAMember, QuotaReached, RevokedLog, SpaceForgotten
 from bide_relay.settings import Settings
-from bide_relay.storage.base import Batch, Storage
+from bide_relay.storage.base import Batch, Storage, Stretch
 
 _CLASS_AT = 4
 _SEQ_AT = slice(24, 32)
 Header = Callable[[LogId, int], bytes | None]
 """Looks up the first 204 bytes of a stored envelope."""
+IsBare = Callable[[LogId, int], bool]
+"""Looks up whether a stored envelope lacks its body."""
 
 
 class Milestone(NamedTuple):
@@ -64,6 +67,8 @@ class SpaceState:
     bytes: int
     pending: dict[tuple[LogId, int], Envelope] = field(default_factory=dict)
     """Admitted and not stored yet."""
+    erased: Erased = field(default_factory=dict)
+    """Where bodies are dropped before they are stored."""
     stale: bool = False
     """Storing failed: what was admitted is not there, and the state must be loaded again."""
     gone: bool = False
@@ -103,6 +108,10 @@ class Admission(NamedTuple):
     membership_changed: bool
     refusal: BideError | None
     """Why the rest of the batch was refused."""
+    fills: Sequence[Envelope] = ()
+    """Whole ones of what is stored without its body."""
+    erased: Sequence[Stretch] = ()
+    """Whose bodies are to go."""
 
 
 def load_state(storage: Storage, space: SpaceId) -> SpaceState | None:
@@ -116,7 +125,7 @@ def load_state(storage: Storage, space: SpaceId) -> SpaceState | None:
         return None
     membership, milestones = replay([parse_envelope(data) for data in storage.controls(space)], space)
     usage = storage.usage(space)
-    return SpaceState(membership, heads, milestones, usage.entries, usage.bytes)
+    return SpaceState(membership, heads, milestones, usage.entries, usage.bytes, erased=membership.erased())
 
 
 def replay(controls: Sequence[Envelope], space: SpaceId) -> tuple[Membership, list[Milestone]]:
@@ -178,7 +187,7 @@ def forget(storage: Storage, state: SpaceState, device: DeviceId, *, day: int) -
     return state.gone
 
 
-def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, header: Header) -> Admission:
+def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, header: Header, is_bare: IsBare) -> Admission:
     """Judge a batch, and advance `state` by what is admitted.
 
     Args:
@@ -186,11 +195,12 @@ def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, head
         batch: envelopes as they came, each log's in order.
         settings: for the quota.
         header: looks up what is stored of this space, for entries that came again.
+        is_bare: whether what is stored at a place lacks its body.
 
     Raises:
         StorageError: `header` failed: that is nobody's fault but the relay's.
     """
-    judge = _Judge(state, settings, header)
+    judge = _Judge(state, settings, header, is_bare)
     judge.look_ahead(batch)
     refusal: BideError | None = None
     for data in batch:
@@ -207,10 +217,12 @@ def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, head
 class _Judge:
     """One batch being judged."""
 
-    def __init__(self, state: SpaceState, settings: Settings, header: Header) -> None:
+    def __init__(self, state: SpaceState, settings: Settings, header: Header, is_bare: IsBare) -> None:
         self.state = state
         self.settings = settings
         self.header = header
+        self.is_bare = is_bare
+        self.fills: list[Envelope] = []
         self.heads: dict[LogId, Head] = {}
         """Heads of the logs that grow, checked by place alone."""
         self.new: list[Envelope] = []
@@ -245,6 +257,8 @@ class _Judge:
         if where is Place.KNOWN:
             self._recognize(envelope)
             return
+        if envelope.klass is EnvelopeClass.DATA and is_erased(state.erased, log, envelope.seq):
+            envelope = envelope.bare()
         self.bytes += len(envelope.data)
         if self.bytes > self.settings.space_bytes_max or self._entries() >= self.settings.space_entries_max:
             raise QuotaReached
@@ -270,7 +284,16 @@ class _Judge:
         state.bytes += sum(len(envelope.data) for envelope in self.new)
         for envelope in self.new:
             state.pending[envelope.log_id, envelope.seq] = envelope
-        return Admission(self.new, self.stored, self.changed, refusal)
+        erased: list[Stretch] = []
+        if self.changed and (now := state.membership.erased()) != state.erased:
+            before, state.erased = state.erased, now
+            erased = [
+                Stretch(log, first, last)
+                for log, spans in now.items()
+                for first, last in spans
+                if (first, last) not in before.get(log, ())
+            ]
+        return Admission(self.new, self.stored, self.changed, refusal, self.fills, erased)
 
     def _entries(self) -> int:
         return self.state.entries + len(self.new)
@@ -280,9 +303,25 @@ class _Judge:
         here = self._header(envelope.log_id, envelope.seq)
         if here is None or entry_hash(here[:SIGNED_BYTES]) != envelope.hash:
             raise self._fork(envelope, envelope.seq)
+        self._fill(envelope, here)
         known = self.stored.get(envelope.log_id)
         if known is None or known.seq < envelope.seq:
             self.stored[envelope.log_id] = head_of(envelope)
+
+    def _fill(self, envelope: Envelope, here: bytes) -> None:
+        """Take a body that is missing here and was not erased. It is the one that was signed: the header holds its hash."""
+        if envelope.klass is not EnvelopeClass.DATA or envelope.is_bare or envelope.header != here:
+            return
+        if is_erased(self.state.erased, envelope.log_id, envelope.seq) or not self._lacks_body(envelope):
+            return
+        self.bytes += len(envelope.body)
+        if self.bytes > self.settings.space_bytes_max:
+            raise QuotaReached
+        self.fills.append(envelope)
+
+    def _lacks_body(self, envelope: Envelope) -> bool:
+        admitted = self._admitted(envelope.log_id, envelope.seq)
+        return admitted.is_bare if admitted is not None else self.is_bare(envelope.log_id, envelope.seq)
 
     def _fork(self, envelope: Envelope, seq: int) -> BideError:
         """The error for an entry that contradicts what is at `seq`: a fork only if its author signed it."""
@@ -294,10 +333,14 @@ class _Judge:
         return ForkDetected(evidence=self._header(envelope.log_id, seq) or b"")
 
     def _header(self, log: LogId, seq: int) -> bytes | None:
-        admitted = self.state.pending.get((log, seq)) or next(
+        admitted = self._admitted(log, seq)
+        return admitted.header if admitted else self.header(log, seq)
+
+    def _admitted(self, log: LogId, seq: int) -> Envelope | None:
+        """What was admitted and is not stored yet."""
+        return self.state.pending.get((log, seq)) or next(
             (envelope for envelope in self.new if envelope.log_id == log and envelope.seq == seq), None
         )
-        return admitted.header if admitted else self.header(log, seq)
 
     def _change_membership(self, envelope: Envelope) -> None:
         state = self.state
@@ -319,4 +362,4 @@ class _Judge:
 
 def batch_of(state: SpaceState, admission: Admission) -> Batch:
     """What storage is asked to append."""
-    return Batch(state.space, admission.envelopes)
+    return Batch(state.space, admission.envelopes, admission.fills, admission.erased)

@@ -110,7 +110,7 @@ class Relay:
     """A relay process."""
 
     def __init__(self, data: Path) -> None:
-        self._data = data
+        self.data = self._data = data
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self.start()

@@ -473,6 +473,42 @@ def test_places_tell_the_last_event_of_an_entry_in_each_log(storage: Storage) ->
     assert storage.places([]) == {}
 
 
+def test_bodies_are_dropped_and_filled_in_and_nothing_else_fits(box: Box) -> None:
+    """What is erased keeps its header; only the same envelope, whole, takes its place again; control entries stay."""
+    storage = box.storage
+    whole = [StoredEnvelope(MINE, seq, bytes([seq]) * 32, seq == 2, _sized(seq, 300)) for seq in (1, 2, 3)]
+    append(storage, *whole, StoredEnvelope(THEIRS, 1, b"t" * 32, False, _sized(9, 300)))
+    with storage.transaction():
+        assert storage.erase_bodies(PAIR, MINE, 1, 9) == [1, 3]
+        assert storage.erase_bodies(PAIR, MINE, 1, 9) == []
+    assert storage.bare(PAIR) == [(MINE, 1), (MINE, 3)]
+    kept = storage.envelopes_after(PAIR, MINE, 0, bytes_max=1 << 20, count_max=9)
+    assert [len(each.data) for each in kept] == [204, 300, 204]
+    assert kept[0].data == whole[0].data[:204]
+    with storage.transaction():
+        assert not storage.fill_body(PAIR, whole[2]._replace(data=_sized(8, 300)))
+        assert not storage.fill_body(PAIR, whole[1])
+        assert storage.fill_body(PAIR, whole[2])
+        assert not storage.fill_body(PAIR, whole[2])
+    assert storage.bare(PAIR) == [(MINE, 1)]
+    assert storage.heads(PAIR)[MINE].seq == 3
+
+
+def _sized(seq: int, size: int) -> bytes:
+    """Bytes that say of themselves, as an envelope does, that there is a body."""
+    return bytes([seq]) * 104 + (size - 204).to_bytes(4, "big") + bytes([seq]) * (size - 108)
+
+
+def test_entries_are_found_by_what_became_of_their_events(storage: Storage) -> None:
+    with storage.transaction():
+        storage.put_space(space_record())
+        for number, standing in ((1, Standing.APPLIED), (2, Standing.LEFT_OVER), (3, Standing.LEFT_OVER)):
+            storage.put_event(event(entry_id(number), number)._replace(standing=standing))
+        storage.forget_removed()
+    assert storage.entries_standing(PAIR, Standing.LEFT_OVER) == [entry_id(2), entry_id(3)]
+    assert storage.entries_standing(PAIR, Standing.WAITING) == []
+
+
 def test_suspects_are_kept_by_place(box: Box) -> None:
     """Added, replaced, taken out; a rebuild doesn't touch them, and they go with their space."""
     first, second = Suspect(PAIR, MINE, 2), Suspect(PAIR, THEIRS, 1, entry_id(1), set_aside=True)

@@ -34,9 +34,19 @@ from bide.errors import (
     RemoteProtocolError,
     StorageError,
 )
-from bide.ids import DeviceId, EntryId, SpaceId, log_id, space_id
+from bide.ids import DeviceId, EntryId, LogId, SpaceId, log_id, space_id
 from bide.log.chain import Head, empty_head
-from bide.log.control import DeviceAdded, Grant, PersonJoined, SpaceCreated, read_control, write_control
+from bide.log.control import (
+    BodiesErased,
+    DeviceAdded,
+    Grant,
+    PersonJoined,
+    SpaceCreated,
+    SpaceEnded,
+    Span,
+    read_control,
+    write_control,
+)
 from bide.log.envelope import EnvelopeClass, authenticated_prefix, parse_envelope, verify_signature, write_envelope
 from bide.log.event import Event, MalformedEvent, read_event, write_event
 from bide.log.membership import Membership
@@ -193,6 +203,10 @@ def make_envelopes() -> Vectors:
     }
 
 
+def added_log(added: DeviceAdded) -> LogId:
+    return log_id(SPACE, DeviceId(added.device.signing_key))
+
+
 def make_membership() -> Vectors:
     """A genesis and what may follow on it, in order; and what may not, each following on the good ones."""
     source = SeededRandomness("more devices")
@@ -211,7 +225,26 @@ def make_membership() -> Vectors:
         "a device without proof": control_envelope(SPACE, robin, write_control(added._replace(device=unproven))),
         "a missing parent": control_envelope(SPACE, robin, write_control(added._replace(parents=[bytes(32)]))),
     }
-    good = {"space.created": GENESIS, "person.joined": JOINING, "device.added": adding}
+    erased = BodiesErased("bodies.erased", 1, [adding.hash], [Span(added_log(added), 1, 7), Span(ROBIN_LOG, 1, 1)])
+    erasing = control_envelope(SPACE, robin, write_control(erased))
+    robin.head = Head(ROBIN_LOG, 2, erasing.hash)
+    ending = control_envelope(SPACE, robin, write_control(SpaceEnded("space.ended", 1, [erasing.hash], "2026-11-23")))
+    robin.head = Head(ROBIN_LOG, 3, ending.hash)
+    bad |= {
+        "an end on no day": control_envelope(SPACE, robin, pack(["space.ended", 1, [ending.hash], "2026-02-30"])),
+        "erasing the other's": control_envelope(SPACE, robin, write_control(erased._replace(spans=[Span(SAM_LOG, 1, 1)]))),
+        "erasing what is to come": control_envelope(
+            SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 1, 4)]))
+        ),
+        "erasing backwards": control_envelope(SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 2, 1)]))),
+    }
+    good = {
+        "space.created": GENESIS,
+        "person.joined": JOINING,
+        "device.added": adding,
+        "bodies.erased": erasing,
+        "space.ended": ending,
+    }
     return {
         "space": SPACE.hex(),
         "good": named({name: envelope.data for name, envelope in good.items()}),

@@ -112,7 +112,7 @@ async def test_a_new_device_catches_up_in_an_order_that_it_can_judge(connect: Co
     found_space(storage, settings, space=space.id, genesis=replica[0], invite="")
     state = load_state(storage, space.id)
     assert state is not None
-    admission = admit(state, replica[1:], settings=settings, header=lambda log, seq: None)
+    admission = admit(state, replica[1:], settings=settings, header=lambda log, seq: None, is_bare=lambda log, seq: False)
     assert admission.refusal is None
     assert len(admission.envelopes) == len(replica) - 1
 

@@ -41,7 +41,11 @@ class Desk:
         """Judge only."""
         batch = [e.data if isinstance(e, Envelope) else e for e in envelopes]
         return admit(
-            self.state, batch, settings=self.settings, header=lambda log, seq: self.storage.header(self.space.id, log, seq)
+            self.state,
+            batch,
+            settings=self.settings,
+            header=lambda log, seq: self.storage.header(self.space.id, log, seq),
+            is_bare=lambda log, seq: self.storage.is_bare(self.space.id, log, seq),
         )
 
     def store(self, envelopes: Sequence[Envelope | bytes]) -> Admission:
@@ -51,6 +55,7 @@ class Desk:
         assert result.conflict is None
         assert result.stored == len(admission.envelopes)
         self.state.pending.clear()
+        self.state.bytes += result.bodies
         self.agrees()
         return admission
 
@@ -308,7 +313,7 @@ def test_storage_that_fails_is_not_the_clients_fault(desk: Desk) -> None:
         raise StorageError
 
     with pytest.raises(StorageError):
-        admit(desk.state, [desk.space.envelopes[1].data], settings=OPEN, header=header)
+        admit(desk.state, [desk.space.envelopes[1].data], settings=OPEN, header=header, is_bare=lambda _log, _seq: False)
 
 
 def test_refusals_name_nobody(desk: Desk) -> None:

@@ -169,7 +169,8 @@ def join(
     result = talk.run()
     replica = open_replica(shell)
     error = sync_in(shell, replica)
-    joined = not any(space.pending for space in replica.spaces())
+    resting = replica.resting()
+    joined = not any(space.pending and space.space_id not in resting for space in replica.spaces())
     if shell.as_json:
         words = list(result.safety_words)
         shell.emit(

@@ -11,6 +11,7 @@ from bide_cli.dates import local_minute
 from bide_cli.devices import tell_devices
 from bide_cli.holding import count_words
 from bide_cli.language import N_, _, grouped, plural
+from bide_cli.leaving import ENDED, LEFT, PAUSED, standing_line
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.relations import relation_word
@@ -57,6 +58,9 @@ def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]
         return [_("A pairing is not finished on the other side yet; syncing may complete it.")]
     if space["state"] == "removed":
         return [_("This device was removed from your devices; what is here stays readable.")]
+    standing = [standing_line(name, space["state"], space["ended"]) for name in space["with"]]
+    if space["state"] in (ENDED, LEFT):
+        return standing
     label = _("Private")
     if space["with"]:
         label = _("With {name} ({kind})").format(name=name_list(space["with"]), kind=relation_word(space["relation"]))
@@ -67,6 +71,7 @@ def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]
     if held:
         parts.append(f"{count_words(held)} (bide outbox)")
     lines = [f"{label}: {', '.join(parts)}; {_devices(space)}"]
+    lines += ["  " + line for line in standing if space["state"] == PAUSED]
     lines += ["  " + _(words).format(n=grouped(space[key])) for key, words in NOTES if space[key]]
     return lines
 

@@ -12,6 +12,7 @@ from bide.errors import BideError, NotAllowed
 from bide_cli.devices import tell_devices, untold_devices
 from bide_cli.home import exists
 from bide_cli.language import _, grouped, worded
+from bide_cli.leaving import tell_standing
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.relays import tell_relays
@@ -78,13 +79,21 @@ def _sync(shell: Shell) -> None:
     results = [outcome.as_json(replica.reader.pending(spaces[outcome.space.space_id])) for outcome in outcomes]
     sent, received, pending = (sum(result[key] for result in results) for key in ("sent", "received", "pending"))
     if shell.as_json:
+        people = [*replica.reader.people(), *replica.reader.former()]
+        resting = [
+            {"space": person.space.space_id.hex(), "with": [person.name], "state": person.stance}
+            for person in people
+            if person.space.space_id in replica.resting()
+        ]
         devices = [news.as_json() for news in untold_devices(replica)]
-        shell.emit("sync", spaces=results, sent=sent, received=received, pending=pending, devices=devices)
+        counts = {"sent": sent, "received": received, "pending": pending}
+        shell.emit("sync", spaces=results, **counts, resting=resting, devices=devices)
     else:
         for outcome in outcomes:
             for notice in outcome.sync.notices if outcome.sync else ():
                 shell.say(worded(*notice))
         shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
+        tell_standing(shell, replica)
         tell_devices(shell, replica)
         tell_relays(shell, replica)
     error = worst_error(outcomes)

@@ -48,6 +48,11 @@ def own_words(
     """
     begun = mine(entry["by"])
     replies = [own for reply in entry["replies"] for own in own_words(reply, mine, name=name, below_mine=begun)]
+    if "words" in entry:
+        entry = {**entry, "words": [said for said in entry["words"] if mine(said["by"])]}
+    if entry["kind"] == "erased":
+        # The placeholder of what was erased: whoever's that was, it holds whatever words are left.
+        return [{**entry, "replies": replies}] if entry.get("words") else replies
     if entry["kind"] == "repair":
         own = _repair(entry, mine)
         return [own | {"replies": replies}] if own is not None else replies

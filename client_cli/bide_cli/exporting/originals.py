@@ -78,6 +78,7 @@ class Entry(_Model):
     replies: list[Entry]
     history: list[_Earlier]
     alternatives: dict[str, list[Scalar]]
+    words: list[_Earlier] = []
 
 
 _ADAPTER = TypeAdapter(Entry)

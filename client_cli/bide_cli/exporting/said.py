@@ -13,7 +13,7 @@ from bide.entries import hearing, repair
 from bide_cli.dates import clock, date_words
 from bide_cli.language import _
 from bide_cli.shell import clean, clean_line, name_list
-from bide_cli.wording import ANSWERS, STATES, label_of, value_text
+from bide_cli.wording import ANSWERS, STATES, erased_words, label_of, value_text
 from bide_cli.wording import title as title_of
 
 _UNSHOWN = frozenset(("about", "reveal", "deck", "item", "source", "by_name", "original", "calm"))
@@ -86,7 +86,11 @@ def marks(entry: Mapping[str, Any]) -> list[str]:
 def parts(entry: Mapping[str, Any]) -> list[Part]:
     """Everything that an entry says, without its replies."""
     kind = entry["kind"]
-    found = list(_repair(entry) if kind == "repair" else _plain(entry))
+    found = [Part("", erased_words(entry))] if kind == "erased" else []
+    found += _repair(entry) if kind == "repair" else _plain(entry)
+    for said in entry.get("words", ()):
+        for name, value in said["fields"].items():
+            found.append(Part(label_of("repair", name), value_text("repair", name, value), who(said["by"])))
     for name, texts in entry.get("alternatives", {}).items():
         label = _("{label}, also").format(label=label_of(kind, name))
         found += [Part(label, value_text(kind, name, text)) for text in texts]

@@ -45,7 +45,9 @@ _RAW_TYPE = 7
 _SET, _DELETE, _MAKE_TEXT = 1, 3, 4
 _ACTIONS_ALLOWED = frozenset({_SET, _DELETE, _MAKE_TEXT})
 _VALUE_META = 0x56
+_VALUE_RAW = 0x57
 _VALUE_TYPE_BITS = 0x0F
+_VALUE_LENGTH_SHIFT = 4
 _VALUES_ALLOWED = frozenset({0, 1, 2, 3, 4, 6})
 """Null, false, true, unsigned, signed, text. Bide writes no others, and reading a counter makes Automerge panic."""
 _VALUE_NULL, _VALUE_NUMBERS, _VALUE_TEXT = 0, (3, 4), 6
@@ -214,6 +216,39 @@ def _read_body(digest: bytes, body: _Reader) -> Change:
         root_ops=len(under_keys),
         size=len(body.data),
     )
+
+
+def read_words(data: bytes) -> dict[str, str]:
+    """The texts that a change puts under root keys, without what it builds on: for a change that can't be applied any more.
+
+    Raises:
+        ChangeRejected: as `read_change`.
+    """
+    change = read_change(data)
+    reader = _Reader(data)
+    reader.at = 8
+    kind = reader.byte()
+    body = reader.take(reader.unsigned())
+    plain = _Reader(_inflate(body) if kind == _DEFLATED else body)
+    plain.take(_HASH_BYTES * plain.unsigned())
+    plain.take(plain.unsigned())
+    plain.unsigned(), plain.unsigned(), plain.signed()
+    plain.take(plain.unsigned())
+    for _ in range(plain.unsigned()):
+        plain.take(plain.unsigned())
+    columns = _read_columns(plain)
+    keys = _keys(columns.get(_KEY_STRING, b""))
+    metas = _run_length_values(columns.get(_VALUE_META, b""), OPS_MAX)
+    values = _Reader(columns.get(_VALUE_RAW, b""))
+    found: dict[str, str] = {}
+    for key, meta in zip_longest(keys[: change.ops], metas[: change.ops]):
+        raw = values.take((meta or 0) >> _VALUE_LENGTH_SHIFT)
+        if key is not None and (meta or 0) & _VALUE_TYPE_BITS == _VALUE_TEXT:
+            try:
+                found[key] = raw.decode()
+            except UnicodeDecodeError as error:
+                raise ChangeRejected from error
+    return found
 
 
 def _inflate(body: bytes) -> bytes:

@@ -165,10 +165,13 @@ PERSON = Kind(
     (EventType("person.named", By.EITHER, ("name", "relation", "device.*"), creates=True),),
     shown=False,
 )
+ERASED = Kind("erased", "er", "Erased", (), ())
+"""Stands in the place of an entry whose beginning was erased, for the words of the other that are left. Nobody writes it."""
 
 _ALL = (
     *(CHECKIN, APPRECIATION, HEARING, REPAIR, SHARE, QUESTION, ANSWER, FEELING, ACTIVITY, RECEPTION, REFLECTION, KEEPSAKE),
     PERSON,
+    ERASED,
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 EVENT_TYPES: dict[str, tuple[Kind, EventType]] = {event.name: (kind, event) for kind in KINDS.values() for event in kind.events}

@@ -20,6 +20,8 @@ class Standing(StrEnum):
     """It builds on a change that has not arrived."""
     NEWER = "newer"
     """Its type or version is from a newer Bide: kept, and replayed after an upgrade."""
+    LEFT_OVER = "left over"
+    """It builds on a change that was erased: it changes nothing any more, and its words are shown beside."""
     IGNORED = "ignored"
     """It is not allowed: by this person, on this entry, or in this form. Kept as it is."""
 
@@ -62,6 +64,7 @@ class EntryRecord(NamedTuple):
     state: str
     """For a repair its phase, for an answer that is not open yet ``closed``. Empty otherwise."""
     body: str
-    """JSON: ``fields``, ``history``, ``alternatives``, marks (see `bide.projections.entry`), and for a repair more."""
+    """JSON: ``fields``, ``history``, ``alternatives``, marks (see `bide.projections.entry`), for a repair more, and ``words``
+    where some are left of an entry of which others were erased (see `bide.projections.erased`)."""
     search_text: str
     """What full-text search finds it by, folded as `bide.projections.search.fold` does."""

@@ -7,9 +7,10 @@ author had seen last, so that all control entries of a space form a DAG. Kinds t
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from bide.errors import MembershipRejected
 from bide.log.envelope import SEQ_MAX
@@ -23,6 +24,17 @@ Bytes32 = Annotated[bytes, Field(min_length=32, max_length=32, strict=True)]
 Bytes64 = Annotated[bytes, Field(min_length=64, max_length=64, strict=True)]
 Box = Annotated[bytes, Field(min_length=48, max_length=512, strict=True)]
 Parents = Annotated[list[Bytes32], Field(max_length=64)]
+SPANS_MAX = 256
+"""Of one statement that bodies are erased."""
+
+
+def _day(text: str) -> str:
+    if date.fromisoformat(text).isoformat() != text:
+        raise ValueError
+    return text
+
+
+Day = Annotated[str, Field(min_length=10, max_length=10, strict=True), AfterValidator(_day)]
 
 
 class DeviceRecord(NamedTuple):
@@ -100,6 +112,33 @@ class EpochMinted(NamedTuple):
     grants: Annotated[list[Grant], Field(min_length=1, max_length=256)]
 
 
+class SpaceEnded(NamedTuple):
+    """Nothing more is written in this space. Any device of either person says so, and nobody has to agree."""
+
+    type: Literal["space.ended"]
+    version: Literal[1]
+    parents: Parents
+    day: Day
+    """The author's local day. It says no more than the relay sees."""
+
+
+class Span(NamedTuple):
+    """A stretch of one log, both ends included."""
+
+    log_id: Bytes16
+    first: Annotated[int, Field(ge=1, le=SEQ_MAX, strict=True)]
+    last: Annotated[int, Field(ge=1, le=SEQ_MAX, strict=True)]
+
+
+class BodiesErased(NamedTuple):
+    """The bodies of these events are to be dropped wherever they are. Headers and control entries stay."""
+
+    type: Literal["bodies.erased"]
+    version: Literal[1]
+    parents: Parents
+    spans: Annotated[list[Span], Field(min_length=1, max_length=SPANS_MAX)]
+
+
 class UnknownControl(NamedTuple):
     """A statement from a newer version: kept, not understood."""
 
@@ -108,7 +147,9 @@ class UnknownControl(NamedTuple):
     parents: list[bytes]
 
 
-Statement = SpaceCreated | PersonJoined | DeviceAdded | DeviceRevoked | EpochMinted
+Granting = SpaceCreated | PersonJoined | DeviceAdded | DeviceRevoked | EpochMinted
+"""What can hand on epoch secrets."""
+Statement = Granting | SpaceEnded | BodiesErased
 """What this version can say."""
 Control = Statement | UnknownControl
 
@@ -118,13 +159,17 @@ _KNOWN: dict[
     | TypeAdapter[PersonJoined]
     | TypeAdapter[DeviceAdded]
     | TypeAdapter[DeviceRevoked]
-    | TypeAdapter[EpochMinted],
+    | TypeAdapter[EpochMinted]
+    | TypeAdapter[SpaceEnded]
+    | TypeAdapter[BodiesErased],
 ] = {
     ("space.created", 1): TypeAdapter(SpaceCreated),
     ("person.joined", 1): TypeAdapter(PersonJoined),
     ("device.added", 1): TypeAdapter(DeviceAdded),
     ("device.revoked", 1): TypeAdapter(DeviceRevoked),
     ("epoch.minted", 1): TypeAdapter(EpochMinted),
+    ("space.ended", 1): TypeAdapter(SpaceEnded),
+    ("bodies.erased", 1): TypeAdapter(BodiesErased),
 }
 _PARENTS: TypeAdapter[list[bytes]] = TypeAdapter(Parents)
 

@@ -7,7 +7,8 @@
     104  body_len u32be    108  body_hash 32    140  signature 64    204  body
 
 The signature covers the hash of bytes 0..139, which covers `body_hash` and not the body: a body can be erased later and
-the chain still verifies. Nothing here is ever re-encoded: what was signed is what is stored and sent.
+the chain still verifies. A data envelope without its body is the 204 bytes of the header, unchanged. Nothing here is ever
+re-encoded: what was signed is what is stored and sent.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ AUTHENTICATED_BYTES = 104
 """The part of the header that the AEAD of a data body authenticates."""
 HEADER_BYTES = 204
 LOG_ID_AT = slice(8, 24)
+_BODY_LEN_AT = slice(104, 108)
 ENVELOPE_BYTES_MAX = 256 * 1024
 BODY_BYTES_MAX = ENVELOPE_BYTES_MAX - HEADER_BYTES
 SEQ_MAX = 2**62
@@ -70,8 +72,17 @@ class Envelope(NamedTuple):
         return self.data[SIGNED_BYTES:HEADER_BYTES]
 
     @property
+    def is_bare(self) -> bool:
+        """Whether the body is missing: it was erased, or somebody keeps it back. The signature still holds."""
+        return len(self.data) == HEADER_BYTES and any(self.data[_BODY_LEN_AT])
+
+    def bare(self) -> Envelope:
+        """The same envelope without its body."""
+        return self._replace(data=self.header)
+
+    @property
     def body(self) -> bytes:
-        """Ciphertext and tag, or the clear control payload."""
+        """Ciphertext and tag, or the clear control payload; empty if it is missing."""
         return self.data[HEADER_BYTES:]
 
     @property
@@ -119,7 +130,7 @@ def write_envelope(prefix: bytes, body: bytes, *, space: SpaceId, signing_seed: 
 
 
 def parse_envelope(data: bytes) -> Envelope:
-    """Read an envelope and check everything that needs no key and no neighbour.
+    """Read an envelope and check everything that needs no key and no neighbour. Of a data envelope the body may be missing.
 
     Raises:
         EnvelopeRejected: wrong magic, version, suite, class, lengths or body hash.
@@ -129,11 +140,14 @@ def parse_envelope(data: bytes) -> Envelope:
     magic, version, suite, klass, zero, log, seq, prev_hash, epoch, nonce, body_len, claimed, _ = _HEADER.unpack_from(data)
     if magic != MAGIC or version != VERSION or suite != SUITE or zero != b"\0\0\0" or klass not in (0, 1):
         raise EnvelopeRejected("A log entry is of a form that this version doesn't know.")
-    if not 1 <= seq <= SEQ_MAX or body_len != len(data) - HEADER_BYTES or (seq == 1) != (prev_hash == ZERO_HASH):
+    bare = klass == EnvelopeClass.DATA and len(data) == HEADER_BYTES and 0 < body_len <= BODY_BYTES_MAX
+    if not 1 <= seq <= SEQ_MAX or (seq == 1) != (prev_hash == ZERO_HASH):
+        raise EnvelopeRejected
+    if not bare and body_len != len(data) - HEADER_BYTES:
         raise EnvelopeRejected
     if klass == EnvelopeClass.CONTROL and (epoch != ZERO_EPOCH or any(nonce)):
         raise EnvelopeRejected
-    if body_hash(data[HEADER_BYTES:]) != claimed:
+    if not bare and body_hash(data[HEADER_BYTES:]) != claimed:
         raise EnvelopeRejected
     return Envelope(
         bytes(data), EnvelopeClass(klass), LogId(log), seq, prev_hash, epoch, nonce, entry_hash(data[:SIGNED_BYTES])

@@ -8,6 +8,8 @@ The rules, each with the reason:
 * A device is added and revoked only by an active device of the same person: partners can't touch each other's set.
 * A device record carries the device's own signature: nobody can enrol a key that they don't hold.
 * At most `DEVICES_PER_PERSON_MAX` devices a person at a time, and `DEVICES_EVER_MAX` in all: an event cites every log.
+* Either person's devices may end a space, and nobody has to agree. What is erased is one's own: events in logs of devices of
+  the same person. Statements of both count as far as their log does.
 * At most `CONTROLS_PER_LOG_MAX` control entries a log: everybody folds all of them, so nobody may write without end. A log
   is in order, so the same ones are refused everywhere.
 
@@ -24,7 +26,6 @@ docs/encryption.md, and tests/core/log/test_membership_model.py visits every ord
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -34,18 +35,22 @@ from bide.crypto import signing
 from bide.errors import MembershipRejected
 from bide.ids import DeviceId, LogId, SpaceId, log_id, space_id
 from bide.log.control import (
+    BodiesErased,
     Control,
     DeviceAdded,
     DeviceRecord,
     DeviceRevoked,
-    EpochMinted,
+    Granting,
     PersonJoined,
     SpaceCreated,
+    SpaceEnded,
     read_control,
 )
 from bide.log.envelope import Envelope, EnvelopeClass, verify_signature
 from bide.log.head import Head
+from bide.log.leaving import Ending, Erased, joined
 from bide.log.standing import Act, View, cut_of, view_of
+from bide.log.waiting import WaitingControls, precedence
 
 DEVICES_PER_PERSON_MAX = 16
 DEVICES_EVER_MAX = 32
@@ -57,6 +62,8 @@ ACTS_PER_LOG_MAX = 64
 """How often one device may add or revoke. Nobody can need more: a person has `DEVICES_EVER_MAX` devices ever."""
 LOGS_PER_PERSON_MAX = 64
 """Devices that were ever added, void ones too. A bound for who floods their own set of devices."""
+SPANS_PER_LOG_MAX = 4096
+"""How many stretches one device may erase in all its statements: what was erased is looked at before every event."""
 _PROOF_CONTEXT = b"bide.dev\0"
 _Masks = tuple[int, int]
 _NOTHING: _Masks = (0, 0)
@@ -119,6 +126,8 @@ class Membership:
     """How far the log of each device that belongs no more counts; 0: it never belonged."""
     recipients: dict[bytes, set[DeviceId]] = field(default_factory=dict)
     """For each epoch the devices that hold its secret, as far as the control entries tell."""
+    _leaving: list[tuple[LogId, int, SpaceEnded | BodiesErased]] = field(default_factory=list, compare=False)
+    """Every statement of an end or of an erasure, with its place; those of a revoked log count up to the cut."""
     _acts: tuple[list[Act], list[Act]] = field(default_factory=lambda: ([], []), compare=False)
     _pasts: dict[bytes, Past] = field(default_factory=dict, compare=False)
     _links: dict[bytes, _Link] = field(default_factory=dict, compare=False)
@@ -194,6 +203,24 @@ class Membership:
         everyone = {device.id for device in self.active_devices()}
         return sorted(epoch for epoch, who in self.recipients.items() if who == everyone)
 
+    def endings(self) -> tuple[Ending, ...]:
+        """The statements that count of the space's end, the first day first; empty: it goes on."""
+        found = (
+            Ending(said.day, log, seq, self.devices[log].slot)
+            for log, seq, said in self._leaving
+            if isinstance(said, SpaceEnded) and self.counts_up_to(log, seq)
+        )
+        return tuple(sorted(found))
+
+    def erased(self) -> Erased:
+        """The places whose bodies were erased by statements that count."""
+        found: defaultdict[LogId, list[tuple[int, int]]] = defaultdict(list)
+        for log, seq, said in self._leaving:
+            if isinstance(said, BodiesErased) and self.counts_up_to(log, seq):
+                for span in said.spans:
+                    found[LogId(span.log_id)].append((span.first, span.last))
+        return {log: joined(spans) for log, spans in sorted(found.items())}
+
     def builds_on(self, later: bytes, earlier: bytes) -> bool:
         """Whether the adding or revoking entry `earlier` is in the causal past of the control entry `later`."""
         for slot, acts in enumerate(self._acts):
@@ -251,6 +278,10 @@ class Membership:
             self._require_member(statement, past, slot=slot)
             self._require_few(log, slot, adds=False)
             self._act(envelope, past, slot=slot, revoked=statement)
+        elif isinstance(statement, SpaceEnded) and self.kind != "pair":
+            raise MembershipRejected("Only what two people share can be ended.")
+        elif isinstance(statement, BodiesErased):
+            self._require_own(envelope, statement, past, slot=slot)
         self._note(envelope, statement, past)
 
     def _past(self, log: LogId, statement: Control) -> Past:
@@ -300,6 +331,17 @@ class Membership:
         if (statement.cut_seq == 0) != (statement.cut_hash == bytes(32)):
             raise MembershipRejected
 
+    def _require_own(self, envelope: Envelope, statement: BodiesErased, past: Past, *, slot: int) -> None:
+        own = self._view(slot, past).admissions
+        before = (said for log, _, said in self._leaving if log == envelope.log_id and isinstance(said, BodiesErased))
+        if sum(len(said.spans) for said in before) + len(statement.spans) > SPANS_PER_LOG_MAX:
+            raise MembershipRejected("A device has erased too often.")
+        for span in statement.spans:
+            # Of its own log only what is there already: what a device is yet to write it can't have meant.
+            beyond = span.log_id == envelope.log_id and span.last >= envelope.seq
+            if LogId(span.log_id) not in own or span.first > span.last or beyond:
+                raise MembershipRejected("Only what was written on devices of the same person can be erased.")
+
     def _require_few(self, log: LogId, slot: int, *, adds: bool = True) -> None:
         acts = self._acts[slot]
         if sum(1 for act in acts if act.author == log) >= ACTS_PER_LOG_MAX:
@@ -339,7 +381,9 @@ class Membership:
         self.seen.add(envelope.hash)
         self.heads.difference_update(statement.parents)
         self.heads.add(envelope.hash)
-        if isinstance(statement, SpaceCreated | PersonJoined | DeviceAdded | DeviceRevoked | EpochMinted):
+        if isinstance(statement, SpaceEnded | BodiesErased):
+            self._leaving.append((log, envelope.seq, statement))
+        if isinstance(statement, Granting):
             author = self.devices[log].id
             for grant in statement.grants:
                 self.recipients.setdefault(grant.epoch_id, {author}).update((author, DeviceId(grant.recipient)))
@@ -382,13 +426,13 @@ def fold(space: SpaceId, controls: Iterable[Envelope]) -> tuple[Membership, list
         MembershipRejected: they don't form a valid membership.
         EnvelopeRejected: a signature is wrong.
     """
-    given = sorted({envelope.hash: envelope for envelope in controls}.values(), key=_precedence)
+    given = sorted({envelope.hash: envelope for envelope in controls}.values(), key=precedence)
     genesis = next((envelope for envelope in given if _founds(space, envelope)), None)
     if genesis is None:
         raise MembershipRejected("The beginning of a space is missing.")
     membership = Membership.found(space, genesis)
     order = [genesis]
-    queue = _Queue(membership, [envelope for envelope in given if envelope is not genesis])
+    queue = WaitingControls(membership, [envelope for envelope in given if envelope is not genesis])
     queue.passed(genesis)
     while (ready := queue.next()) is not None:
         membership._fold_in(ready.envelope, ready.statement)
@@ -397,69 +441,6 @@ def fold(space: SpaceId, controls: Iterable[Envelope]) -> tuple[Membership, list
     if len(order) < len(given):
         raise MembershipRejected("A part of a space's membership is missing.")
     return membership, order
-
-
-class _Waiting:
-    """A control envelope that is to be folded."""
-
-    __slots__ = ("envelope", "missing", "statement")
-
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
-        self.statement = read_control(envelope.body)
-        self.missing = 0
-        """How much of what it builds on has not been folded yet."""
-
-    def __lt__(self, other: _Waiting) -> bool:
-        return _precedence(self.envelope) < _precedence(other.envelope)
-
-
-class _Queue:
-    """Control envelopes in the order in which they can be judged: each waits for its author, parents and forerunner."""
-
-    def __init__(self, membership: Membership, envelopes: Iterable[Envelope]) -> None:
-        """Take envelopes without the founding one, each log's in order."""
-        self._membership = membership
-        self._ready: list[_Waiting] = []
-        self._by_parent: defaultdict[bytes, list[_Waiting]] = defaultdict(list)
-        self._by_author: defaultdict[LogId, list[_Waiting]] = defaultdict(list)
-        last: dict[LogId, bytes] = {}
-        for envelope in envelopes:
-            waiting = _Waiting(envelope)
-            builds_on = {*waiting.statement.parents} - membership.seen
-            # Its forerunner in its own log, even where it doesn't name it: logs are sent and stored in order.
-            if envelope.log_id in last:
-                builds_on.add(last[envelope.log_id])
-            last[envelope.log_id] = envelope.hash
-            for parent in builds_on:
-                self._by_parent[parent].append(waiting)
-            waiting.missing = len(builds_on)
-            if envelope.log_id not in membership.devices:
-                self._by_author[envelope.log_id].append(waiting)
-                waiting.missing += 1
-            if not waiting.missing:
-                heapq.heappush(self._ready, waiting)
-        self._devices = len(membership.devices)
-
-    def next(self) -> _Waiting | None:
-        """The next one to fold, or None."""
-        return heapq.heappop(self._ready) if self._ready else None
-
-    def passed(self, envelope: Envelope) -> None:
-        """Note that one was folded: whatever waited for it alone is ready."""
-        freed = self._by_parent.pop(envelope.hash, [])
-        devices = self._membership.devices
-        if len(devices) > self._devices:
-            self._devices = len(devices)
-            freed = freed + self._by_author.pop(next(reversed(devices)), [])
-        for waiting in freed:
-            waiting.missing -= 1
-            if not waiting.missing:
-                heapq.heappush(self._ready, waiting)
-
-
-def _precedence(envelope: Envelope) -> tuple[int, LogId]:
-    return envelope.seq, envelope.log_id
 
 
 def _founds(space: SpaceId, envelope: Envelope) -> bool:

@@ -89,6 +89,11 @@ def show_entry(record: EntryRecord, replies: Sequence[dict[str, Any]], view: Vie
         "released_to": _released_to(body),
         "later": _is_later(body, replies, view, record),
     }
+    if body.get("words") and not hidden:
+        entry["words"] = [
+            {"at": rfc3339(said["at_ms"]), "by": view.by(record.space_id, said["slot"]), "fields": said["fields"]}
+            for said in body["words"]
+        ]
     if record.kind == "repair":
         entry["state"] = record.state
         entry["ignored"] = body["ignored"]

@@ -24,9 +24,11 @@ from bide.log.event import Event, write_event
 from bide.log.head import Head
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import derive, stored
+from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord, Storage
 
 _DAY_MINUTES = 24 * 60
+_STAYS = "What is here stays readable; bide export takes it along. To share again: bide pair"
 
 
 class Moment(NamedTuple):
@@ -98,7 +100,7 @@ class Appender:
         Looked at inside the transaction: meanwhile another process may have heard that a device was removed.
 
         Raises:
-            NotAllowed: it was this device.
+            NotAllowed: it was this device; or the space has ended, or was left.
         """
         belonging = read_belonging(self._storage, space.space_id)
         if space.log_id in belonging.ended:
@@ -106,6 +108,10 @@ class Appender:
                 "This device was removed from the devices of this journal, so it can't write any more.",
                 hint="What is here stays readable. To go on with it: bide export",
             )
+        if belonging.over:
+            raise NotAllowed("This has ended, so nothing can be written in it any more.", hint=_STAYS)
+        if space.kind == "pair" and read_stances(self._storage).get(space.space_id) == LEFT:
+            raise NotAllowed("You have left this, so nothing is written in it any more.", hint=_STAYS)
         if belonging.mint:
             from bide.replica.devices import mint_epoch  # folds the membership, which is heavy
 

@@ -9,11 +9,12 @@ import json
 from typing import NamedTuple
 
 from bide.ids import LogId, SpaceId
+from bide.log.leaving import Ending, Erased
 from bide.storage.base import Storage
 
 
 class Belonging(NamedTuple):
-    """Of one space; all empty while nobody was ever removed and everybody has every key."""
+    """Of one space; all empty while nobody was ever removed, everybody has every key, and nothing was ended or erased."""
 
     ended: dict[LogId, int] = {}  # noqa: RUF012 never changed
     """How far the log of each device counts that belongs no more."""
@@ -23,6 +24,10 @@ class Belonging(NamedTuple):
     """No epoch that is held here goes to exactly the devices that belong: one is made before anything is sealed."""
     lacking: bool = False
     """A device lacks the secret of an epoch that is held here."""
+    over: tuple[Ending, ...] = ()
+    """Who ended the space; empty: it goes on."""
+    erased: Erased = {}  # noqa: RUF012 never changed
+    """The places whose bodies were erased."""
 
 
 _NOTHING = Belonging()
@@ -35,7 +40,9 @@ def read_belonging(storage: Storage, space: SpaceId) -> Belonging:
         return _NOTHING
     found = json.loads(text)
     ended, needed = ({LogId(bytes.fromhex(log)): seq for log, seq in found[name].items()} for name in ("ended", "needed"))
-    return Belonging(ended, needed, found["mint"], found["lacking"])
+    over = tuple(Ending(day, LogId(bytes.fromhex(log)), seq, slot) for day, log, seq, slot in found.get("over", ()))
+    erased = {LogId(bytes.fromhex(log)): tuple(map(tuple, spans)) for log, spans in found.get("erased", {}).items()}
+    return Belonging(ended, needed, found["mint"], found["lacking"], over, erased)
 
 
 def put_belonging(storage: Storage, space: SpaceId, belonging: Belonging) -> None:
@@ -44,7 +51,10 @@ def put_belonging(storage: Storage, space: SpaceId, belonging: Belonging) -> Non
     if belonging != _NOTHING:
         logs = {"ended": belonging.ended, "needed": belonging.needed}
         found = {name: {log.hex(): seq for log, seq in sorted(seqs.items())} for name, seqs in logs.items()}
-        text = json.dumps({**found, "mint": belonging.mint, "lacking": belonging.lacking})
+        over = [[end.day, end.log_id.hex(), end.seq, end.slot] for end in belonging.over]
+        erased = {log.hex(): spans for log, spans in sorted(belonging.erased.items())}
+        flags = {"mint": belonging.mint, "lacking": belonging.lacking}
+        text = json.dumps({**found, **flags, "over": over, "erased": erased})
     if text != storage.meta(_key(space)):
         storage.put_meta(_key(space), text)
 

@@ -7,20 +7,24 @@ import json
 from collections.abc import Iterable, Sequence
 
 from bide.crypto import sealing
-from bide.entries.kinds import ANSWER, QUESTION, REPAIR
+from bide.entries.kinds import ANSWER, ERASED, PERSON, QUESTION, REPAIR
 from bide.entries.question import CLOSED, Reveal
 from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import EnvelopeRejected
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import AUTHENTICATED_BYTES, Envelope, EnvelopeClass
 from bide.log.event import Event, read_event
-from bide.projections.entry import project_entry, search_text
+from bide.log.leaving import is_erased, knows_of
+from bide.projections.entry import encode_body, project_entry, search_text
+from bide.projections.erased import left_over, placeholder, words_text
 from bide.projections.order import Applied, Judged, judge
 from bide.projections.repair import Seen, affected_groups, knowledge, project_group
+from bide.replica.belonging import read_belonging
 from bide.replica.vetting import taking_in
 from bide.storage.base import Citation, Quarantined, Storage, StoredEnvelope
 
 _NOT_UNDERSTOOD = "This entry could not be made sense of, and is not shown."
+AFTER_THE_END = "This was written after what you shared had ended; it is kept and not shown."
 _UNEXPECTED = Exception
 """Caught around pure folds over somebody else's events only: whatever they raise must not stop what comes after. No storage is
 called there, so nothing of it is swallowed."""
@@ -66,11 +70,15 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
         The entries that something happened to.
     """
     epochs = storage.epochs(space)
+    belonging = read_belonging(storage, space)
     touched: set[EntryId] = set()
     cited: dict[tuple[LogId, LogId], Citation] = {}
     records: list[EventRecord] = []
     for envelope in envelopes:
-        if envelope.klass is not EnvelopeClass.DATA:
+        if envelope.klass is not EnvelopeClass.DATA or envelope.is_bare:
+            continue
+        if is_erased(belonging.erased, envelope.log_id, envelope.seq):
+            storage.erase_bodies(space, envelope.log_id, envelope.seq, envelope.seq)
             continue
         try:
             event = open_event(envelope, space=space, epochs=epochs)
@@ -84,6 +92,10 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
                 cited[head.log_id, envelope.log_id] = Citation(
                     head.log_id, envelope.log_id, slot, head.seq, head.hash, envelope.seq
                 )
+        named = {head.log_id: head.seq for head in event.frontier} if belonging.over else {}
+        if knows_of(belonging.over, envelope.log_id, envelope.seq, named):
+            storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, AFTER_THE_END))
+            continue
         records.append(_record(space, envelope, event, slot))
     for citation in cited.values():
         storage.put_citation(space, citation)
@@ -120,13 +132,20 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
     formerly: set[EntryId] = set()
     questions: set[EntryId] = set()
     own_space = any(found.space_id == space and found.kind == "own" for found in storage.spaces())
+    erased = bool(read_belonging(storage, space).erased)
+    bereft: set[EntryId] = set()
     for entry in sorted(entries):
-        judged = _judge_stored(storage, space, entry)
-        if judged.kind is REPAIR or Standing.IGNORED in judged.standings.values():
+        before = storage.entry(space, entry) if erased else None
+        judged = _judge_stored(storage, space, entry, erased=erased)
+        if erased:
+            bereft.update(_perhaps_bereft(storage, space, entry, before))
+        if judged.kind is REPAIR or judged.kind is None or Standing.IGNORED in judged.standings.values():
             formerly.update(_folded_with(storage, space, entry))
         if judged.kind is REPAIR:
             repairs[entry] = judged
         else:
+            if before is not None and before.kind == QUESTION.name:
+                questions.add(entry)  # it may be gone now, and with it what it said of when its answers open
             record = _project_one(storage, space, entry, judged, own_space=own_space)
             if record is not None and record.kind == QUESTION.name:
                 questions.add(entry)
@@ -136,11 +155,60 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
         _open_answers(storage, space, question)
     # Which conversations fold may have changed with what this one turned out to be.
     for entry in sorted(formerly - repairs.keys()):
-        judged = _judge_stored(storage, space, entry)
+        judged = _judge_stored(storage, space, entry, erased=erased)
         if judged.kind is REPAIR:
             repairs[entry] = judged
     if repairs:
-        _project_repairs(storage, space, repairs)
+        _project_repairs(storage, space, repairs, erased=erased)
+    if erased:
+        for entry in sorted(entries):
+            record = storage.entry(space, entry)
+            bereft.update(other for other in (entry, record.reply_to if record else None) if other is not None)
+        for entry in sorted(bereft):
+            _show_what_is_left(storage, space, entry)
+
+
+def _perhaps_bereft(storage: Storage, space: SpaceId, entry: EntryId, before: EntryRecord | None) -> list[EntryId]:
+    """Entries that may need a placeholder, or need it no more, with what becomes of this one."""
+    found = [before.reply_to] if before is not None and before.reply_to is not None else []
+    if before is not None and before.kind == REPAIR.name:
+        found += _folded_with(storage, space, entry)
+    return found
+
+
+def _show_what_is_left(storage: Storage, space: SpaceId, entry: EntryId) -> None:
+    """Where words of an entry were erased: see to it that those of others which build on them are shown."""
+    record = storage.entry(space, entry)
+    events = storage.events(space, entry)
+    left = [event for event in events if event.standing is Standing.LEFT_OVER]
+    if record is not None and record.kind != ERASED.name:
+        words = left_over(left)
+        body = json.loads(record.body)
+        if words and record.kind != PERSON.name and body.get("words") != words:
+            search = "\n".join(filter(None, (record.search_text, words_text(words))))
+            storage.put_entry(record._replace(body=encode_body({**body, "words": words}), search_text=search))
+        return
+    replies = [reply for reply in storage.replies([entry]) if reply.space_id == space]
+    stand_in = placeholder(space, entry, left, replies)
+    if stand_in is not None:
+        storage.put_entry(stand_in)
+    elif record is not None:
+        storage.remove_entry(space, entry)
+
+
+def project_again(storage: Storage, space: SpaceId) -> None:
+    """After bodies went or came back: whatever may look otherwise now. Inside a transaction.
+
+    That is what waits or is left over, all conversations (what their authors knew may be gone, which tells whether invitations
+    crossed), and replies to what is not here.
+    """
+    touched = {event.entry_id for event in storage.events_of_type(space, REPAIR.created_by.name)}
+    for standing in (Standing.WAITING, Standing.LEFT_OVER):
+        touched.update(storage.entries_standing(space, standing))
+    here = {record.entry_id: record for record in storage.all_entries(space)}
+    touched.update(r.reply_to for r in here.values() if r.reply_to is not None and r.reply_to not in here)
+    touched.update(entry for entry, record in here.items() if record.kind in (REPAIR.name, ERASED.name))
+    project(storage, space, touched)
 
 
 def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judged, *, own_space: bool) -> EntryRecord | None:
@@ -171,7 +239,7 @@ def _open_answers(storage: Storage, space: SpaceId, question: EntryId) -> None:
             storage.put_entry(record)
 
 
-def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Judged]) -> None:
+def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Judged], *, erased: bool) -> None:
     counting = [e for e in storage.events_of_type(space, REPAIR.created_by.name) if e.standing is Standing.APPLIED]
     groups = affected_groups(repairs, counting)
     if any(len(group) > 1 for group in groups):
@@ -181,7 +249,7 @@ def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Ju
     for group in groups:
         if repairs.keys().isdisjoint(group) and _stands(storage, space, group):
             continue
-        members = [repairs.get(entry) or _judge_stored(storage, space, entry) for entry in group]
+        members = [repairs.get(entry) or _judge_stored(storage, space, entry, erased=erased) for entry in group]
         try:
             records = project_group(members)
         except _UNEXPECTED:
@@ -192,6 +260,8 @@ def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Ju
             storage.remove_entry(space, entry)
         for record in records:
             storage.put_entry(record)
+            if erased:
+                _show_what_is_left(storage, space, record.entry_id)
 
 
 def _stands(storage: Storage, space: SpaceId, group: Sequence[EntryId]) -> bool:
@@ -212,7 +282,7 @@ def _folded_with(storage: Storage, space: SpaceId, entry: EntryId) -> list[Entry
     return [EntryId(bytes.fromhex(other)) for other in (*body.get("folded", ()), *filter(None, [body.get("into")]))]
 
 
-def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId) -> Judged:
+def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId, *, erased: bool) -> Judged:
     events = storage.events(space, entry)
     try:
         judged = judge(events)
@@ -221,6 +291,10 @@ def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId) -> Judged:
             storage.put_quarantine(Quarantined(space, event.log_id, event.seq, _NOT_UNDERSTOOD))
         # None of them counts, so that what is written here now surfaces as not written.
         judged = Judged(None, [], {(event.log_id, event.seq): Standing.WAITING for event in events})
+    if erased:
+        # What something was erased for in this space may never come: it is shown as it is, and counts if it comes after all.
+        left = {place: Standing.LEFT_OVER for place, each in judged.standings.items() if each is Standing.WAITING}
+        judged.standings.update(left)
     for event in events:
         standing = judged.standings[event.log_id, event.seq]
         if standing is not event.standing:

@@ -21,6 +21,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.people import folded
 from bide.replica.personal import DeviceName, device_key, device_names, my_devices, place_key
 from bide.replica.rebuilding import lacking_keys, load_membership, rebuild_members
+from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
             raise NotAllowed("A device belongs to its person's own space first.")
         for space, _ in enrolments:
             log = LogId(bytes.fromhex(places[space.space_id.hex()]))
+            if not may_write(storage, space):
+                continue  # what has ended can still be read there, and nothing is said in it any more
             fields = {device_key(log): name}
             if space.space_id == own.space_id:
                 fields |= {place_key(log, SpaceId(bytes.fromhex(each))): place for each, place in places.items()}
@@ -236,6 +239,8 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     if belonging.lacking:
         with storage.transaction():
             hand_on_keys(storage, appender, space)
+    if not may_write(storage, space):
+        return
     say_place(replica, space)
     own = replica.reader.own_space()
     if space.space_id == own.space_id:
@@ -268,7 +273,7 @@ def rename(replica: Replica, target: DeviceName, name: str) -> None:
             log = target.log_id if space.kind == "own" else _log_in(storage, space, target)
             if log is None and target.this:
                 log = space.log_id
-            if log is not None and not space.pending:
+            if log is not None and not space.pending and may_write(storage, space):
                 fields: dict[str, str] = {device_key(log): cleaned}
                 if space.kind == "own" and target.this:
                     fields |= {place_key(log, each.space_id): each.log_id.hex() for each in storage.spaces()}
@@ -296,9 +301,21 @@ def find_device(storage: Storage, typed: str) -> DeviceName:
 
 
 def spaces_to_share(storage: Storage) -> list[SpaceRecord]:
-    """The spaces that a new device is let into: all in which this one belongs."""
+    """The spaces that a new device is let into: all in which this one belongs.
+
+    One that has ended too, since its history can be read for good; but not one that was left quietly: of that nothing is sent.
+    """
+    left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
     return [
         space
         for space in storage.spaces()
-        if not space.pending and space.log_id not in read_belonging(storage, space.space_id).ended
+        if not space.pending
+        and space.space_id not in left
+        and space.log_id not in read_belonging(storage, space.space_id).ended
     ]
+
+
+def may_write(storage: Storage, space: SpaceRecord) -> bool:
+    """Whether an event can be written in a space: it was neither ended nor left."""
+    over = read_belonging(storage, space.space_id).over
+    return not over and read_stances(storage).get(space.space_id) != LEFT

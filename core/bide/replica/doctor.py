@@ -11,6 +11,8 @@ from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.control import DeviceRevoked, read_control
 from bide.log.envelope import Envelope, parse_envelope, verify_signature
 from bide.log.head import Head
+from bide.log.leaving import is_erased
+from bide.replica.belonging import read_belonging
 from bide.replica.honesty import examine_honesty
 from bide.replica.reading import Reader
 from bide.replica.rebuilding import load_membership
@@ -110,6 +112,12 @@ def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> lis
     status = storage.standing_counts(space.space_id)
     findings = []
     findings.extend(_examine_pasts(storage, space, label))
+    if withheld := _kept_back(storage, space):
+        words = (
+            "{count} log entries of {space} came without their words, and nobody erased them: somebody keeps them back."
+            " They are asked for again at every sync, and filled in by whoever has them."
+        )
+        findings.append(_finding(NOTE, words, space=label, count=withheld))
     for standing, count in sorted(status.items()):
         if standing.value in _STANDINGS:
             findings.append(_finding(NOTE, _STANDINGS[standing.value], count=count, space=label))
@@ -177,3 +185,9 @@ def _examine_set_aside(storage: Storage, space: SpaceRecord, label: Phrase) -> l
     for reason, count in sorted(Counter(item.reason for item in others).items()):
         findings.append(_finding(NOTE, words, count=count, space=label, reason=Phrase(reason)))
     return findings
+
+
+def _kept_back(storage: Storage, space: SpaceRecord) -> int:
+    """How many log entries are here without a body that was not erased."""
+    erased = read_belonging(storage, space.space_id).erased
+    return sum(not is_erased(erased, log, seq) for log, seq in storage.bare(space.space_id))

@@ -20,7 +20,7 @@ from bide.log.packing import pack, unpack
 from bide.replica.addresses import sound_address
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
-from bide.replica.devices import admit, spaces_to_share
+from bide.replica.devices import admit, may_write, spaces_to_share
 from bide.replica.founding import device_record
 from bide.replica.personal import (
     DeviceName,
@@ -33,6 +33,7 @@ from bide.replica.personal import (
     wish_key,
 )
 from bide.replica.rebuilding import rebuild_members
+from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ def _wishes(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[st
     """Keep what was offered and is not here, pending, and ask for it."""
     storage, fields = replica.storage, {}
     here = {space.space_id: space for space in storage.spaces()}
+    left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
     beginning = offer_key(SpaceId(b""))
     for key in sorted(key for key in said if key.startswith(beginning)):
         offered = _bytes(key[len(beginning) :])
         value = _unpacked(said[key])
-        if offered is None or not isinstance(value, list) or len(value) != 4:
+        if offered is None or offered in left or not isinstance(value, list) or len(value) != 4:
             continue
         if (known := here.get(SpaceId(offered))) is not None:
             url = sound_address(value[2])
@@ -121,7 +123,7 @@ def _let_in(replica: Replica, own: SpaceRecord, said: dict[str, str], device: De
         if log in known or log in read_belonging(storage, space.space_id).ended:
             continue
         admit(storage, replica.writer.appender, space, record)
-        if device.named:
+        if device.named and may_write(storage, space):
             replica.writer.say_of_person({device_key(log): device.name}, space=space)
 
 

@@ -13,6 +13,9 @@ from bide.entries.kinds import PERSON
 from bide.entries.person import NAME_KEY, PARTNER, RELATION_KEY, RELATIONS
 from bide.errors import InputError, NotFound
 from bide.ids import SpaceId
+from bide.log.leaving import Ending
+from bide.replica.belonging import read_belonging
+from bide.replica.stance import ENDED, LEFT, read_stances
 from bide.storage.base import SpaceRecord, Storage
 
 NAME_CHARS_MAX = 60
@@ -29,7 +32,16 @@ class Person(NamedTuple):
     """One of `bide.entries.person.RELATIONS`."""
     space: SpaceRecord
     current: bool
-    """False for a pairing that isn't finished, or that broke off and was done anew."""
+    """False for a pairing that isn't finished, that broke off and was done anew, or that is over."""
+    stance: str = ""
+    """``paused``, ``left`` or ``ended``; empty while it goes on."""
+    over: tuple[Ending, ...] = ()
+    """Who ended it."""
+
+    @property
+    def former(self) -> bool:
+        """Whether nothing is shared with them there any more, and something was."""
+        return self.stance in (ENDED, LEFT)
 
 
 def peer_name_key(space: SpaceId) -> str:
@@ -48,10 +60,24 @@ def read_people(storage: Storage) -> list[Person]:
     said = {space.space_id: _said(storage, space) for space in pairs}
     names = {space.space_id: _own_word(storage, space, said[space.space_id]) for space in pairs}
     superseded = {space.space_id for at, space in enumerate(pairs) if _superseded(storage, space, pairs[at + 1 :], said, names)}
-    current = [space.space_id for space in pairs if not space.pending and space.space_id not in superseded]
+    over = {space.space_id: read_belonging(storage, space.space_id).over for space in pairs}
+    stances: dict[SpaceId, str] = {}
+    if pairs:
+        ended = {space: ENDED for space, endings in over.items() if endings}
+        told = read_stances(storage)
+        stances = told | {space: ENDED for space in ended if told.get(space) != LEFT}
+    gone = {space for space, stance in stances.items() if stance in (ENDED, LEFT)} | superseded
+    current = [space.space_id for space in pairs if not space.pending and space.space_id not in gone]
     names |= _told_apart({space: (names[space], storage.meta(peer_name_key(space))) for space in current})
     return [
-        Person(names[space.space_id], _relation(space, said[space.space_id]), space, space.space_id in current)
+        Person(
+            names[space.space_id],
+            _relation(space, said[space.space_id]),
+            space,
+            space.space_id in current,
+            stances.get(space.space_id, "") if space.space_id not in superseded else "",
+            over[space.space_id],
+        )
         for space in pairs
     ]
 

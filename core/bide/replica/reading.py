@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bide.entries.kinds import KINDS, PERSON
+from bide.entries.kinds import ERASED, KINDS, PERSON
 from bide.entries.records import EntryRecord, Standing
 from bide.errors import InputError, NotFound, NotPaired
 from bide.ids import CODE_CHARS, EntryId, SpaceId, entry_code, normalize_code, parse_entry_id
@@ -14,6 +14,7 @@ from bide.projections.search import words
 from bide.projections.timeline import View, show_entry
 from bide.replica.belonging import read_belonging
 from bide.replica.people import NAME_CHARS_MAX, Person, find_person, folded, listed, read_people
+from bide.replica.stance import ENDED
 from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage
 
 HERE, ON_RELAY, ON_THEIRS = "here", "on the relay", "on a device of theirs"
@@ -45,19 +46,37 @@ class Reader:
         """The people I share a space with, in the order of pairing."""
         return [person for person in read_people(self._storage) if person.current]
 
+    def former(self) -> list[Person]:
+        """The people with whom I shared a space that has ended or that I left, in the order of pairing."""
+        return [person for person in read_people(self._storage) if person.former]
+
     def person(self, with_name: str = "") -> Person:
         """The person of that name, or of a beginning of it that fits no other; else the default; else the only one.
 
         Raises:
-            NotPaired: there is nobody.
+            NotPaired: there is nobody, or what was shared with them is over.
             NotFound: nobody is called that.
             InputError: several fit, or none was named and there are several.
         """
         people = self.people()
-        if not people:
+        former = self.former()
+        if not people and not former:
             raise NotPaired
-        if with_name.strip():
-            return find_person(people, with_name)
+        if with_name.strip() and people:
+            try:
+                return find_person(people, with_name)
+            except NotFound:
+                former = [person for person in former if folded(person.name) == folded(with_name)]
+                if not former:
+                    raise
+                people = []
+        if not people:
+            words = (
+                "What you shared with {name} has ended."
+                if former[-1].stance == ENDED
+                else "You left what you shared with {name}."
+            )
+            raise NotPaired(words, hint="It stays readable here. To share again: bide pair", name=former[-1].name)
         if default := self.default_person():
             return default
         if not self.with_default:
@@ -90,6 +109,17 @@ class Reader:
         """The space shared with that person; see `person`."""
         return self.person(with_name).space
 
+    def space_to_read(self, with_name: str) -> SpaceRecord:
+        """The space shared with that person, be it over; one that goes on before one that doesn't. Raises as `person`."""
+        former = self.former()
+        try:
+            return self.person(with_name).space
+        except (NotPaired, NotFound):
+            if not former:
+                raise
+            fitting = [person for person in former if folded(person.name) == folded(with_name)]
+            return fitting[-1].space if fitting else find_person(former, with_name).space
+
     # Entries
 
     def timeline(
@@ -108,7 +138,7 @@ class Reader:
             if kind not in KINDS or not KINDS[kind].shown:
                 raise _no_such_kind(kind)
         query = EntryQuery(
-            space_id=self.pair_space(with_name).space_id if with_name else None,
+            space_id=self.space_to_read(with_name).space_id if with_name else None,
             kinds=tuple(kinds),
             since_day=since,
             until_day=until,
@@ -198,7 +228,7 @@ class Reader:
         mine = {member.log_id for member in self._storage.members(space_id) if member.slot == space.slot}
 
         def tell(record: EntryRecord, places: dict[Any, int]) -> str:
-            if space.kind == "own" or record.slot != space.slot:
+            if space.kind == "own" or record.slot != space.slot or record.kind == ERASED.name:
                 return ""
             own = {log: seq for log, seq in places.items() if log in mine}
             if own and all(cited.get((log, 1 - space.slot), 0) >= seq for log, seq in own.items()):
@@ -214,7 +244,7 @@ class Reader:
         from bide.replica.relays import read_formers  # the timeline does without
 
         view = self.view()
-        relations = {person.space.space_id: person.relation for person in read_people(self._storage)}
+        people = {person.space.space_id: person for person in read_people(self._storage)}
         spaces = []
         for space in self._storage.spaces():
             counts = self._storage.standing_counts(space.space_id)
@@ -224,8 +254,9 @@ class Reader:
                     "id": space.space_id.hex(),
                     "kind": space.kind,
                     "with": view.others(space.space_id),
-                    "relation": relations.get(space.space_id, ""),
-                    "state": self._state(space),
+                    "relation": people[space.space_id].relation if space.space_id in people else "",
+                    "state": self._state(space, people.get(space.space_id)),
+                    "ended": self.ended(people.get(space.space_id)),
                     "entries": self._storage.count_entries(space.space_id),
                     "devices": [{"by": view.by(space.space_id, m.slot), "this": m.log_id == space.log_id} for m in members],
                     "pending": self.pending(space),
@@ -241,10 +272,22 @@ class Reader:
             )
         return {"name": self._storage.meta("name"), "relay": self._storage.meta("relay_url"), "spaces": spaces}
 
-    def _state(self, space: SpaceRecord) -> str:
+    def _state(self, space: SpaceRecord, person: Person | None) -> str:
+        if person is not None and person.former:
+            return person.stance
         if space.pending:
             return "pending"
-        return "removed" if space.log_id in read_belonging(self._storage, space.space_id).ended else "active"
+        if space.log_id in read_belonging(self._storage, space.space_id).ended:
+            return "removed"
+        return person.stance or "active" if person is not None else "active"
+
+    def ended(self, person: Person | None) -> dict[str, Any] | None:
+        """On which day a space was ended, and by whom; None: it was not."""
+        if person is None or not person.over:
+            return None
+        view = self.view()
+        space, over = person.space.space_id, person.over
+        return {"day": over[0].day, "by": [view.by(space, slot) for slot in sorted({end.slot for end in over})]}
 
     def members_now(self, space: SpaceId) -> list[MemberRecord]:
         """The devices that belong to a space now, in the order in which they were added."""

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
+from bide.log.leaving import Ending, Erased, knows_of
 from bide.log.membership import Membership
 from bide.replica.belonging import Belonging, put_belonging, read_belonging
-from bide.replica.deriving import derive, project
+from bide.replica.deriving import AFTER_THE_END, derive, project, project_again
 from bide.storage.base import MemberRecord, Quarantined, Storage
 
 _REBUILD_BATCH_BYTES = 1024 * 1024
@@ -61,16 +62,22 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     for member in storage.members(space):
         if member.log_id not in membership.devices:  # what admitted it was displaced
             storage.remove_member(space, member.log_id)
-    before = read_belonging(storage, space).ended
+    before = read_belonging(storage, space)
     record = next((found for found in storage.spaces() if found.space_id == space), None)
     held = storage.epochs(space)
     eligible = [epoch for epoch in membership.eligible_epochs() if epoch in held]
     active = record is not None and not record.pending and membership.is_active(record.log_id)
     lacking = active and bool(lacking_keys(membership, held))
-    put_belonging(storage, space, Belonging(dict(membership.ends), membership.needed(), active and not eligible, lacking))
+    over, erased = membership.endings(), membership.erased()
+    mint = active and not eligible
+    put_belonging(storage, space, Belonging(dict(membership.ends), membership.needed(), mint, lacking, over, erased))
     if record is not None and active and eligible and record.epoch_id != eligible[0]:
         storage.put_space(record._replace(epoch_id=eligible[0]))
-    _apply_ends(storage, space, before, membership)
+    _apply_ends(storage, space, before.ended, membership)
+    if over != before.over:
+        _apply_over(storage, space, over, membership)
+    if erased != before.erased:
+        _apply_erased(storage, space, before.erased, erased)
     return membership
 
 
@@ -113,6 +120,42 @@ def _apply_ends(storage: Storage, space: SpaceId, before: Mapping[LogId, int], m
                 for envelope in batch:
                     storage.remove_quarantine(space, log, envelope.seq)
                 take_in(storage, space, batch, slots=slots)
+
+
+def _apply_over(storage: Storage, space: SpaceId, over: Sequence[Ending], membership: Membership) -> None:
+    """Take out of the read model what was written knowing of the space's end, and in what was set aside for that."""
+    touched: set[EntryId] = set()
+    aside = [item for item in storage.quarantine(space) if item.reason == AFTER_THE_END]
+    for log, head in storage.heads(space).items():
+        for seq, entry, frontier in storage.log_events(space, log, head.seq):
+            if knows_of(over, log, seq, {cited.log_id: cited.seq for cited in frontier}):
+                storage.remove_event(space, log, seq)
+                storage.put_quarantine(Quarantined(space, log, seq, AFTER_THE_END))
+                touched.add(entry)
+    project(storage, space, touched)
+    for item in aside:
+        storage.remove_quarantine(space, item.log_id, item.seq)
+    found = (storage.envelope(space, item.log_id, item.seq) for item in aside)
+    envelopes = [parse_envelope(there.data) for there in found if there is not None]
+    take_in(storage, space, envelopes, slots={log: device.slot for log, device in membership.devices.items()})
+
+
+def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Erased) -> None:
+    """Drop the bodies that were erased, and all that was read from them."""
+    touched: set[EntryId] = set()
+    for log, spans in erased.items():
+        for first, last in spans:
+            if (first, last) in before.get(log, ()):
+                continue
+            for seq in storage.erase_bodies(space, log, first, last):
+                event = storage.event(space, log, seq)
+                storage.remove_quarantine(space, log, seq)
+                if event is not None:
+                    storage.remove_event(space, log, seq)
+                    touched.add(event.entry_id)
+    project(storage, space, touched)
+    project_again(storage, space)
+    storage.forget_removed()
 
 
 def _take_out(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope]) -> None:

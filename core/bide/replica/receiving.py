@@ -9,11 +9,12 @@ from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
 from bide.errors import EnvelopeRejected, ForkDetected, MembershipRejected, Phrase
 from bide.ids import EntryId, LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
-from bide.log.control import Control, UnknownControl
+from bide.log.control import Control, Granting
 from bide.log.envelope import HEADER_BYTES, Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.leaving import is_erased
 from bide.log.membership import Membership
 from bide.replica.copies import make_room, note_arrived, own_logs
-from bide.replica.deriving import project, stored
+from bide.replica.deriving import project, project_again, stored
 from bide.replica.rebuilding import control_envelopes, derive_all, load_membership, rebuild_members, retry_quarantined, take_in
 from bide.replica.witnessing import witness
 from bide.storage.base import Quarantined, SpaceRecord, Storage
@@ -95,6 +96,7 @@ class Receiver:
         heads = self._storage.heads(space_id)
         fresh: list[Envelope] = []
         self._touched = set()
+        whole: list[Envelope] = []
         unsigned: dict[LogId, Envelope] = {}
         admitted = False
         was_pending = self._space.pending
@@ -106,6 +108,8 @@ class Receiver:
                 continue
             try:
                 if self._is_known(envelope, head, fresh):
+                    if envelope.klass is EnvelopeClass.DATA and not envelope.is_bare:
+                        whole.append(envelope)
                     continue
             except ForkDetected as fork:
                 admitted = True
@@ -135,22 +139,30 @@ class Receiver:
             heads[envelope.log_id] = head_of(envelope)
             fresh.append(envelope)
         fresh = self._hold_back(fresh, unsigned)
+        erased = membership.erased()
+        fresh = [e.bare() if e.klass is EnvelopeClass.DATA and is_erased(erased, e.log_id, e.seq) else e for e in fresh]
         for envelope in fresh:
             self._storage.append(space_id, stored(envelope))
+        # The place and the hash are those of the entry that is here: its signature vouches for the body too.
+        missing = (e for e in whole if not is_erased(erased, e.log_id, e.seq))
+        filled = [envelope for envelope in missing if self._storage.fill_body(space_id, stored(envelope))]
         if admitted:
             rebuild_members(self._storage, space_id, membership)
         note_arrived(self._storage, self._space, fresh)
         if was_pending and not self._space.pending:
             derive_all(self._storage, space_id)
         elif not self._space.pending:
-            take_in(self._storage, space_id, fresh, slots={log: device.slot for log, device in membership.devices.items()})
+            slots = {log: device.slot for log, device in membership.devices.items()}
+            take_in(self._storage, space_id, [*fresh, *filled], slots=slots)
+            if filled:
+                project_again(self._storage, space_id)
             if admitted and (new := self._storage.epochs(space_id).keys() - epochs_before):
                 retry_quarantined(self._storage, space_id, set(new))
         if self._touched:
             project(self._storage, space_id, self._touched)
         if fresh and witness(self._storage, space_id, None if admitted else {envelope.log_id for envelope in fresh}):
             self.contradicted = True
-        return len(fresh)
+        return len(fresh) + len(filled)
 
     def _resolve(self, envelope: Envelope, fork: ForkDetected, heads: dict[LogId, Head], fresh: list[Envelope]) -> bool:
         """Another past of a log than the one here, signed by its device.
@@ -254,7 +266,7 @@ class Receiver:
 
     def _take_grants(self, envelope: Envelope, statement: Control) -> None:
         """Open the epoch secrets that a control envelope seals to this device."""
-        if isinstance(statement, UnknownControl):
+        if not isinstance(statement, Granting):
             return
         space = self._space
         keys = DeviceKeys(space.signing_seed, space.sealing_secret)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bide.entries.kinds import KINDS
 from bide.entries.repair import Step
-from bide.errors import InputError, NotFound, Phrase, StorageError
+from bide.errors import InputError, NotAllowed, NotFound, Phrase, StorageError
 from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
 from bide.replica.belonging import read_belonging
 from bide.replica.reading import Reader
+from bide.replica.stance import read_stances
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60
-DERIVATION = "5h"
+DERIVATION = "6"
 """Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 
@@ -337,6 +338,54 @@ class Replica:
         with self.storage.transaction():
             self.writer.name_person(self.name, relation=word, space=space)
 
+    # Leaving
+
+    def pause(self, with_: str = "", *, end: bool = False) -> None:
+        """Stop syncing what is shared with somebody, or go on. Nobody is told but my other devices.
+
+        Raises:
+            NotAllowed: it is so already.
+            NotFound, NotPaired, InputError: as for `write`.
+        """
+        from bide.replica.leaving import pause
+
+        pause(self, self.reader.pair_space(with_), end=end)
+
+    def leave(self, with_: str = "", *, quietly: bool = False) -> None:
+        """End what is shared with somebody: with a notice in the space, or quietly, by never sending anything again.
+
+        Raises:
+            NotAllowed: it has ended already, or this device was removed.
+            NotFound, NotPaired, InputError: as for `write`.
+        """
+        from bide.replica.leaving import leave_quietly, leave_with_notice
+
+        (leave_quietly if quietly else leave_with_notice)(self, self.reader.pair_space(with_))
+
+    def erase(self, id_texts: Sequence[str] = (), *, all_with: str | None = None) -> list[SpaceId]:
+        """Erase my own words for good, here and wherever an honest relay or device has them. They can't be brought back.
+
+        Args:
+            id_texts: of these entries, each by id, short code or the beginning of one.
+            all_with: or all that I ever wrote to this person; empty where there is only one.
+
+        Returns:
+            The spaces in which something was erased.
+
+        Raises:
+            NotAllowed: nothing of it is mine, or this device was removed.
+            NotFound, NotPaired, InputError: as for `show` and `write`.
+        """
+        from bide.replica.erasing import erase_all, erase_entries
+
+        if all_with is not None:
+            return erase_all(self, self.reader.space_to_read(all_with))
+        return erase_entries(self, [self.reader.find(text) for text in id_texts])
+
+    def resting(self) -> set[SpaceId]:
+        """The spaces that don't sync: paused, or left quietly."""
+        return set(read_stances(self.storage))
+
     def _space_for(self, *, private: bool, with_: str) -> SpaceRecord:
         return self.reader.own_space() if private else self.reader.pair_space(with_)
 
@@ -397,12 +446,15 @@ class Replica:
 
         Raises:
             NotFound: there is no such space.
+            NotAllowed: it is paused, or was left quietly.
         """
         from bide.replica.syncing import SpaceSync
 
         space = next((space for space in self.storage.spaces() if space.space_id == space_id), None)
         if space is None:
             raise NotFound("There is no such space here.")
+        if space_id in self.resting():
+            raise NotAllowed("That is paused or left on your devices, so nothing of it is sent.")
         return SpaceSync(
             self.storage,
             space,
@@ -445,7 +497,7 @@ class Replica:
         me = person_entry_id(space_id, space.slot)
         if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).ended.get(space.log_id):
             with self.storage.transaction():
-                if self.storage.entry(space_id, me) is None:
+                if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).over:
                     self.writer.name_person(self.name, space=space)
         from bide.replica.devices import after_catching_up
 

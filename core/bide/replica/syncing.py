@@ -28,6 +28,7 @@ from bide.errors import (
 from bide.ids import LogId, Randomness
 from bide.log.envelope import LOG_ID_AT, is_signed_header
 from bide.log.head import Head
+from bide.log.leaving import is_erased
 from bide.log.membership import fold
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
@@ -171,6 +172,7 @@ class SpaceSync:
         self._halted = False
         """The relay refused what a removed device wrote: what else there is goes once it is known here how far that counts."""
         self._refused_some = False
+        self._store_is_new = False
         self._milestones: tuple[int, list[tuple[LogId, int]]] = (-1, [])
         """For so many control entries: their places, each after all that it builds on."""
         self._caught_up = False
@@ -282,6 +284,7 @@ class SpaceSync:
         known, now = self._storage.meta(key), (hello.relay_key + hello.store_id).hex()
         if known != now:
             if known:
+                self._store_is_new = True
                 self.notices.append(Phrase("The relay's storage is new; it gets everything again."))
                 if self._same_relay:
                     self._note(incidents.NEW_STORAGE)
@@ -348,8 +351,12 @@ class SpaceSync:
             # It knows none of this home's later devices: the next contact is as the one that brought them in.
             raise RelayUnreachable("The relay has lost something that it had.", hint="Run: bide sync")
         self._look_at_own_log()
+        if self._store_is_new and self._space.log_id in self._relay:
+            # Whoever filled the new storage may have kept back bodies of this log: sent again, they are filled in.
+            self._relay[self._space.log_id] = 0
         self.to_send = self._unsent()
-        self._session.send(Want([LogPosition(log, seq) for log, seq in sorted(asked.items())]))
+        whole = self._whole_up_to(heads)
+        self._session.send(Want([LogPosition(log, min(seq, whole[log])) for log, seq in sorted(asked.items())]))
         self._send_more()
 
     def _is_here(self, head: Head) -> bool:
@@ -364,6 +371,15 @@ class SpaceSync:
             self._own_upto = self._confirmed.get(self._space.log_id, 0)
         elif (lost := copies.lost_at(self._storage, space)) is not None:
             self._own_upto = lost
+
+    def _whole_up_to(self, heads: Mapping[LogId, Head]) -> dict[LogId, int]:
+        """How far each log is here with all bodies but those that were erased: what somebody kept back is asked for again."""
+        erased = read_belonging(self._storage, self._space.space_id).erased
+        found = {log: head.seq for log, head in heads.items()}
+        for log, seq in self._storage.bare(self._space.space_id):
+            if not is_erased(erased, log, seq):
+                found[log] = min(found[log], seq - 1)
+        return found
 
     def _take(self, envelopes: list[bytes]) -> None:
         space = self._space.space_id

@@ -14,6 +14,7 @@ from bide.entries.hearing import FIELDS as HEARING_FIELDS
 from bide.entries.keepsake import ORIGINAL
 from bide.entries.kinds import (
     ANSWER,
+    ERASED,
     HEARING,
     KINDS,
     PERSON,
@@ -361,6 +362,8 @@ class Writer:
     # Telling
 
     def _space_of(self, entry: EntryRecord) -> SpaceRecord:
+        if entry.kind == ERASED.name:
+            raise NotAllowed("That was erased by the one who wrote it.", hint="The words that are left stay readable.")
         return next(space for space in self._storage.spaces() if space.space_id == entry.space_id)
 
     def _told(self, space: SpaceRecord, entry: EntryId) -> Written:

@@ -250,6 +250,18 @@ class Storage(Protocol):
         """All control envelopes of a space."""
         ...
 
+    def erase_bodies(self, space: SpaceId, log: LogId, first: int, last: int) -> list[int]:
+        """Keep only the headers of the data envelopes from `first` to `last`. Returns the numbers of those that had a body."""
+        ...
+
+    def fill_body(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
+        """Put a whole envelope where the same one stands without its body. False: there is no such."""
+        ...
+
+    def bare(self, space: SpaceId) -> list[tuple[LogId, int]]:
+        """The places of the data envelopes that are here without their body, in order."""
+        ...
+
     def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
         """How much of each log the relay has acknowledged."""
         ...
@@ -369,6 +381,10 @@ class Storage(Protocol):
         """All events of a type, by (entry, log, seq)."""
         ...
 
+    def entries_standing(self, space: SpaceId, standing: Standing) -> list[EntryId]:
+        """The entries that have an event of that standing, by id."""
+        ...
+
     def log_events(self, space: SpaceId, log: LogId, seq: int) -> Iterator[tuple[int, EntryId, tuple[Head, ...]]]:
         """(seq, entry, frontier) of the events of a log up to `seq`, in order."""
         ...
@@ -443,6 +459,10 @@ class Storage(Protocol):
 
     def all_entries(self, space: SpaceId) -> Iterator[EntryRecord]:
         """Every entry of a space, hidden ones too, by id."""
+        ...
+
+    def forget_removed(self) -> None:
+        """Keep nothing, in the search index either, of entries that were removed or changed."""
         ...
 
     def clear_derived(self) -> None:

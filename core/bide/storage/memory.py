@@ -26,6 +26,9 @@ from bide.storage.base import (
 _FOUND_MAX = 8
 
 
+_HEADER_BYTES = 204
+
+
 class _Tables:
     """Everything that a transaction must be able to undo. Values are immutable, so copying the dictionaries is enough."""
 
@@ -218,6 +221,32 @@ class MemoryStorage:
         logs = sorted((key[1], log) for key, log in self._t.logs.items() if key[0] == space)
         return [envelope for _, log in logs for envelope in log if envelope.control]
 
+    def erase_bodies(self, space: SpaceId, log: LogId, first: int, last: int) -> list[int]:
+        """See the contract."""
+        kept = self._t.logs.get((space, log), ())
+        gone = [e.seq for e in kept if first <= e.seq <= last and not e.control and len(e.data) > _HEADER_BYTES]
+        for seq in gone:
+            self._put_data(space, log, seq, kept[seq - 1].data[:_HEADER_BYTES])
+        return gone
+
+    def fill_body(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
+        """See the contract."""
+        kept = self._t.logs.get((space, envelope.log_id), ())
+        there = kept[envelope.seq - 1] if 1 <= envelope.seq <= len(kept) else None
+        if there is None or not _is_bare(there) or envelope.data[:_HEADER_BYTES] != there.data:
+            return False
+        self._put_data(space, envelope.log_id, envelope.seq, envelope.data)
+        return True
+
+    def bare(self, space: SpaceId) -> list[tuple[LogId, int]]:
+        """See the contract."""
+        logs = sorted(key for key in self._t.logs if key[0] == space)
+        return [(log, e.seq) for key in logs for log, e in ((key[1], e) for e in self._t.logs[key]) if _is_bare(e)]
+
+    def _put_data(self, space: SpaceId, log: LogId, seq: int, data: bytes) -> None:
+        kept = self._t.logs[space, log]
+        self._t.logs[space, log] = (*kept[: seq - 1], kept[seq - 1]._replace(data=data), *kept[seq:])
+
     def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
         return {key[1]: head for key, head in self._t.relay_heads.items() if key[0] == space}
@@ -331,6 +360,10 @@ class MemoryStorage:
         found = [event for event in self._t.events.values() if event.space_id == space and event.type == name]
         return sorted(found, key=lambda event: (event.entry_id, event.log_id, event.seq))
 
+    def entries_standing(self, space: SpaceId, standing: Standing) -> list[EntryId]:
+        """See the contract."""
+        return sorted({e.entry_id for key, e in self._t.events.items() if key[0] == space and e.standing is standing})
+
     def log_events(self, space: SpaceId, log: LogId, seq: int) -> Iterator[tuple[int, EntryId, tuple[Head, ...]]]:
         """See the contract."""
         found = [e for e in self._t.events.values() if e.space_id == space and e.log_id == log and e.seq <= seq]
@@ -442,6 +475,9 @@ class MemoryStorage:
         """See the contract."""
         yield from sorted((e for e in self._t.entries.values() if e.space_id == space), key=lambda e: e.entry_id)
 
+    def forget_removed(self) -> None:
+        """See the contract."""
+
     def clear_derived(self) -> None:
         """See the contract."""
         for table in (self._t.members, self._t.events, self._t.entries, self._t.citations, self._t.quarantine):
@@ -450,6 +486,10 @@ class MemoryStorage:
     def check(self) -> list[Phrase]:
         """See the contract."""
         return []
+
+
+def _is_bare(envelope: StoredEnvelope) -> bool:
+    return not envelope.control and len(envelope.data) == _HEADER_BYTES and any(envelope.data[104:108])
 
 
 def _by_time(entry: EntryRecord) -> tuple[int, bytes]:

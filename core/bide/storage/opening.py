@@ -14,7 +14,7 @@ import apsw
 from bide.errors import Locked, NewerFormat, StorageBusy, StorageError
 
 KEY_BYTES = 32
-FORMAT = 5
+FORMAT = 6
 """Number of the last schema file."""
 BUSY_TIMEOUT_MS = 15_000
 REKEY_WAIT_MS = 5_000

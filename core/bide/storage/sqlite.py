@@ -86,6 +86,11 @@ class SqliteStorage(SqliteTruth):
         )
         return [_event(row) for row in rows]
 
+    def entries_standing(self, space: SpaceId, standing: Standing) -> list[EntryId]:
+        """See the contract."""
+        sql = "SELECT DISTINCT entry_id FROM event WHERE space_id = ? AND standing = ? ORDER BY entry_id"
+        return [EntryId(row[0]) for row in self._rows(sql, space, standing.value)]
+
     def log_events(self, space: SpaceId, log: LogId, seq: int) -> Iterator[tuple[int, EntryId, tuple[Head, ...]]]:
         """See the contract."""
         for row in self._rows(
@@ -267,6 +272,10 @@ class SqliteStorage(SqliteTruth):
             (space,),
         ):
             yield _entry(row)
+
+    def forget_removed(self) -> None:
+        """See the contract. Merging all of the index leaves out what is marked as deleted."""
+        self._run("INSERT INTO search (search) VALUES ('optimize')")
 
     def clear_derived(self) -> None:
         """See the contract."""

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from bide.storage.mark import Mark
 
 
+_HEADER_BYTES = 204
+"""Of an envelope; `bide.log.envelope` has it too, and the cryptography with it."""
+_BARE = f"control = 0 AND length(data) = {_HEADER_BYTES} AND substr(data, 105, 4) <> x'00000000'"
+
+
 class SqliteTruth:
     """The first half of `bide.storage.sqlite.SqliteStorage`. One instance belongs to one thread."""
 
@@ -255,6 +260,34 @@ class SqliteTruth:
             space,
         )
         return [_envelope(row) for row in rows]
+
+    def erase_bodies(self, space: SpaceId, log: LogId, first: int, last: int) -> list[int]:
+        """See the contract."""
+        # The pages are encrypted; whoever has the key is to find nothing left between the rows all the same.
+        self._run("PRAGMA secure_delete = ON")
+        where = f"space_id = ? AND log_id = ? AND seq BETWEEN ? AND ? AND control = 0 AND length(data) > {_HEADER_BYTES}"
+        rows = self._rows(f"SELECT seq FROM envelope WHERE {where} ORDER BY seq", space, log, first, last)  # noqa: S608
+        if rows:
+            sql = f"UPDATE envelope SET data = substr(data, 1, {_HEADER_BYTES}) WHERE {where}"  # noqa: S608 constants only
+            self._run(sql, space, log, first, last)
+        return [row[0] for row in rows]
+
+    def fill_body(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
+        """See the contract."""
+        self._run(
+            f"UPDATE envelope SET data = ?1 WHERE space_id = ?2 AND log_id = ?3 AND seq = ?4 AND {_BARE}"  # noqa: S608
+            f" AND substr(?1, 1, {_HEADER_BYTES}) = data",
+            envelope.data,
+            space,
+            envelope.log_id,
+            envelope.seq,
+        )
+        return self._db.changes() > 0
+
+    def bare(self, space: SpaceId) -> list[tuple[LogId, int]]:
+        """See the contract."""
+        sql = f"SELECT log_id, seq FROM envelope WHERE space_id = ? AND {_BARE} ORDER BY log_id, seq"  # noqa: S608
+        return [(LogId(log), seq) for log, seq in self._rows(sql, space)]
 
     def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""

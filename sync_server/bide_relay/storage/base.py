@@ -1,7 +1,8 @@
 """The storage contract of the relay. `tests/contracts/test_relay_storage.py` holds for every implementation.
 
 Storage keeps places in chains and nothing else: it knows no membership and checks no signature. It is never asked to
-replace an envelope, and never does: what is at (space, log, seq) stays.
+replace an envelope, and never does: what is at (space, log, seq) stays. Only a body can go, where it is erased, and come back,
+where somebody had kept it.
 
 `append`, `found`, `forget`, `sweep` and `touch` are called by one thread at a time; everything else by any thread.
 """
@@ -47,6 +48,18 @@ class Batch(NamedTuple):
 
     space: SpaceId
     envelopes: Sequence[Envelope]
+    fills: Sequence[Envelope] = ()
+    """Whole envelopes for places that hold the same ones without their bodies."""
+    erased: Sequence[Stretch] = ()
+    """Where bodies of data envelopes are to be dropped, after all else."""
+
+
+class Stretch(NamedTuple):
+    """A part of one log, both ends included."""
+
+    log_id: LogId
+    first: int
+    last: int
 
 
 class Conflict(Enum):
@@ -68,6 +81,8 @@ class Appended(NamedTuple):
     conflict: Conflict | None
     evidence: bytes
     """For a fork: the first 204 bytes of the stored envelope that contradicts."""
+    bodies: int = 0
+    """How many bytes of bodies were filled in, less those that were dropped."""
 
 
 class Span(NamedTuple):
@@ -132,7 +147,7 @@ class Storage(Protocol):
         ...
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
-        """Append batches in one transaction. Durable on return.
+        """Append batches, fill in bodies and drop them, in one transaction. Durable on return.
 
         Raises:
             SpaceUnknown: one of the spaces was never founded; nothing has changed.
@@ -191,6 +206,14 @@ class Storage(Protocol):
 
     def header(self, space: SpaceId, log: LogId, seq: int) -> bytes | None:
         """The first 204 bytes of one envelope, or None."""
+        ...
+
+    def is_bare(self, space: SpaceId, log: LogId, seq: int) -> bool:
+        """Whether a data envelope is here without its body."""
+        ...
+
+    def bare(self, space: SpaceId) -> Iterator[tuple[LogId, int]]:
+        """Log and number of every data envelope that is here without its body."""
         ...
 
     def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:

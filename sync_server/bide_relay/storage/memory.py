@@ -49,7 +49,23 @@ class MemoryStorage:
         with self._lock:
             if any(batch.space not in self._spaces for batch in batches):
                 raise SpaceUnknown
-            return [self._append(self._spaces[batch.space], batch.envelopes) for batch in batches]
+            return [self._take(batch) for batch in batches]
+
+    def _take(self, batch: Batch) -> Appended:
+        logs = self._spaces[batch.space]
+        appended = self._append(logs, batch.envelopes)
+        before = self.usage(batch.space).bytes
+        if appended.conflict is None:
+            for envelope in batch.fills:
+                log = logs[envelope.log_id]
+                if log[envelope.seq - 1].is_bare and log[envelope.seq - 1].hash == envelope.hash:
+                    log[envelope.seq - 1] = envelope
+            for log_id, first, last in batch.erased:
+                log = logs.get(log_id, [])
+                for at, envelope in enumerate(log[:last]):
+                    if at + 1 >= first and envelope.klass is EnvelopeClass.DATA:
+                        log[at] = envelope.bare()
+        return appended._replace(bodies=self.usage(batch.space).bytes - before)
 
     def _append(self, logs: dict[LogId, list[Envelope]], envelopes: Sequence[Envelope]) -> Appended:
         stored = known = 0
@@ -111,6 +127,16 @@ class MemoryStorage:
         with self._lock:
             entries = self._spaces.get(space, {}).get(log, [])
             return entries[seq - 1].data[:HEADER_BYTES] if 1 <= seq <= len(entries) else None
+
+    def is_bare(self, space: SpaceId, log: LogId, seq: int) -> bool:
+        """Whether a data envelope is here without its body."""
+        return (log, seq) in set(self.bare(space))
+
+    def bare(self, space: SpaceId) -> Iterator[tuple[LogId, int]]:
+        """Every data envelope that is here without its body."""
+        with self._lock:
+            logs = self._spaces.get(space, {})
+            return iter([(log, envelope.seq) for log, found in logs.items() for envelope in found if envelope.is_bare])
 
     def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:
         """Envelopes from the start of `spans`, within the limits."""

@@ -26,7 +26,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
 from bide_relay.errors import DiskLow, InviteSpent, SpaceUnknown
-from bide_relay.storage import sqlite_forgetting
+from bide_relay.storage import bodies, sqlite_forgetting
 from bide_relay.storage.base import (
     Appended,
     Batch,
@@ -45,6 +45,9 @@ FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
 _DAY_MS = 86_400_000
 READERS_MAX = 4
+_EMPTY_BUSY_MS = 200
+"""How long the emptying of the write-ahead log may hold up who writes."""
+_EMPTY_AGAIN_S = 5.0
 CHECKPOINT_PAGES = 1_000
 """Pages in the write-ahead log after which a checkpoint begins beside the writer."""
 CHECKPOINT_PAGES_URGENT = 16_000
@@ -104,7 +107,7 @@ class SqliteStorage:
         self._wake_checkpointer = threading.Event()
         self._closing = False
         self._empty_log = False
-        """The write-ahead log holds pages of what was deleted."""
+        """The write-ahead log may hold pages of what was deleted or erased."""
         self._writer.set_wal_hook(self._on_commit)
         self._checkpointer = threading.Thread(target=self._checkpoint_beside, name="checkpoint", daemon=True)
         self._checkpointer.start()
@@ -187,8 +190,16 @@ class SqliteStorage:
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
         """Append batches in one transaction."""
+        erasing = any(batch.erased for batch in batches)
+        if erasing:
+            with self._lock:  # so that what is erased is overwritten, and not just left out
+                self._writer.execute("PRAGMA secure_delete = ON")
         with self._transaction() as connection:
-            return [self._append(connection, batch) for batch in batches]
+            appended = [self._append(connection, batch) for batch in batches]
+        if erasing:
+            self._empty_log = True
+            self._wake_checkpointer.set()
+        return appended
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
@@ -244,7 +255,8 @@ class SqliteStorage:
         if rows:
             connection.executemany(_INSERT, rows)
             connection.executemany(_ADVANCE, [(space, log, *heads[log]) for log in touched])
-        return Appended(len(rows), known, conflict, evidence)
+        changed = bodies.fill(connection, batch) - bodies.erase(connection, batch) if conflict is None else 0
+        return Appended(len(rows), known, conflict, evidence, changed)
 
     def _stored_header(
         self,
@@ -355,29 +367,38 @@ class SqliteStorage:
                 self._wake_checkpointer.clear()
                 if self._closing:
                     return
-                emptying, self._empty_log = self._empty_log, False
-                self._checkpoint(connection, emptying=emptying)
+                self._checkpoint(connection)
+                if self._empty_log:
+                    self._empty_the_log(connection)
         finally:
             connection.close()
 
-    def _checkpoint(self, connection: apsw.Connection, *, emptying: bool = False) -> None:
-        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe.
-
-        Args:
-            connection: what to do it with.
-            emptying: wait a moment for the others, and leave nothing in the log.
-        """
+    def _checkpoint(self, connection: apsw.Connection) -> None:
+        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe."""
         try:
             # One at a time, waiting: the writer's own must not give up because the one beside it is at work.
             with self._checkpointing:
-                mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if emptying else apsw.SQLITE_CHECKPOINT_PASSIVE
-                connection.wal_checkpoint(mode=mode)
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except (apsw.BusyError, apsw.LockedError):
             return
         except apsw.FullError:
             return
         except apsw.Error as error:
             raise StorageFailed(f"The relay's database failed while writing: {error}") from error
+
+    def _empty_the_log(self, connection: apsw.Connection) -> None:
+        """Leave nothing of what was erased in the write-ahead log. While others are at it, later will do, or closing."""
+        connection.set_busy_timeout(_EMPTY_BUSY_MS)
+        try:
+            with self._checkpointing:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._empty_log = False
+        except (apsw.BusyError, apsw.LockedError, apsw.FullError):
+            self._retry = threading.Timer(_EMPTY_AGAIN_S, self._wake_checkpointer.set)
+            self._retry.daemon = True
+            self._retry.start()
+        finally:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
 
     # Reading: any thread
 
@@ -422,6 +443,14 @@ class SqliteStorage:
         with self._reader() as connection:
             header: bytes | None = connection.execute(_HEADER, (space, log, seq)).get
         return header
+
+    def is_bare(self, space: SpaceId, log: LogId, seq: int) -> bool:
+        """Whether a data envelope is here without its body."""
+        return bool(self._rows(bodies.IS_BARE, space, log, seq))
+
+    def bare(self, space: SpaceId) -> Iterator[tuple[LogId, int]]:
+        """Every data envelope that is here without its body."""
+        return iter([(LogId(log), seq) for log, seq in self._rows(bodies.BARE, space)])
 
     def read(self, space: SpaceId, spans: Sequence[Span], *, bytes_max: int, envelopes_max: int) -> list[Entry]:
         """Envelopes from the start of `spans`, within the limits."""

@@ -107,5 +107,5 @@ def test_a_statement_that_can_never_be_valid_is_refused(name: str) -> None:
 
 def test_a_statement_of_a_newer_version_is_kept_and_not_understood() -> None:
     parents = [b"\x01" * 32]
-    assert read_control(pack(["space.ended", 1, parents, "more"])) == UnknownControl("space.ended", 1, parents)
+    assert read_control(pack(["relay.sung_to", 1, parents, "more"])) == UnknownControl("relay.sung_to", 1, parents)
     assert read_control(pack(["space.created", 2, parents])) == UnknownControl("space.created", 2, parents)

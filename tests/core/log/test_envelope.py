@@ -101,12 +101,24 @@ def test_every_altered_body_byte_is_refused() -> None:
             parse_envelope(bytes(altered))
 
 
-def test_every_cut_is_refused() -> None:
-    for size in range(len(FIRST.data)):
+def test_every_cut_but_that_of_the_whole_body_is_refused() -> None:
+    for size in set(range(len(FIRST.data))) - {HEADER_BYTES}:
         with pytest.raises(EnvelopeRejected):
             parse_envelope(FIRST.data[:size])
     with pytest.raises(EnvelopeRejected):
         parse_envelope(FIRST.data + b"\0")
+
+
+def test_a_data_envelope_without_its_body_is_the_same_and_says_so() -> None:
+    space = SpaceBuilder.found()
+    whole = space.write(space.founder)
+    bare = parse_envelope(whole.data[:HEADER_BYTES])
+    assert (bare.is_bare, whole.is_bare) == (True, False)
+    assert bare == whole.bare()
+    assert (bare.hash, bare.signature, bare.body) == (whole.hash, whole.signature, b"")
+    verify_signature(bare, space=space.id, device=space.founder.device_id)
+    with pytest.raises(EnvelopeRejected):
+        parse_envelope(space.envelopes[0].data[:HEADER_BYTES])  # a statement is never without its body
 
 
 def test_an_envelope_in_another_space_is_refused() -> None:

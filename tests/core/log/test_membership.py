@@ -267,7 +267,7 @@ def test_a_repeated_change_changes_nothing() -> None:
 def test_a_statement_of_a_newer_version_becomes_a_head_and_nothing_else() -> None:
     space = SpaceBuilder.found()
     robin = space.join()
-    envelope = control_envelope(space.id, robin, pack(["space.ended", 1, space.parents(), "why"]))
+    envelope = control_envelope(space.id, robin, pack(["relay.sung_to", 1, space.parents(), "why"]))
     assert isinstance(space.membership.admit(envelope), UnknownControl)
     assert space.membership.heads == {envelope.hash}
     assert len(space.membership.devices) == 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bide.crdt.document import NothingChanged
-from bide.errors import BideError, NotAllowed
+from bide.errors import BideError, NotAllowed, NotPaired
 from bide.replica import Replica
 from bide.storage.memory import MemoryStorage
 from bide.storage.sqlite import SqliteStorage
@@ -68,6 +68,7 @@ class Couple(RuleBasedStateMachine):
         self.written: dict[str, tuple[int, bool]] = {}
         """Acknowledged id to (who, private)."""
         self.reopened = 0
+        self.erased = self.ended = False
 
     def teardown(self) -> None:
         if hasattr(self, "replicas"):
@@ -80,13 +81,22 @@ class Couple(RuleBasedStateMachine):
     @rule(who=WHO, text=TEXT, private=st.booleans(), kind=st.sampled_from(["checkin", "appreciation"]))
     def write(self, who: int, text: str, private: bool, kind: str) -> None:
         field = "went_well" if kind == "checkin" else "noticed"
-        written = self.replicas[who].write(kind, {field: text}, private=private)
-        self.written[written.id] = (who, private)
+        try:
+            written = self.replicas[who].write(kind, {field: text}, private=private)
+        except NotPaired:
+            assert self.ended
+            assert not private
+        else:
+            self.written[written.id] = (who, private)
 
     @rule(who=WHO, text=TEXT)
     def invite(self, who: int, text: str) -> None:
-        written = self.replicas[who].invite_to_repair({"topic": text[:100]})
-        self.written[written.id] = (who, False)
+        try:
+            written = self.replicas[who].invite_to_repair({"topic": text[:100]})
+        except NotPaired:
+            assert self.ended
+        else:
+            self.written[written.id] = (who, False)
 
     @rule(who=WHO, text=TEXT, pick=st.integers(0, 50), what=st.sampled_from(["edit", "hear", "answer"]))
     def continue_something(self, who: int, text: str, pick: int, what: str) -> None:
@@ -120,7 +130,32 @@ class Couple(RuleBasedStateMachine):
         except NothingChanged:
             pass
         except NotAllowed:
-            assert step not in conversation["next"]
+            assert self.ended or step not in conversation["next"]
+
+    # Leaving
+
+    @rule(who=WHO, pick=st.integers(0, 50))
+    def erase(self, who: int, pick: int) -> None:
+        """Own words of an entry, of a reply or of a conversation."""
+        entries = [e for e in self.replicas[who].timeline() if e["visibility"] == "shared"]
+        entries += [reply for entry in entries for reply in entry["replies"]]
+        if entries:
+            self.erase_one(who, entries[pick % len(entries)]["id"])
+
+    def erase_one(self, who: int, entry: str) -> None:
+        try:
+            self.replicas[who].erase([entry])
+        except NotAllowed:
+            return  # none of it is theirs
+        self.erased = True
+        self.written = {known: said for known, said in self.written.items() if said[1]}
+
+    @precondition(lambda self: len(self.written) > 6)
+    @rule(who=WHO, often=st.integers(0, 3))
+    def end(self, who: int, often: int) -> None:
+        if not often and not self.ended:
+            self.ended = True
+            self.replicas[who].leave()
 
     # Meeting
 
@@ -202,7 +237,11 @@ class Couple(RuleBasedStateMachine):
         for replica in self.replicas:
             assert all(finding.level != "damage" for finding in replica.doctor())
             counts = replica.status()["spaces"][1]
-            assert (counts["waiting"], counts["newer"], counts["ignored"], counts["quarantined"]) == (0, 0, 0, 0)
+            assert (counts["waiting"], counts["newer"], counts["ignored"]) == (0, 0, 0)
+            assert not counts["quarantined"]
+            assert not any(
+                "kept back" in str(finding.words) or "keeps them back" in str(finding.words) for finding in replica.doctor()
+            )
             before = replica.digest()
             replica.rebuild()
             assert replica.digest() == before

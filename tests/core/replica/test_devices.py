@@ -8,7 +8,7 @@ from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
 from bide.crypto.sealing import epoch_id
 from bide.errors import EnvelopeRejected, InputError, NotAllowed, NotFound
 from bide.ids import SpaceId
-from bide.log.control import UnknownControl, read_control
+from bide.log.control import Granting, read_control
 from bide.log.envelope import parse_envelope
 from bide.replica import Replica
 from bide.replica.deriving import open_event
@@ -58,7 +58,7 @@ def lost(storage: Storage, relay: MemoryRelay, space: SpaceId) -> int:
     logs = relay.spaces[space].logs
     for envelope in (each for log in logs.values() for each in log if each.klass == 1):
         statement = read_control(envelope.body)
-        assert not isinstance(statement, UnknownControl)
+        assert isinstance(statement, Granting)
         for grant in statement.grants:
             try:
                 secrets.add(open_grant(grant.box, keys=keys, parent=envelope.prev_hash))

@@ -1,0 +1,81 @@
+"""What pausing, leaving and erasing share: bringing it to where it has to be known, and the lines that tell of it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from bide.errors import BideError
+from bide_cli.dates import date_words
+from bide_cli.language import _
+from bide_cli.shell import Shell, clean_line
+
+if TYPE_CHECKING:
+    from bide.replica import Replica
+
+PAUSED, LEFT, ENDED = "paused", "left", "ended"
+
+
+def sync_now(shell: Shell, replica: Replica) -> BideError | None:
+    """Sync everything that doesn't rest; what kept it from going, if anything did."""
+    from bide_cli.syncing import sync_once, worst_error
+
+    if not any(space.relay_url for space in replica.spaces()):
+        return None
+    try:
+        return worst_error(sync_once(replica, shell.home))
+    except BideError as busy:
+        return busy
+
+
+def tell_own_devices(shell: Shell, replica: Replica) -> bool:
+    """Bring what was just said in the own space to the relay, if there are other devices of mine that are to hear of it."""
+    from bide.replica.personal import my_devices
+
+    several = sum(device.active for device in my_devices(replica.storage)) > 1
+    if several and replica.relay():
+        with contextlib.suppress(BideError):  # then it goes with the next sync
+            sync_now(shell, replica)
+    return several
+
+
+def standing_line(name: str, stance: str, ended: dict[str, Any] | None) -> str:
+    """How things stand with somebody; empty while it simply goes on.
+
+    Args:
+        name: of the other person.
+        stance: the state of the space, as ``bide status --json`` has it.
+        ended: on which day and by whom it was ended, likewise.
+    """
+    names = clean_line(name)
+    if stance == PAUSED:
+        return _("Paused with {name}: nothing is sent or fetched. To go on: bide pause --end").format(name=names)
+    if stance == LEFT:
+        return _("You left what you shared with {name}. What is here stays readable.").format(name=names)
+    if stance == ENDED and ended is not None:
+        me, day = any(by["me"] for by in ended["by"]), date_words(ended["day"])
+        if me and len(ended["by"]) > 1:
+            words = _("You and {name} both ended what you shared, on {day}. It stays readable.")
+        elif me:
+            words = _("You ended what you shared with {name} on {day}. It stays readable.")
+        else:
+            words = _("{name} ended what you shared on {day}. It stays readable.")
+        return words.format(name=names, day=day)
+    return ""
+
+
+def standing_lines(replica: Replica, *, paused: bool) -> list[str]:
+    """With whom things are over, and if asked for paused, a line each. Not with whom one shares again."""
+    people = replica.reader.people()
+    again = {person.name for person in people}
+    found = [person for person in people if paused and person.stance == PAUSED]
+    found += [person for person in replica.reader.former() if person.name not in again]
+    return [standing_line(person.name, person.stance, replica.reader.ended(person)) for person in found]
+
+
+def tell_standing(shell: Shell, replica: Replica, *, paused: bool = True) -> None:
+    """Say with whom things are paused or over, a line each, to this person alone."""
+    if shell.as_json:
+        return
+    for line in standing_lines(replica, paused=paused):
+        shell.say(line)
