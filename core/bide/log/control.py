@@ -75,6 +75,20 @@ class DeviceAdded(NamedTuple):
     grants: Annotated[list[Grant], Field(max_length=256)]
 
 
+class RecoveryAdded(NamedTuple):
+    """A device on paper of the author's person: a recovery phrase.
+
+    The proof in its record is over "bide.rec", a zero byte, slot and both keys. It names no space: so devices that don't know
+    the words can enrol keys that were made with them into spaces that came later.
+    """
+
+    type: Literal["recovery.added"]
+    version: Literal[1]
+    parents: Parents
+    device: DeviceRecord
+    grants: Annotated[list[Grant], Field(max_length=256)]
+
+
 class DeviceRevoked(NamedTuple):
     """A device of the author's person that belongs no more, and how far its log counts."""
 
@@ -108,7 +122,7 @@ class UnknownControl(NamedTuple):
     parents: list[bytes]
 
 
-Statement = SpaceCreated | PersonJoined | DeviceAdded | DeviceRevoked | EpochMinted
+Statement = SpaceCreated | PersonJoined | DeviceAdded | RecoveryAdded | DeviceRevoked | EpochMinted
 """What this version can say."""
 Control = Statement | UnknownControl
 
@@ -117,12 +131,14 @@ _KNOWN: dict[
     TypeAdapter[SpaceCreated]
     | TypeAdapter[PersonJoined]
     | TypeAdapter[DeviceAdded]
+    | TypeAdapter[RecoveryAdded]
     | TypeAdapter[DeviceRevoked]
     | TypeAdapter[EpochMinted],
 ] = {
     ("space.created", 1): TypeAdapter(SpaceCreated),
     ("person.joined", 1): TypeAdapter(PersonJoined),
     ("device.added", 1): TypeAdapter(DeviceAdded),
+    ("recovery.added", 1): TypeAdapter(RecoveryAdded),
     ("device.revoked", 1): TypeAdapter(DeviceRevoked),
     ("epoch.minted", 1): TypeAdapter(EpochMinted),
 }
