@@ -17,7 +17,18 @@ from bide.errors import ForkDetected, Locked, NewerFormat, SequenceGap, StorageE
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
 from bide.projections.search import words
-from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, Storage, StoredEnvelope, Suspect
+from bide.storage.base import (
+    Displaced,
+    EntryQuery,
+    FormerDevice,
+    HeldRecord,
+    MemberRecord,
+    Quarantined,
+    SpaceRecord,
+    Storage,
+    StoredEnvelope,
+    Suspect,
+)
 from bide.storage.memory import MemoryStorage
 from bide.storage.opening import FORMAT, open_database, schema_text
 from bide.storage.sqlite import SqliteStorage
@@ -322,7 +333,73 @@ def test_evidence_of_forks_is_kept_once_and_for_good(box: Box) -> None:
     assert (box.reopen().evidence(PAIR), box.storage.evidence(OWN)) == ([], [one])
 
 
+def test_a_device_is_replaced_and_what_it_was_is_kept(box: Box) -> None:
+    """Log and keys change, and nothing else of the space; former devices stay in order, once each, until they are forgotten."""
+    before = box.storage.spaces()[1]
+    after = before._replace(log_id=LogId(b"n" * 16), signing_seed=b"2" * 32, sealing_secret=b"3" * 32)
+    formers = [FormerDevice(PAIR, log, b"4" * 32, b"5" * 32) for log in (THEIRS, MINE)]
+    with box.storage.transaction():
+        box.storage.replace_device(after._replace(kind="own", relay_url="ws://elsewhere", epoch_id=b"x" * 16, pending=True))
+        for former in (*formers, formers[0]._replace(signing_seed=b"6" * 32)):
+            box.storage.put_former_device(former)
+    again = box.reopen()
+    assert again.spaces()[1] == after
+    assert again.former_devices(PAIR) == formers
+    assert again.former_devices(OWN) == []
+    with again.transaction():
+        again.remove_former_device(PAIR, THEIRS)
+    assert again.former_devices(PAIR) == formers[1:]
+    with again.transaction():
+        again.remove_space(PAIR)
+    assert again.former_devices(PAIR) == []
+
+
+def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
+    """The log ends before it, something else can stand there, and it stays, settled or not, whatever is rebuilt."""
+    mine = [envelope(MINE, seq, control=seq == 3) for seq in (1, 2, 3)]
+    other = envelope(MINE, 2, text=b"other")
+    append(box.storage, *mine, envelope(THEIRS, 1))
+    with box.storage.transaction():
+        assert box.storage.displace(PAIR, MINE, 1) == mine[1:]
+        assert box.storage.displace(PAIR, MINE, 1) == []
+        assert box.storage.heads(PAIR)[MINE] == Head(MINE, 1, mine[0].hash)
+        assert box.storage.append(PAIR, other)
+        box.storage.clear_derived()
+    again = box.reopen()
+    assert again.displaced(PAIR) == again.displaced(PAIR, waiting=True) == [Displaced(PAIR, each, True) for each in mine[1:]]
+    assert again.envelope(PAIR, MINE, 2) == other
+    assert again.envelope(PAIR, MINE, 3) is None
+    assert again.controls(PAIR) == []
+    with again.transaction():
+        again.settle_displaced(PAIR)
+        assert again.displace(PAIR, MINE, 0) == [mine[0], other]
+    assert [(item.envelope, item.waiting) for item in again.displaced(PAIR)] == [
+        (mine[1], False),
+        (mine[2], False),
+        (mine[0], True),
+        (other, True),
+    ]
+    assert [item.envelope for item in again.displaced(PAIR, waiting=True)] == [mine[0], other]
+    assert MINE not in again.heads(PAIR)
+    assert again.heads(PAIR)[THEIRS].seq == 1
+    assert again.displaced(OWN) == []
+    with again.transaction():
+        again.remove_space(PAIR)
+    assert again.displaced(PAIR) == []
+
+
 # Derived
+
+
+def test_a_member_that_nothing_admits_any_more_is_taken_out(box: Box) -> None:
+    """The others stay in their order."""
+    members = [MemberRecord(PAIR, log, DeviceId(b"d" * 32), 0) for log in (MINE, THEIRS)]
+    with box.storage.transaction():
+        for member in members:
+            box.storage.put_member(member)
+        box.storage.remove_member(PAIR, MINE)
+        box.storage.remove_member(OWN, THEIRS)
+    assert box.reopen().members(PAIR) == members[1:]
 
 
 def test_members_stay_in_order_of_admission(box: Box) -> None:

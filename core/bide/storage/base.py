@@ -56,6 +56,24 @@ class StoredEnvelope(NamedTuple):
     data: bytes
 
 
+class Displaced(NamedTuple):
+    """An envelope that was taken out of this device's own log, since another copy of the home had written in its place."""
+
+    space_id: SpaceId
+    envelope: StoredEnvelope
+    waiting: bool
+    """What it says was not said again yet."""
+
+
+class FormerDevice(NamedTuple):
+    """What this home wrote with in a space before it went on in a new log."""
+
+    space_id: SpaceId
+    log_id: LogId
+    signing_seed: bytes
+    sealing_secret: bytes
+
+
 class Quarantined(NamedTuple):
     """An envelope that could not be understood: kept, named, and left alone."""
 
@@ -144,6 +162,22 @@ class Storage(Protocol):
         """Add a space, or change its epoch, relay or pending; an active space never becomes pending again."""
         ...
 
+    def replace_device(self, space: SpaceRecord) -> None:
+        """Give this device another log and other keys in a space that is here. All else of the space stays as it is."""
+        ...
+
+    def former_devices(self, space: SpaceId) -> list[FormerDevice]:
+        """What this home wrote with in a space before, the latest last."""
+        ...
+
+    def put_former_device(self, former: FormerDevice) -> None:
+        """Keep it, once for each log."""
+        ...
+
+    def remove_former_device(self, space: SpaceId, log: LogId) -> None:
+        """Forget its keys."""
+        ...
+
     def remove_space(self, space: SpaceId) -> None:
         """Forget a space and all that belongs to it."""
         ...
@@ -166,6 +200,22 @@ class Storage(Protocol):
             SequenceGap: it does not follow directly.
             ForkDetected: another one stands in its place; that one stays.
         """
+        ...
+
+    def displace(self, space: SpaceId, log: LogId, seq: int) -> list[StoredEnvelope]:
+        """Take what follows `seq` out of a log. It is kept apart for good, waiting; what is derived from it is left alone.
+
+        Returns:
+            What was taken out, in order.
+        """
+        ...
+
+    def displaced(self, space: SpaceId, *, waiting: bool = False) -> list[Displaced]:
+        """What was taken out of logs, in the order in which that happened; only what waits, if asked for."""
+        ...
+
+    def settle_displaced(self, space: SpaceId) -> None:
+        """All of it was said again: none of it waits any more."""
         ...
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
@@ -257,6 +307,10 @@ class Storage(Protocol):
 
     def put_member(self, member: MemberRecord) -> None:
         """Note a device."""
+        ...
+
+    def remove_member(self, space: SpaceId, log: LogId) -> None:
+        """No control envelope that is here admits it any more."""
         ...
 
     def put_event(self, event: EventRecord) -> None:

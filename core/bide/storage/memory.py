@@ -10,7 +10,17 @@ from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import ForkDetected, Phrase, SequenceGap
 from bide.ids import EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
-from bide.storage.base import EntryQuery, HeldRecord, MemberRecord, Quarantined, SpaceRecord, StoredEnvelope, Suspect
+from bide.storage.base import (
+    Displaced,
+    EntryQuery,
+    FormerDevice,
+    HeldRecord,
+    MemberRecord,
+    Quarantined,
+    SpaceRecord,
+    StoredEnvelope,
+    Suspect,
+)
 
 _FOUND_MAX = 8
 
@@ -25,6 +35,8 @@ class _Tables:
         self.logs: dict[tuple[SpaceId, LogId], tuple[StoredEnvelope, ...]] = {}
         self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
         self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
+        self.displaced: dict[tuple[SpaceId, LogId, bytes], Displaced] = {}
+        self.formers: dict[tuple[SpaceId, LogId], FormerDevice] = {}
         self.suspects: dict[tuple[SpaceId, LogId, int], Suspect] = {}
         self.held: dict[EntryId, HeldRecord] = {}
         self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
@@ -89,6 +101,25 @@ class MemoryStorage:
             )
         self._t.spaces[space.space_id] = space
 
+    def replace_device(self, space: SpaceRecord) -> None:
+        """See the contract."""
+        there = self._t.spaces[space.space_id]
+        self._t.spaces[space.space_id] = there._replace(
+            log_id=space.log_id, signing_seed=space.signing_seed, sealing_secret=space.sealing_secret
+        )
+
+    def former_devices(self, space: SpaceId) -> list[FormerDevice]:
+        """See the contract."""
+        return [former for key, former in self._t.formers.items() if key[0] == space]
+
+    def put_former_device(self, former: FormerDevice) -> None:
+        """See the contract."""
+        self._t.formers.setdefault((former.space_id, former.log_id), former)
+
+    def remove_former_device(self, space: SpaceId, log: LogId) -> None:
+        """See the contract."""
+        self._t.formers.pop((space, log), None)
+
     def remove_space(self, space: SpaceId) -> None:
         """See the contract."""
         t = self._t
@@ -97,6 +128,8 @@ class MemoryStorage:
         t.logs = {key: log for key, log in t.logs.items() if key[0] != space}
         t.relay_heads = {key: head for key, head in t.relay_heads.items() if key[0] != space}
         t.evidence = {key: header for key, header in t.evidence.items() if key[0] != space}
+        t.displaced = {key: item for key, item in t.displaced.items() if key[0] != space}
+        t.formers = {key: former for key, former in t.formers.items() if key[0] != space}
         t.suspects = {key: item for key, item in t.suspects.items() if key[0] != space}
         t.held = {key: held for key, held in t.held.items() if held.space_id != space}
         t.members = {key: member for key, member in t.members.items() if key[0] != space}
@@ -126,6 +159,28 @@ class MemoryStorage:
             return False
         self._t.logs[key] = (*log, envelope)
         return True
+
+    def displace(self, space: SpaceId, log: LogId, seq: int) -> list[StoredEnvelope]:
+        """See the contract."""
+        there = self._t.logs.get((space, log), ())
+        for envelope in there[seq:]:
+            self._t.displaced.pop((space, log, envelope.hash), None)
+            self._t.displaced[space, log, envelope.hash] = Displaced(space, envelope, waiting=True)
+        if there[:seq]:
+            self._t.logs[space, log] = there[:seq]
+        else:
+            self._t.logs.pop((space, log), None)
+        return list(there[seq:])
+
+    def displaced(self, space: SpaceId, *, waiting: bool = False) -> list[Displaced]:
+        """See the contract."""
+        return [item for key, item in self._t.displaced.items() if key[0] == space and item.waiting >= waiting]
+
+    def settle_displaced(self, space: SpaceId) -> None:
+        """See the contract."""
+        for key, item in self._t.displaced.items():
+            if key[0] == space:
+                self._t.displaced[key] = item._replace(waiting=False)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
@@ -217,6 +272,10 @@ class MemoryStorage:
     def put_member(self, member: MemberRecord) -> None:
         """See the contract."""
         self._t.members.setdefault((member.space_id, member.log_id), member)
+
+    def remove_member(self, space: SpaceId, log: LogId) -> None:
+        """See the contract."""
+        self._t.members.pop((space, log), None)
 
     def put_event(self, event: EventRecord) -> None:
         """See the contract."""

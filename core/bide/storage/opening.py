@@ -14,7 +14,7 @@ import apsw
 from bide.errors import Locked, NewerFormat, StorageBusy, StorageError
 
 KEY_BYTES = 32
-FORMAT = 3
+FORMAT = 4
 """Number of the last schema file."""
 BUSY_TIMEOUT_MS = 15_000
 REKEY_WAIT_MS = 5_000

@@ -33,6 +33,10 @@ class SqliteStorage(SqliteTruth):
         """See the contract."""
         self._run("INSERT OR IGNORE INTO member (space_id, log_id, device_id, slot) VALUES (?, ?, ?, ?)", *member)
 
+    def remove_member(self, space: SpaceId, log: LogId) -> None:
+        """See the contract."""
+        self._run("DELETE FROM member WHERE space_id = ? AND log_id = ?", space, log)
+
     def put_event(self, event: EventRecord) -> None:
         """See the contract."""
         frontier = b"".join(log + seq.to_bytes(8, "big") + digest for log, seq, digest in event.frontier)

@@ -16,7 +16,7 @@ import apsw
 from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageError
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
-from bide.storage.base import HeldRecord, SpaceRecord, StoredEnvelope, Suspect
+from bide.storage.base import Displaced, FormerDevice, HeldRecord, SpaceRecord, StoredEnvelope, Suspect
 from bide.storage.opening import open_database
 
 if TYPE_CHECKING:
@@ -117,6 +117,34 @@ class SqliteTruth:
             int(space.pending),
         )
 
+    def replace_device(self, space: SpaceRecord) -> None:
+        """See the contract."""
+        self._run(
+            "UPDATE space SET log_id = ?, signing_seed = ?, sealing_secret = ? WHERE space_id = ?",
+            space.log_id,
+            space.signing_seed,
+            space.sealing_secret,
+            space.space_id,
+        )
+
+    def former_devices(self, space: SpaceId) -> list[FormerDevice]:
+        """See the contract."""
+        rows = self._rows(
+            "SELECT space_id, log_id, signing_seed, sealing_secret FROM former_device WHERE space_id = ? ORDER BY position",
+            space,
+        )
+        return [FormerDevice(*row) for row in rows]
+
+    def put_former_device(self, former: FormerDevice) -> None:
+        """See the contract."""
+        self._run(
+            "INSERT OR IGNORE INTO former_device (space_id, log_id, signing_seed, sealing_secret) VALUES (?, ?, ?, ?)", *former
+        )
+
+    def remove_former_device(self, space: SpaceId, log: LogId) -> None:
+        """See the contract."""
+        self._run("DELETE FROM former_device WHERE space_id = ? AND log_id = ?", space, log)
+
     def remove_space(self, space: SpaceId) -> None:
         """See the contract."""
         self._run("DELETE FROM search WHERE rowid IN (SELECT number FROM entry WHERE space_id = ?)", space)
@@ -151,6 +179,42 @@ class SqliteTruth:
             digest,
         )
         return True
+
+    def displace(self, space: SpaceId, log: LogId, seq: int) -> list[StoredEnvelope]:
+        """See the contract."""
+        place = (space, log, seq)
+        rows = self._rows(
+            "SELECT log_id, seq, hash, control, data FROM envelope WHERE space_id = ? AND log_id = ? AND seq > ? ORDER BY seq",
+            *place,
+        )
+        self._run(
+            "INSERT OR REPLACE INTO displaced (space_id, log_id, seq, hash, control, data, waiting)"
+            " SELECT space_id, log_id, seq, hash, control, data, 1 FROM envelope"
+            " WHERE space_id = ? AND log_id = ? AND seq > ? ORDER BY seq",
+            *place,
+        )
+        self._run("DELETE FROM envelope WHERE space_id = ? AND log_id = ? AND seq > ?", *place)
+        self._run("DELETE FROM log_head WHERE space_id = ? AND log_id = ?", space, log)
+        self._run(
+            "INSERT INTO log_head SELECT space_id, log_id, seq, hash FROM envelope"
+            " WHERE space_id = ? AND log_id = ? AND seq = ?",
+            *place,
+        )
+        return [_envelope(row) for row in rows]
+
+    def displaced(self, space: SpaceId, *, waiting: bool = False) -> list[Displaced]:
+        """See the contract."""
+        rows = self._rows(
+            "SELECT log_id, seq, hash, control, data, waiting FROM displaced"
+            " WHERE space_id = ? AND waiting >= ? ORDER BY position",
+            space,
+            int(waiting),
+        )
+        return [Displaced(space, _envelope(row), bool(row[5])) for row in rows]
+
+    def settle_displaced(self, space: SpaceId) -> None:
+        """See the contract."""
+        self._run("UPDATE displaced SET waiting = 0 WHERE space_id = ?", space)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
