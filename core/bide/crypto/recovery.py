@@ -13,7 +13,10 @@ import unicodedata
 from dataclasses import dataclass, field
 from functools import cache
 
-from bide.crypto.keys import DeviceKeys
+import nacl.bindings as sodium
+from nacl.exceptions import CryptoError
+
+from bide.crypto.keys import DeviceKeys, GrantBroken
 from bide.crypto.pairing_code import WORD_BITS, words, words_from_bytes
 from bide.errors import InputError
 from bide.ids import SPACE_ID_BYTES, Randomness, SpaceId
@@ -91,9 +94,26 @@ class RecoveryPhrase:
         ]
         return DeviceKeys(*made)
 
+    def open(self, box: bytes) -> bytes:
+        """What was sealed to the first key by `seal_to_phrase`.
+
+        Raises:
+            GrantBroken: it was sealed to another, or altered.
+        """
+        keys = self.keys(0)
+        try:
+            return sodium.crypto_box_seal_open(box, keys.sealing_key, keys.sealing_secret)
+        except (CryptoError, ValueError, TypeError) as error:
+            raise GrantBroken from error
+
     def _bytes(self) -> bytes:
         checked = self.secret + self.anchor
         return checked + hashlib.blake2b(checked, digest_size=1, person=_CHECKSUM).digest()
+
+
+def seal_to_phrase(plain: bytes, *, sealing_key: bytes) -> bytes:
+    """Seal something that only the words of a phrase open, by the public key of its first device."""
+    return sodium.crypto_box_seal(plain, sealing_key)
 
 
 _SHAPE = "They are all on the paper, in order: bide recovery takes them with or without their numbers."

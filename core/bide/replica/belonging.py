@@ -13,7 +13,7 @@ from bide.storage.base import Storage
 
 
 class Belonging(NamedTuple):
-    """Of one space; all empty while nobody was ever removed and everybody has every key."""
+    """Of one space; all empty while nobody was ever removed, everybody has every key, and nobody has a recovery phrase."""
 
     ended: dict[LogId, int] = {}  # noqa: RUF012 never changed
     """How far the log of each device counts that belongs no more."""
@@ -23,9 +23,14 @@ class Belonging(NamedTuple):
     """No epoch that is held here goes to exactly the devices that belong: one is made before anything is sealed."""
     lacking: bool = False
     """A device lacks the secret of an epoch that is held here."""
+    on_paper: tuple[LogId, ...] = ()
+    """The devices that are recovery phrases, those that count no more too."""
+    recovered: tuple[LogId, ...] = ()
+    """The devices that were brought in by a recovery phrase."""
 
 
 _NOTHING = Belonging()
+_LISTS = ("on_paper", "recovered")
 
 
 def read_belonging(storage: Storage, space: SpaceId) -> Belonging:
@@ -35,7 +40,8 @@ def read_belonging(storage: Storage, space: SpaceId) -> Belonging:
         return _NOTHING
     found = json.loads(text)
     ended, needed = ({LogId(bytes.fromhex(log)): seq for log, seq in found[name].items()} for name in ("ended", "needed"))
-    return Belonging(ended, needed, found["mint"], found["lacking"])
+    on_paper, recovered = (tuple(LogId(bytes.fromhex(log)) for log in found.get(name, ())) for name in _LISTS)
+    return Belonging(ended, needed, found["mint"], found["lacking"], on_paper, recovered)
 
 
 def put_belonging(storage: Storage, space: SpaceId, belonging: Belonging) -> None:
@@ -44,7 +50,8 @@ def put_belonging(storage: Storage, space: SpaceId, belonging: Belonging) -> Non
     if belonging != _NOTHING:
         logs = {"ended": belonging.ended, "needed": belonging.needed}
         found = {name: {log.hex(): seq for log, seq in sorted(seqs.items())} for name, seqs in logs.items()}
-        text = json.dumps({**found, "mint": belonging.mint, "lacking": belonging.lacking})
+        lists = {name: [log.hex() for log in getattr(belonging, name)] for name in _LISTS}
+        text = json.dumps({**found, "mint": belonging.mint, "lacking": belonging.lacking, **lists})
     if text != storage.meta(_key(space)):
         storage.put_meta(_key(space), text)
 

@@ -14,7 +14,16 @@ from bide.crypto.keys import seal_grant
 from bide.entries.fields import clean_text
 from bide.errors import InputError, NotAllowed, NotFound
 from bide.ids import DeviceId, LogId, Randomness, SpaceId
-from bide.log.control import DeviceAdded, DeviceRecord, DeviceRevoked, EpochMinted, Grant, Statement, write_control
+from bide.log.control import (
+    DeviceAdded,
+    DeviceRecord,
+    DeviceRevoked,
+    EpochMinted,
+    Grant,
+    RecoveryAdded,
+    Statement,
+    write_control,
+)
 from bide.log.envelope import ZERO_HASH
 from bide.log.membership import Device, Membership
 from bide.replica.belonging import read_belonging
@@ -91,17 +100,26 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
             writer.say_of_person(fields, space=space)
 
 
-def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: DeviceRecord) -> LogId:
-    """Let a new device of mine into one space, with every epoch secret. Inside a transaction."""
+def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: DeviceRecord, *, recovery: bool = False) -> LogId:
+    """Let a new device of mine into one space, with every epoch secret. Inside a transaction.
+
+    Args:
+        storage: the replica.
+        appender: its.
+        space: which.
+        record: the device's keys.
+        recovery: it is a recovery phrase.
+    """
     membership = load_membership(storage, space.space_id)
     parent = _head_hash(storage, space)
     device = Device(DeviceId(record.signing_key), record.sealing_key, space.slot, LogId(b""), b"")
     epochs = sorted(storage.epochs(space.space_id).items())
     grants = _grants(((secret, device) for _, secret in epochs[:_GRANTS_MAX]), parent)
     before = set(membership.devices)
-    membership = _say(
-        storage, appender, space, DeviceAdded("device.added", 1, sorted(membership.heads), record, grants), membership
-    )
+    statement: Statement = DeviceAdded("device.added", 1, sorted(membership.heads), record, grants)
+    if recovery:
+        statement = RecoveryAdded("recovery.added", *statement[1:])
+    membership = _say(storage, appender, space, statement, membership)
     added = next(log for log in membership.devices if log not in before)
     if len(epochs) > _GRANTS_MAX:
         hand_on_keys(storage, appender, space)
@@ -123,6 +141,8 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     own = replica.reader.own_space()
     if target.log_id == own.log_id:
         raise NotAllowed("That is this device.", hint="Remove it from another one of yours.")
+    if target.on_paper:
+        raise NotAllowed("That is a recovery phrase, not a device.", hint="To end it: bide recovery destroy")
     if not target.active:
         raise NotAllowed("That device was removed already.")
     done = []
@@ -133,7 +153,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
                 continue
             membership = load_membership(storage, space.space_id)
             if membership.is_active(log) and membership.devices[log].slot == space.slot:
-                _revoke_in(storage, appender, space, membership.devices[log], membership, replica.randomness)
+                revoke_in(storage, appender, space, membership.devices[log], membership, replica.randomness)
                 done.append(space.space_id)
     return done
 
@@ -146,9 +166,10 @@ def _log_in(storage: Storage, space: SpaceRecord, target: DeviceName) -> LogId |
     return next((each.log_id for each in named if folded(each.name) == folded(target.name)), None)
 
 
-def _revoke_in(
+def revoke_in(
     storage: Storage, appender: Appender, space: SpaceRecord, device: Device, membership: Membership, randomness: Randomness
 ) -> None:
+    """Remove a device of mine from one space, with a fresh epoch for who remains. Inside a transaction."""
     head = storage.heads(space.space_id).get(device.log_id)
     cut_seq, cut_hash = (head.seq, head.hash) if head is not None else (0, ZERO_HASH)
     secret = randomness.token(sealing.EPOCH_SECRET_BYTES)
@@ -219,6 +240,8 @@ def _say(storage: Storage, appender: Appender, space: SpaceRecord, statement: St
 
 def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
+    from bide.replica.phrases import keep_up
+
     storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
     belonging = read_belonging(storage, space.space_id)
     if space.log_id in belonging.ended:
@@ -227,6 +250,7 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
         with storage.transaction():
             hand_on_keys(storage, appender, space)
     own = replica.reader.own_space()
+    keep_up(replica, space)
     if space.space_id == own.space_id:
         from bide.replica.later_spaces import share_spaces
 
@@ -248,6 +272,8 @@ def rename(replica: Replica, target: DeviceName, name: str) -> None:
         InputError: the name is taken, empty, or can't be shown.
     """
     storage = replica.storage
+    if target.on_paper:
+        raise NotAllowed("That is a recovery phrase, not a device: it has no name of its own.")
     cleaned = clean_device_name(name)
     require_free_name(storage, cleaned, but=target.log_id)
     with storage.transaction():

@@ -64,7 +64,11 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     eligible = [epoch for epoch in membership.eligible_epochs() if epoch in held]
     active = record is not None and not record.pending and membership.is_active(record.log_id)
     lacking = active and bool(lacking_keys(membership, held))
-    put_belonging(storage, space, Belonging(dict(membership.ends), membership.needed(), active and not eligible, lacking))
+    on_paper = tuple(log for log, device in membership.devices.items() if device.recovery)
+    recovered = tuple(membership.recovered()) if on_paper else ()
+    needed = membership.needed()
+    mint = active and not eligible
+    put_belonging(storage, space, Belonging(dict(membership.ends), needed, mint, lacking, on_paper, recovered))
     if record is not None and active and eligible and record.epoch_id != eligible[0]:
         storage.put_space(record._replace(epoch_id=eligible[0]))
     _apply_ends(storage, space, before, membership)

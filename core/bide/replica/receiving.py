@@ -75,7 +75,7 @@ class Receiver:
 
     def _take(self, envelopes: Sequence[Envelope]) -> int:
         space_id = self._space.space_id
-        membership = self._membership = self._membership or load_membership(self._storage, space_id)
+        membership = self._membership = self._membership or self._load(envelopes)
         heads = self._storage.heads(space_id)
         fresh: list[Envelope] = []
         unsigned: dict[LogId, Envelope] = {}
@@ -110,6 +110,13 @@ class Receiver:
             if admitted and (new := self._storage.epochs(space_id).keys() - epochs_before):
                 retry_quarantined(self._storage, space_id, set(new))
         return len(fresh)
+
+    def _load(self, envelopes: Sequence[Envelope]) -> Membership:
+        """The membership as it is here; where nothing is, as the first envelope makes it, which the space's id vouches for."""
+        space = self._space.space_id
+        if envelopes and not self._storage.controls(space):
+            return Membership.found(space, envelopes[0])
+        return load_membership(self._storage, space)
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:
         """What a valid signature vouches for; the rest is held."""
