@@ -387,13 +387,14 @@ class Replica:
 
     # Syncing
 
-    def sync_session(self, space_id: SpaceId, *, host: str, live: bool = False) -> SpaceSync:
+    def sync_session(self, space_id: SpaceId, *, host: str, live: bool = False, storage: Storage | None = None) -> SpaceSync:
         """A sync session of one space, to be pumped through a connection to its relay.
 
         Args:
             space_id: which space.
             host: host and port as dialled.
             live: stay connected after catching up.
+            storage: this replica's, looked at in another way.
 
         Raises:
             NotFound: there is no such space.
@@ -404,7 +405,7 @@ class Replica:
         if space is None:
             raise NotFound("There is no such space here.")
         return SpaceSync(
-            self.storage,
+            storage or self.storage,
             space,
             host=host,
             live=live,
