@@ -17,15 +17,28 @@ MINE_ADDED = N_("You have another device now: {device}. If that was not you: bid
 MINE_REMOVED = N_("A device of yours was removed: {device}")
 THEIRS_ADDED = N_("{name} has another device now: {device}")
 THEIRS_REMOVED = N_("{name} has removed a device: {device}")
+ON_PAPER = N_("recovery phrase (on paper)")
+"""What `bide.replica.personal.ON_PAPER` is in the person's language."""
+MINE_NOTED = N_("You have a recovery phrase now. If that was not you: bide recovery destroy")
+MINE_ENDED = N_("A recovery phrase of yours counts no more.")
+MINE_RECOVERED = N_(
+    "Your recovery phrase was used; {device} is your device now. If that was not you, somebody has your words:"
+    " bide device revoke {device}, then bide recovery rotate"
+)
+THEIRS_NOTED = N_("{name} has a recovery phrase now.")
+THEIRS_ENDED = N_("A recovery phrase of {name} counts no more.")
+THEIRS_RECOVERED = N_("{name} has come back with a recovery phrase, on a new device: {device}. If in doubt, ask them.")
 
 
 def described(device: DeviceName, *, name: str, me: bool) -> dict[str, Any]:
     """A device, for ``--json``."""
     return {
-        "name": device.name,
+        "name": _(ON_PAPER) if device.on_paper else device.name,
         "by": {"name": name, "me": me},
         "this": me and device.this,
         "state": "active" if device.active else "removed",
+        "recovery": device.on_paper,
+        "recovered": device.recovered,
     }
 
 
@@ -71,10 +84,28 @@ def _news(replica: Replica, space: SpaceRecord, name: str) -> list[str]:
         told = {device.log_id.hex(): True for device in devices[:1]}
     news = []
     for device in devices:
-        before = told.get(device.log_id.hex())
-        shown = clean_line(device.name)
-        if before is None and device.active and not device.this:
-            news.append(_(THEIRS_ADDED if name else MINE_ADDED).format(name=clean_line(name), device=shown))
-        elif before is not False and not device.active:
-            news.append(_(THEIRS_REMOVED if name else MINE_REMOVED).format(name=clean_line(name), device=shown))
+        words = _news_of(device, told.get(device.log_id.hex()), theirs=bool(name))
+        if words:
+            news.append(_(words).format(name=clean_line(name), device=clean_line(device.name)))
     return news
+
+
+def _news_of(device: DeviceName, before: bool | None, *, theirs: bool) -> str:
+    """What to tell of a device.
+
+    Args:
+        device: as it is.
+        before: whether it belonged when something was told last; None: it was not there.
+        theirs: it is the other person's.
+    """
+    if before is None and device.active and not device.this:
+        if device.on_paper:
+            return THEIRS_NOTED if theirs else MINE_NOTED
+        if device.recovered:
+            return THEIRS_RECOVERED if theirs else MINE_RECOVERED
+        return THEIRS_ADDED if theirs else MINE_ADDED
+    if before is not False and not device.active:
+        if device.on_paper:
+            return THEIRS_ENDED if theirs else MINE_ENDED
+        return THEIRS_REMOVED if theirs else MINE_REMOVED
+    return ""

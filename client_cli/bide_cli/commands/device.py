@@ -62,6 +62,8 @@ def _line(device: dict[str, Any]) -> str:
     parts = [clean_line(device["name"]), owner]
     if device["this"]:
         parts.append(_("this one"))
+    if device["recovered"]:
+        parts.append(_("brought in by a recovery phrase"))
     if device["state"] != "active":
         parts.append(_("removed"))
     return " · ".join(parts)
@@ -153,7 +155,7 @@ def join(
     require_way_to_compare(shell, words_verified=words_verified)
     text = code or code_option or ""
     text = read_stdin().strip() if text == STDIN else text
-    device_name = _device_name(shell, name)
+    device_name = ask_device_name(shell, name, hint="bide device join --name phone")
     keep = _into(begun) if begun is not None else _into_new_home(shell, key_file or "", passphrase=passphrase, keyring=keyring)
     session = _session(
         shell,
@@ -209,14 +211,19 @@ def _fresh_home(shell: Shell) -> Replica | None:
     return replica
 
 
-def _device_name(shell: Shell, given: str | None) -> str:
+def ask_device_name(shell: Shell, given: str | None, *, hint: str) -> str:
+    """What this device is to be called, as given or asked.
+
+    Raises:
+        InputError: it can't be called so, or nobody can be asked.
+    """
     from bide.replica.devices import clean_device_name
     from bide_cli.asking import ask_until_good
 
     if given is not None:
         return clean_device_name(given)
     if not shell.may_ask:
-        raise InputError("A device needs a name.", hint="bide device join --name phone")
+        raise InputError("A device needs a name.", hint=hint)
     return ask_until_good(shell, _("What is this device to be called, for example laptop or phone?"), clean_device_name)
 
 

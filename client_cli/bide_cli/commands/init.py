@@ -16,7 +16,7 @@ from bide_cli.shell import Shell
 NAME_CHARS_MAX = 60
 NO_WAY_BACK = N_(
     "Only your devices hold the keys. If both of you lose every device, or you forget a passphrase, nobody can bring the "
-    "journal back: not whoever runs the relay, and not us."
+    "journal back: not whoever runs the relay, and not us. Unless you have 24 words on paper: bide recovery create"
 )
 
 

@@ -155,6 +155,11 @@ def covers(storage: Storage, phrase: RecoveryPhrase) -> list[Cover]:
     return [Cover(space, _place_in(storage, space, keys) is not None) for space in spaces.values()]
 
 
+def covered_by(storage: Storage, phrase: Prepared, space: SpaceRecord) -> bool:
+    """Whether a space comes back by a phrase."""
+    return _place_in(storage, space, phrase.blanks) is not None
+
+
 def enrol_phrase(replica: Replica, phrase: RecoveryPhrase, taken: dict[SpaceId, int]) -> None:
     """Enrol a phrase wherever it is not yet, and say what devices and paper need later. Inside a transaction.
 

@@ -122,8 +122,8 @@ class SpaceSync:
         self.notices: list[Phrase] = []
         self.declined = ""
         """The relay's error code, if it doesn't take this space and that is no error for the person."""
-        self.unknown = False
-        """The relay doesn't hold this space, and this device can't bring it."""
+        self.refusal = ""
+        """The code of the last error that the relay sent."""
         self.progress = 0
         """Goes up with every new envelope, every acknowledgement of something on its way, and when all has come."""
 
@@ -349,9 +349,9 @@ class SpaceSync:
         self._send_more()
 
     def _refused(self, error: Error) -> None:
+        self.refusal = error.code
         if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
             if self._space.pending:
-                self.unknown = True
                 self._not_admitted_yet()
                 return
             founder = self._logs_in_order()[0]
