@@ -18,6 +18,7 @@ from bide.replica.phrases import no_more
 from bide.replica.recovering import (
     TakenOver,
     leave_out,
+    move_in,
     not_found,
     open_anchor,
     open_others,
@@ -94,6 +95,15 @@ class Recovery:
         )
         if self._relay_url:
             self._sync(storage, [space for space in self.taken.former if space.relay_url])
+
+    def fill_begun(self, storage: Storage) -> None:
+        """`fill` for a home in which nothing was written yet, which stays as it is until all has come. Raises as `fill`."""
+        from bide.storage.memory import MemoryStorage
+
+        apart = MemoryStorage()
+        self.fill(apart)
+        move_in(apart, storage)
+        storage.close()
 
     def _bring(self, storage: Storage, spaces: list[SpaceRecord]) -> None:
         if self._bundle and spaces:

@@ -151,7 +151,7 @@ def join(
         raise InputError("The code was given twice.")
     if key_file and (passphrase or keyring):
         raise InputError("A key file opens a home alone.", hint="Use --key-file, or --passphrase, --keyring, or these two.")
-    begun = _fresh_home(shell)
+    begun = fresh_home(shell, hint="A further device needs a home of its own: bide --home DIR device join")
     require_way_to_compare(shell, words_verified=words_verified)
     text = code or code_option or ""
     text = read_stdin().strip() if text == STDIN else text
@@ -191,7 +191,7 @@ def join(
         shell.say(_("Syncing: {why}").format(why=sentence(error)[0]))
 
 
-def _fresh_home(shell: Shell) -> Replica | None:
+def fresh_home(shell: Shell, *, hint: str) -> Replica | None:
     """The journal in this home, if nothing was written in it yet; None: there is no home.
 
     Raises:
@@ -205,7 +205,7 @@ def _fresh_home(shell: Shell) -> Replica | None:
     if pairs or storage.count_entries(own.space_id) or storage.outbox() or len(storage.members(own.space_id)) > 1:
         raise NotAllowed(
             "There is a journal in {home} already; it was left as it is.",
-            hint="A further device needs a home of its own: bide --home DIR device join",
+            hint=hint,
             home=shell.home,
         )
     return replica

@@ -219,23 +219,25 @@ def destroy(shell: Shell, yes: bool) -> None:
 def use(shell: Shell, words: str | None, name: str | None, **options: Any) -> None:
     """Bring your journal back on this device, by the words.
 
-    For a device without a journal. All your other devices are removed, and everybody with whom you share is told. Until it is
-    done, nothing is kept here: if it is interrupted, run it again.
+    For a device without a journal; one in which nothing was written yet is replaced. All your other devices are removed, and
+    everybody with whom you share is told. Until it is done, nothing is kept here: if it is interrupted, run it again.
     """
-    from bide_cli.commands.device import ask_device_name
-    from bide_cli.founding import found_home, require_no_home
+    from bide_cli.commands.device import ask_device_name, fresh_home
+    from bide_cli.founding import found_home
     from bide_cli.locking import ask_locking
     from bide_cli.paper import read_words
     from bide_cli.recovering import Recovery
 
-    require_no_home(shell.home)
+    begun = fresh_home(shell, hint="To bring yours back beside it: bide --home DIR recovery use")
     key_file = options["key_file"] or ""
     if key_file and (options["passphrase"] or options["keyring"]):
         raise InputError("A key file opens a home alone.", hint="Use --key-file, or --passphrase, --keyring, or these two.")
     url = _where(shell, options["relay"], options["bundle"])
     phrase = read_words(shell, words)
     device_name = ask_device_name(shell, name, hint="bide recovery use --name laptop")
-    locking = ask_locking(shell, key_file, passphrase=options["passphrase"], keyring=options["keyring"])
+    locking = None
+    if begun is None:
+        locking = ask_locking(shell, key_file, passphrase=options["passphrase"], keyring=options["keyring"])
     recovery = Recovery(
         shell,
         phrase,
@@ -244,7 +246,10 @@ def use(shell: Shell, words: str | None, name: str | None, **options: Any) -> No
         bundle=options["bundle"] or "",
         without_missing=options["without_missing"],
     )
-    found_home(shell.home, name="", locking=locking, fill=recovery.fill)
+    if locking is not None:
+        found_home(shell.home, name="", locking=locking, fill=recovery.fill)
+    elif begun is not None:
+        recovery.fill_begun(begun.storage)
     _finish(shell, phrase, recovery, device_name)
 
 

@@ -26,11 +26,12 @@ from bide.replica.devices import revoke_in
 from bide.replica.founding import found_space
 from bide.replica.personal import device_key, place_key, said_of_me
 from bide.replica.phrases import FoundSpace, enrol_phrase, no_more, own_logs, spaces_for
-from bide.replica.rebuilding import load_membership, rebuild_members
+from bide.replica.rebuilding import load_membership, rebuild, rebuild_members
 from bide.replica.replica import DERIVATION, NAME_CHARS_MAX, Replica
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage
 
+_MOVED_BYTES, _MOVED_COUNT = 1024 * 1024, 500
 NOT_HERE = "The journal that these words lead to is not there."
 
 
@@ -150,6 +151,28 @@ def take_over(
         enrol_phrase(replica, phrase, taken)
         _name_device(replica, device_name)
     return TakenOver(name, former, removed, own_lost)
+
+
+def move_in(source: Storage, target: Storage) -> None:
+    """Put what came back in place of a journal in which nothing was written yet. One transaction."""
+    with target.transaction():
+        for space in target.spaces():
+            target.remove_space(space.space_id)
+        for key in ("name", "derivation", "relay_url"):
+            target.put_meta(key, source.meta(key))
+        for space in source.spaces():
+            target.put_space(space)
+            for epoch, secret in source.epochs(space.space_id).items():
+                target.put_epoch(space.space_id, epoch, secret)
+            for log in source.heads(space.space_id):
+                seq = 0
+                while batch := source.envelopes_after(space.space_id, log, seq, bytes_max=_MOVED_BYTES, count_max=_MOVED_COUNT):
+                    for envelope in batch:
+                        target.append(space.space_id, envelope)
+                    seq = batch[-1].seq
+            for head in source.relay_heads(space.space_id).values():
+                target.put_relay_head(space.space_id, head)
+        rebuild(target)
 
 
 def _pending(phrase: RecoveryPhrase, found: FoundSpace) -> SpaceRecord:
