@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,47 @@ def refused(person: Person, words: str, *args: str) -> Any:
     return result
 
 
-@pytest.fixture
-def couple(tmp_path: Path, relay: Relay) -> tuple[Person, Person]:
-    """Ada and Robin, who have written; Ada for herself, too."""
-    ada, robin = make_person(tmp_path, "Ada", relay), make_person(tmp_path, "Robin")
+class RelayThere(Relay):
+    """A relay at a port that homes know already."""
+
+    def __init__(self, data: Path, port: int) -> None:
+        self._data = data
+        self._port = port
+        self._process = None
+        self.start()
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """Ada and Robin, who have written, Ada for herself too: their homes and the relay's data, for each test to copy."""
+    folder = tmp_path_factory.mktemp("begun")
+    relay = Relay(folder / "relay")
+    ada, robin = make_person(folder, "Ada", relay), make_person(folder, "Robin")
     pair(ada, robin)
     ada.ok("thank", "--noticed", "You drove my mother.")
     ada.ok("checkin", "--private", "--worry", "Only mine.")
     ada.ok("sync")
     robin.ok("sync")
-    return ada, robin
+    relay.stop()
+    return folder, int(relay.url.rpartition(":")[2])
+
+
+@pytest.fixture
+def relay(tmp_path: Path, begun: tuple[Path, int]) -> Iterator[Relay]:
+    folder, port = begun
+    shutil.copytree(folder / "relay", tmp_path / "relay")
+    relay = RelayThere(tmp_path / "relay", port)
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture
+def couple(tmp_path: Path, begun: tuple[Path, int], relay: Relay) -> tuple[Person, Person]:
+    """Ada and Robin as they were, each test's own."""
+    assert relay.url
+    for name in ("ada", "robin"):
+        shutil.copytree(begun[0] / name, tmp_path / name)
+    return Person(tmp_path / "ada"), Person(tmp_path / "robin")
 
 
 def test_the_whole_story(tmp_path: Path, relay: Relay, couple: tuple[Person, Person]) -> None:

@@ -16,7 +16,7 @@ from bide_cli.shell import Shell
 NAME_CHARS_MAX = 60
 NO_WAY_BACK = N_(
     "Only your devices hold the keys. If both of you lose every device, or you forget a passphrase, nobody can bring the "
-    "journal back: not whoever runs the relay, and not us. Unless you have 24 words on paper: bide recovery create"
+    "journal back: not whoever runs the relay, and not us."
 )
 
 
@@ -47,6 +47,7 @@ def command(shell: Shell, name: str | None, key_file: str | None, passphrase: bo
         return
     shell.out(_("Your journal is ready, {name}. It is in {home}").format(name=name, home=shell.home))
     shell.say(_(NO_WAY_BACK))
+    shell.say(_("For a way back, 24 words on paper: bide recovery create"))
     shell.say(_("Next: bide checkin --private, or share one: bide relay set URL, then bide pair"))
 
 
