@@ -9,7 +9,7 @@ _bide_days="today yesterday"
 
 _bide_spec() {
     case "$1" in
-    "") below="checkin thank share feel did reflect edit undo outbox send release hear ask answer repair receive later timeline show search review start init pair join people device sync sit safety status decks relay unlock lock key config import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
+    "") below="checkin thank share feel did reflect edit undo outbox send release hear ask answer repair receive later timeline show search review start init pair join people device recovery sync sit safety status decks relay unlock lock key config bundle import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
     "checkin") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--feelings --went-well --hard --worry --lift --grateful --proud --wants --later --from-json --with" ;;
     "thank") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--noticed --felt --shows --from-json --with" ;;
     "share") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--text --depth --feelings --wants --from-json --with" ;;
@@ -45,6 +45,13 @@ _bide_spec() {
     "device list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "device rename") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "device revoke") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery") below="check create destroy rotate status use" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "recovery check") below="" flags="--json --plain --accessible --no-input --help" takes="--words" ;;
+    "recovery create") below="" flags="--words-noted --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery destroy") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery rotate") below="" flags="--words-noted --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery status") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "recovery use") below="" flags="--without-missing --passphrase --keyring --json --plain --accessible --no-input --help" takes="--words --relay --bundle --name --key-file" ;;
     "sync") below="" flags="--watch --json --plain --accessible --no-input --help" takes="" ;;
     "sit") below="" flags="--bell --json --plain --accessible --no-input --help" takes="--minutes --breaths --pace" ;;
     "safety") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
@@ -68,6 +75,9 @@ _bide_spec() {
     "config list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "config set") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "config unset") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "bundle") below="export import" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "bundle export") below="" flags="--force --json --plain --accessible --no-input --help" takes="--with" ;;
+    "bundle import") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "import") below="" flags="--dry-run --yes --json --plain --accessible --no-input --help" takes="--with --zone --timeformat" ;;
     "export") below="" flags="--force --mine --private-only --shared-only --json --plain --accessible --no-input --help" takes="--format --output --since --until --kind --with" ;;
     "completion") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
@@ -84,7 +94,7 @@ _bide_values() {
     "/--home"|"demo/--dir") files="folders" ;;
     "checkin/--feelings"|"share/--feelings"|"feel/--feelings"|"feel/"*|"reflect/--feelings"|"edit/--feelings") words="$_bide_feelings" list="yes" ;;
     "checkin/--wants"|"share/--wants"|"edit/--wants") words="listening advice nothing" ;;
-    "checkin/--from-json"|"thank/--from-json"|"share/--from-json"|"feel/--from-json"|"did/--from-json"|"reflect/--from-json"|"edit/--from-json"|"hear/--from-json"|"ask/--from-json"|"answer/--from-json"|"repair/--from-json"|"receive/--from-json"|"review/--html"|"init/--key-file"|"device join/--key-file"|"decks check/1"|"key change/--key-file"|"key change/--new-passphrase-file"|"import/2"|"export/--output") files="files" ;;
+    "checkin/--from-json"|"thank/--from-json"|"share/--from-json"|"feel/--from-json"|"did/--from-json"|"reflect/--from-json"|"edit/--from-json"|"hear/--from-json"|"ask/--from-json"|"answer/--from-json"|"repair/--from-json"|"receive/--from-json"|"review/--html"|"init/--key-file"|"device join/--key-file"|"recovery use/--bundle"|"recovery use/--key-file"|"decks check/1"|"key change/--key-file"|"key change/--new-passphrase-file"|"bundle export/1"|"bundle import/1"|"import/2"|"export/--output") files="files" ;;
     "share/--depth"|"edit/--depth") words="1 2 3" ;;
     "did/--idea"|"edit/--idea") words="mine theirs both" ;;
     "ask/--reveal") words="at_once both" ;;
