@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -318,16 +317,12 @@ def _tell_covers(shell: Shell, spaces: list[dict[str, Any]]) -> None:
 def _sync(shell: Shell, replica: Replica) -> BideError | None:
     from bide_cli.syncing import sync_once, worst_error
 
-    error: BideError | None = None
-    if any(space.relay_url for space in replica.spaces()):
-        with contextlib.suppress(BideError):
-            # What follows from the first, such as boxes in another space, goes with the second.
-            sync_once(replica, shell.home)
-        try:
-            error = worst_error(sync_once(replica, shell.home))
-        except BideError as busy:
-            error = busy
-    return error
+    if not any(space.relay_url for space in replica.spaces()):
+        return None
+    try:
+        return worst_error(sync_once(replica, shell.home))
+    except BideError as busy:
+        return busy
 
 
 def _tell_error(shell: Shell, error: BideError | None) -> None:
