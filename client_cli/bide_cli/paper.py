@@ -60,6 +60,8 @@ def _show(shell: Shell, words: tuple[str, ...]) -> None:
     if may_draw(shell):
         sys.stdout.write(_CLEARED)
         sys.stdout.flush()
+    else:
+        shell.say(_("The words are still on this screen: close the window when you are done."))
 
 
 def _ask_back(shell: Shell, words: tuple[str, ...], at: int) -> None:

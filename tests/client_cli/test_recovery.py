@@ -311,7 +311,10 @@ def test_a_thief_cannot_end_the_phrase_after_it_was_used(tmp_path: Path, relay: 
     new = Person(tmp_path / "new")
     use(new, words, "--relay", relay.url)
     robin.ok("sync")
-    thief.run("recovery", "destroy", "--yes")  # offline or not: the relay takes nothing of it
+    online = thief.run("recovery", "destroy", "--yes")
+    assert (online.code, "removed" in online.err) == (8, True)
+    thief.ok("relay", "unset")
+    assert thief.json("recovery", "destroy", "--yes")["destroyed"] == 1  # offline, it doesn't know better
     thief.ok("thank", "--noticed", "From the thief.", "--with", "Robin")
     bundle = tmp_path / "poisoned.bide"
     thief.ok("bundle", "export", str(bundle), "--with", "Robin")

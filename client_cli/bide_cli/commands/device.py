@@ -292,11 +292,12 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     Nothing that is written from now on can be read with it, and nothing that is written on it counts. What it has, it keeps:
     nobody can take that back from afar.
     """
-    from bide.replica.devices import find_device
+    from bide.replica.devices import find_device, require_device
     from bide.replica.devices import revoke as revoke_device
 
     replica = open_replica(shell)
     target = find_device(replica.storage, name)
+    require_device(target)
     if not yes:
         _confirm(shell, target.name)
     error = _sync(shell, replica)  # what it wrote and already sent is to count

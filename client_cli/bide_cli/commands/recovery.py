@@ -315,14 +315,26 @@ def _tell_covers(shell: Shell, spaces: list[dict[str, Any]]) -> None:
 
 
 def _sync(shell: Shell, replica: Replica) -> BideError | None:
+    """Sync; who was removed is told at once, since nothing that is said here would count.
+
+    Returns:
+        What is wrong, if anything is.
+
+    Raises:
+        NotAllowed: this device was removed.
+    """
     from bide_cli.syncing import sync_once, worst_error
 
     if not any(space.relay_url for space in replica.spaces()):
         return None
     try:
-        return worst_error(sync_once(replica, shell.home))
+        outcomes = sync_once(replica, shell.home)
     except BideError as busy:
         return busy
+    for outcome in outcomes:
+        if outcome.error is not None and outcome.sync is not None and outcome.sync.refusal == "revoked":
+            raise outcome.error
+    return worst_error(outcomes)
 
 
 def _tell_error(shell: Shell, error: BideError | None) -> None:

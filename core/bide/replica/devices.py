@@ -126,6 +126,16 @@ def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: Devi
     return added
 
 
+def require_device(target: DeviceName) -> None:
+    """See to it that something is a device, and not a recovery phrase.
+
+    Raises:
+        NotAllowed: it is a phrase.
+    """
+    if target.on_paper:
+        raise NotAllowed("That is a recovery phrase, not a device.", hint="To end it: bide recovery destroy")
+
+
 def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     """Remove a device of mine from every space that it is in, with a fresh epoch for who remains. One transaction.
 
@@ -141,8 +151,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     own = replica.reader.own_space()
     if target.log_id == own.log_id:
         raise NotAllowed("That is this device.", hint="Remove it from another one of yours.")
-    if target.on_paper:
-        raise NotAllowed("That is a recovery phrase, not a device.", hint="To end it: bide recovery destroy")
+    require_device(target)
     if not target.active:
         raise NotAllowed("That device was removed already.")
     done = []
@@ -272,8 +281,7 @@ def rename(replica: Replica, target: DeviceName, name: str) -> None:
         InputError: the name is taken, empty, or can't be shown.
     """
     storage = replica.storage
-    if target.on_paper:
-        raise NotAllowed("That is a recovery phrase, not a device: it has no name of its own.")
+    require_device(target)
     cleaned = clean_device_name(name)
     require_free_name(storage, cleaned, but=target.log_id)
     with storage.transaction():

@@ -89,9 +89,15 @@ def blank_of(phrase: RecoveryPhrase, index: int) -> Blank:
 
 
 def anchor_for(storage: Storage) -> SpaceRecord:
-    """The space that a new phrase is to lead to: the own one if a relay has it or none has any; else the first that one has."""
+    """The space that a new phrase is to lead to: the own one if a relay has it or none has any; else the first that one has.
+
+    Raises:
+        NotAllowed: this device doesn't belong, so it can't enrol anything.
+    """
     spaces = spaces_to_share(storage)
-    own = next(space for space in spaces if space.kind == "own")
+    own = next((space for space in spaces if space.kind == "own"), None)
+    if own is None:
+        raise NotAllowed("This device does not belong to your devices.", hint="Use another one of yours.")
     held = [
         space for space in spaces if space.relay_url and any(head.seq for head in storage.relay_heads(space.space_id).values())
     ]
