@@ -62,7 +62,7 @@ bench: setup  ## the figures, each beside its yardstick
 
 soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1)
 	KILLS=$${KILLS:-2000} $(BIN)/pytest -q -n $(WORKERS) -rA tests/system/test_kills.py
-	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
+	HYPOTHESIS_PROFILE=soak BIDE_COPIES=deep $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
 
 # atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.
 fuzz: setup  ## fuzz every reader of bytes, MINUTES=1 each, or one TARGET=change

@@ -28,6 +28,17 @@ MINE_RECOVERED = N_(
 THEIRS_NOTED = N_("{name} has a recovery phrase now.")
 THEIRS_ENDED = N_("A recovery phrase of {name} counts no more.")
 THEIRS_RECOVERED = N_("{name} has come back with a recovery phrase, on a new device: {device}. If in doubt, ask them.")
+A_COPY = N_(
+    "This home is a copy of another one, or was put back from a backup. It goes on as a device of its own, called {device}; "
+    "nothing was lost. If the other one is gone, remove it: bide device list, then bide device revoke NAME"
+)
+A_LOSS = N_(
+    "The relay had lost something while words of yours waited here, so this home goes on as a new device, called {device}; "
+    "nothing of yours was lost. The one that it was before can be removed: bide device list, then bide device revoke NAME"
+)
+WENT_ON = {"copy": A_COPY, "loss": A_LOSS}
+TELL_KEY = "went_on"
+"""As in `bide.replica.copies`, which is too heavy to be imported here."""
 
 
 def described(device: DeviceName, *, name: str, me: bool) -> dict[str, Any]:
@@ -55,12 +66,25 @@ def tell_devices(shell: Shell, replica: Replica) -> None:
     """Say, once on each device, that a device was added or removed: it is how a stranger's device shows itself."""
     if shell.as_json:
         return
+    _tell_moved(shell, replica)
     people = {person.space.space_id: person.name for person in replica.reader.people()}
     for space in replica.spaces():
         if space.pending or (space.kind == "pair" and space.space_id not in people):
             continue
         for words in _news(replica, space, people.get(space.space_id, "")):
             shell.say(words)
+
+
+def _tell_moved(shell: Shell, replica: Replica) -> None:
+    """Say, once, that this home went on as a device of its own."""
+    because = replica.storage.meta(TELL_KEY)
+    if not because:
+        return
+    with replica.storage.transaction():
+        replica.storage.put_meta(TELL_KEY, "")
+    mine = my_devices(replica.storage)
+    this = next((device.name for device in mine if device.this), "")
+    shell.say(_(WENT_ON.get(because, A_COPY)).format(device=clean_line(this)))
 
 
 def note_devices(replica: Replica) -> None:

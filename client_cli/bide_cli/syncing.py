@@ -161,8 +161,9 @@ def sync_locked(replica: Replica, *, on_frame: Callable[[list[Outcome]], None] =
     if outcomes:
         replica.holding.send_due()
         asyncio.run(_sync_spaces(replica, outcomes, on_frame))
-        # What waited for something that arrived just now goes with the same sync.
-        if replica.holding.send_due():
+        # What waited for something that arrived just now goes with the same sync; and a home that became another device in one
+        # space becomes one in its own, so that its person is told once what it is called.
+        if replica.holding.send_due() or replica.storage.meta("own_space_follows"):
             asyncio.run(_sync_again(replica, outcomes, on_frame))
         error = worst_error(outcomes)
         note_contact(replica.storage, code=error.code if error else "", words=sentence(error)[0] if error else "")

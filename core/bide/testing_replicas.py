@@ -48,6 +48,7 @@ from bide.protocol.session import RelaySession
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
 from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
 from bide.replica.pairing import CodeReady, Paired, PairingSession, WordsReady
+from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
 from bide.replica.recovering import TakenOver, leave_out, not_found, open_anchor, open_others, read_anchor, take_over
 from bide.replica.replica import Replica
@@ -228,7 +229,7 @@ def missing(source: Replica, target: Replica, *, space: SpaceId | None = None) -
     """What `target` lacks of a space that both are in: stretches of logs, in an order in which they can be judged."""
     space = space or pair_space(target).space_id
     upto = {log: head.seq for log, head in target.storage.heads(space).items()}
-    order = fold(space, [parse_envelope(control.data) for control in source.storage.controls(space)])[1]
+    order = fold(space, control_envelopes(source.storage, space))[1]
     stretches = [(envelope.log_id, envelope.seq) for envelope in order]
     stretches += [(member.log_id, _EVERYTHING) for member in source.storage.members(space)]
     logs: list[list[StoredEnvelope]] = []
@@ -469,3 +470,15 @@ def use_phrase(
     for space in () if unsent else taken.former:
         bring(space)
     return Replica(storage, clock=clock, randomness=randomness), taken
+
+
+def copied(replica: Replica, label: str) -> Replica:
+    """A copy of a home in memory, as a restored backup or a second one; `label` seeds what it makes from here on."""
+    assert isinstance(replica.storage, MemoryStorage)
+    return Replica(replica.storage.copy(), clock=FakeClock(tick_ms=1000), randomness=SeededRandomness(f"copy {label}"))
+
+
+def wipe(relay: MemoryRelay) -> None:
+    """The relay loses everything, and is new."""
+    relay.spaces.clear()
+    relay.store_id = bytes(8) + (int.from_bytes(relay.store_id, "big") + 1).to_bytes(8, "big")

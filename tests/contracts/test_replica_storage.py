@@ -371,6 +371,8 @@ def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     assert again.envelope(PAIR, MINE, 3) is None
     assert again.controls(PAIR) == []
     with again.transaction():
+        again.settle_displaced(PAIR, only=mine[2].hash)
+        assert again.displaced(PAIR, waiting=True) == [Displaced(PAIR, mine[1], True)]
         again.settle_displaced(PAIR)
         assert again.displace(PAIR, MINE, 0) == [mine[0], other]
     assert [(item.envelope, item.waiting) for item in again.displaced(PAIR)] == [
@@ -386,6 +388,23 @@ def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     with again.transaction():
         again.remove_space(PAIR)
     assert again.displaced(PAIR) == []
+
+
+def test_what_stands_beside_a_log_is_kept_once(box: Box) -> None:
+    """By log and number, of its own space, whatever is rebuilt; it is no part of the log."""
+    two, one = envelope(THEIRS, 2, control=True), envelope(THEIRS, 1, text=b"other")
+    append(box.storage, envelope(THEIRS, 1))
+    with box.storage.transaction():
+        for each in (two, one, two):
+            box.storage.put_beside(PAIR, each)
+        box.storage.clear_derived()
+    again = box.reopen()
+    assert (again.beside(PAIR), again.beside(OWN)) == ([one, two], [])
+    assert again.controls(PAIR) == []
+    assert again.heads(PAIR)[THEIRS].seq == 1
+    with again.transaction():
+        again.remove_space(PAIR)
+    assert again.beside(PAIR) == []
 
 
 # Derived

@@ -148,3 +148,10 @@ def verify_signature(envelope: Envelope, *, space: SpaceId, device: DeviceId) ->
     """
     if not signing.verify(_SIGNATURE_CONTEXT + space + envelope.hash, envelope.signature, device):
         raise EnvelopeRejected("A log entry carries a wrong signature and was refused.")
+
+
+def is_signed_header(header: bytes, *, space: SpaceId, device: DeviceId) -> bool:
+    """Whether `device` signed what stands in `header` for `space`: proof by itself, without the body."""
+    if len(header) != HEADER_BYTES:
+        return False
+    return signing.verify(_SIGNATURE_CONTEXT + space + entry_hash(header[:SIGNED_BYTES]), header[SIGNED_BYTES:], device)

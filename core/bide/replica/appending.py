@@ -54,8 +54,6 @@ class Appender:
         self, event_type: EventType, entry: EntryId, change: bytes, *, space: SpaceRecord, at: Moment | None = None
     ) -> None:
         """Seal, sign, chain, store and derive one event. The log's head is read inside the same transaction."""
-        space = self._as_it_is_now(space)
-        heads = self._storage.heads(space.space_id)
         if at is None:
             now_ms = max(0, self._clock.now_ms())
             at = Moment(now_ms, self._zone, self._local_day(now_ms))
@@ -68,15 +66,31 @@ class Appender:
             zone=at.zone,
             day=at.day,
             change=change,
-            frontier=tuple(sorted(head for log, head in heads.items() if log != space.log_id)),
+            frontier=(),
         )
+        envelope = self._seal(event, space=space)
+        if self._storage.standing_of(space.space_id, envelope.log_id, envelope.seq) is not Standing.APPLIED:
+            raise NotAllowed("That could not be written as it is; nothing was changed.")
+
+    def again(self, event: Event, *, space: SpaceRecord) -> None:
+        """Say once more what was taken out of a log: the same change, as it was dated. It need not count."""
+        self._seal(event, space=space)
+
+    def _seal(self, event: Event, *, space: SpaceRecord) -> Envelope:
+        """Put an event at the end of this device's log, building on all that is here."""
+        space = self._as_it_is_now(space)
+        heads = self._storage.heads(space.space_id)
+        event = event._replace(frontier=tuple(sorted(head for log, head in heads.items() if log != space.log_id)))
         epoch_secret = self._storage.epochs(space.space_id)[space.epoch_id]
         nonce = self._randomness.token(sealing.NONCE_BYTES)
         prefix = _prefix(space, heads, klass=EnvelopeClass.DATA, epoch_id=space.epoch_id, nonce=nonce)
         body = sealing.seal(
             write_event(event), secret=epoch_secret, log=space.log_id, nonce=nonce, associated=prefix + space.space_id
         )
-        self._append(write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed), space=space)
+        envelope = write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed)
+        self._storage.append(space.space_id, stored(envelope))
+        derive(self._storage, space.space_id, [parse_envelope(envelope.data)], slots={space.log_id: space.slot})
+        return envelope
 
     def _as_it_is_now(self, space: SpaceRecord) -> SpaceRecord:
         """The space with an epoch to seal under that every device has which belongs now, and no other.
@@ -108,12 +122,6 @@ class Appender:
         envelope = write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed)
         self._storage.append(space.space_id, stored(envelope))
         return envelope
-
-    def _append(self, envelope: Envelope, *, space: SpaceRecord) -> None:
-        self._storage.append(space.space_id, stored(envelope))
-        derive(self._storage, space.space_id, [parse_envelope(envelope.data)], slots={space.log_id: space.slot})
-        if self._storage.standing_of(space.space_id, envelope.log_id, envelope.seq) is not Standing.APPLIED:
-            raise NotAllowed("That could not be written as it is; nothing was changed.")
 
     def _local_day(self, now_ms: int) -> str:
         try:

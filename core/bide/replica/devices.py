@@ -176,11 +176,18 @@ def _log_in(storage: Storage, space: SpaceRecord, target: DeviceName) -> LogId |
 
 
 def revoke_in(
-    storage: Storage, appender: Appender, space: SpaceRecord, device: Device, membership: Membership, randomness: Randomness
+    storage: Storage,
+    appender: Appender,
+    space: SpaceRecord,
+    device: Device,
+    membership: Membership,
+    randomness: Randomness,
+    *,
+    cut: tuple[int, bytes] | None = None,
 ) -> None:
-    """Remove a device of mine from one space, with a fresh epoch for who remains. Inside a transaction."""
+    """Remove a device of mine from one space. Its log counts up to `cut`, or as far as it is here. Inside a transaction."""
     head = storage.heads(space.space_id).get(device.log_id)
-    cut_seq, cut_hash = (head.seq, head.hash) if head is not None else (0, ZERO_HASH)
+    cut_seq, cut_hash = cut or ((head.seq, head.hash) if head is not None else (0, ZERO_HASH))
     secret = randomness.token(sealing.EPOCH_SECRET_BYTES)
     left = [each for each in membership.active_devices() if each.log_id != device.log_id]
     grants = _grants(((secret, each) for each in left), _head_hash(storage, space))
@@ -261,8 +268,10 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     own = replica.reader.own_space()
     keep_up(replica, space)
     if space.space_id == own.space_id:
+        from bide.replica.copies import say_where
         from bide.replica.later_spaces import share_spaces
 
+        say_where(replica, own)
         share_spaces(replica, own)
     mine = next((each for each in my_devices(storage) if each.this), None)
     if own.pending or mine is None or not mine.named or space.space_id == own.space_id:

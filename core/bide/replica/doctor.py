@@ -6,8 +6,9 @@ from collections import Counter
 from typing import NamedTuple
 
 from bide.errors import BideError, Phrase
-from bide.ids import LogId
+from bide.ids import DeviceId, LogId, log_id
 from bide.log.chain import Place, empty_head, head_of, place
+from bide.log.control import DeviceRevoked, read_control
 from bide.log.envelope import Envelope, parse_envelope, verify_signature
 from bide.log.head import Head
 from bide.replica.reading import Reader
@@ -93,9 +94,7 @@ def _walk(storage: Storage, space: SpaceRecord, head: Head) -> tuple[Head, Envel
 def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
     status = storage.standing_counts(space.space_id)
     findings = []
-    if forks := len(storage.evidence(space.space_id)):
-        words = "There are two pasts of a log in {space}: a home was copied or restored. Signed proof is kept ({count})."
-        findings.append(_finding(DAMAGE, words, space=label, count=forks))
+    findings.extend(_examine_pasts(storage, space, label))
     if missing := _cited_and_missing(storage, space):
         words = "{count} log entries of {space} are referred to and have not come. The relay may be holding them back."
         findings.append(_finding(NOTE, words, count=missing, space=label))
@@ -104,6 +103,46 @@ def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> lis
             findings.append(_finding(NOTE, _STANDINGS[standing.value], count=count, space=label))
     findings.extend(_examine_set_aside(storage, space, label))
     return findings
+
+
+def _examine_pasts(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
+    """Logs that were written by two: of this home, which is mended, and of others, which is not for this device to mend."""
+    findings = []
+    displaced = storage.displaced(space.space_id)
+    if waiting := sum(item.waiting for item in displaced):
+        words = "{count} log entries of this home in {space} wait to be moved to a log of its own. bide sync goes on with it."
+        findings.append(_finding(NOTE, words, space=label, count=waiting))
+    if storage.former_devices(space.space_id):
+        words = (
+            "In {space} this home went on as a device of its own, since another copy of it had written, or might have. What it"
+            " had written was moved; the log entries as they were are kept ({count})."
+        )
+        findings.append(_finding(NOTE, words, space=label, count=len(displaced)))
+    if forks := len(storage.evidence(space.space_id)):
+        words = (
+            "There are two pasts of a log in {space}: a device wrote both, or a copy of it did. This one keeps to the past that"
+            " came first, the other is kept beside it, and all else goes on. Signed proof is kept ({count})."
+        )
+        findings.append(_finding(DAMAGE, words, space=label, count=forks))
+    if wrong := _cuts_beside_the_log(storage, space):
+        words = (
+            "{count} devices of {space} were removed at a log entry that is not the one here: their log had two pasts."
+            " The removals are the signed proof."
+        )
+        findings.append(_finding(DAMAGE, words, space=label, count=wrong))
+    return findings
+
+
+def _cuts_beside_the_log(storage: Storage, space: SpaceRecord) -> int:
+    """How many removals name another entry as the last that counts than the one that stands here in its place."""
+    wrong, beside = 0, {each.hash for each in storage.beside(space.space_id)}
+    for control in storage.controls(space.space_id):
+        statement = read_control(parse_envelope(control.data).body)
+        if isinstance(statement, DeviceRevoked) and statement.cut_seq:
+            log = log_id(space.space_id, DeviceId(statement.device))
+            here = storage.envelope(space.space_id, log, statement.cut_seq)
+            wrong += statement.cut_hash in beside if here is None else here.hash != statement.cut_hash
+    return wrong
 
 
 def _examine_set_aside(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:

@@ -58,6 +58,9 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     membership = membership or load_membership(storage, space)
     for device in membership.devices.values():
         storage.put_member(MemberRecord(space, device.log_id, device.id, device.slot))
+    for member in storage.members(space):
+        if member.log_id not in membership.devices:  # what admitted it was displaced
+            storage.remove_member(space, member.log_id)
     before = read_belonging(storage, space).ended
     record = next((found for found in storage.spaces() if found.space_id == space), None)
     held = storage.epochs(space)
@@ -130,7 +133,13 @@ def _take_out(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope]) -
 
 def load_membership(storage: Storage, space: SpaceId) -> Membership:
     """The membership that the stored control envelopes make."""
-    return Membership.replay(space, [parse_envelope(control.data) for control in storage.controls(space)])
+    return Membership.replay(space, control_envelopes(storage, space))
+
+
+def control_envelopes(storage: Storage, space: SpaceId) -> list[Envelope]:
+    """Every control envelope that is here; of a log that has two pasts those of both, since others may build on either."""
+    beside = (each for each in storage.beside(space) if each.control)
+    return [parse_envelope(control.data) for control in (*storage.controls(space), *beside)]
 
 
 def _batches(storage: Storage, space: SpaceId, log: LogId, seq: int) -> Iterable[Sequence[Envelope]]:

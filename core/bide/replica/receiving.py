@@ -6,18 +6,21 @@ from collections.abc import Sequence
 
 from bide.crypto import sealing
 from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
-from bide.errors import EnvelopeRejected, ForkDetected, Phrase
-from bide.ids import LogId
+from bide.errors import EnvelopeRejected, ForkDetected, MembershipRejected, Phrase
+from bide.ids import EntryId, LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.control import Control, UnknownControl
-from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.envelope import HEADER_BYTES, Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.membership import Membership
-from bide.replica.deriving import stored
-from bide.replica.rebuilding import derive_all, load_membership, rebuild_members, retry_quarantined, take_in
+from bide.replica.copies import make_room, note_arrived, own_logs
+from bide.replica.deriving import project, stored
+from bide.replica.rebuilding import control_envelopes, derive_all, load_membership, rebuild_members, retry_quarantined, take_in
 from bide.storage.base import Quarantined, SpaceRecord, Storage
 
 _HELD_MAX = 1024
 """More than any relay cuts off from what vouches for it."""
+_BESIDE_MAX = 10_000
+"""How much is kept of the other past of one log: whoever writes two has no claim to more."""
 _WRONG_SIGNATURE = "A log entry carries a wrong signature and was refused."
 _WRONG_KEY = Phrase("A key that was sent to this device is not the one that it is called.")
 _FORK_HINT = "Perhaps a home was copied or restored from a backup. Nothing was taken over; bide doctor tells more."
@@ -32,6 +35,13 @@ class Receiver:
         self._membership: Membership | None = None
         self._held: list[Envelope] = []
         """The end of the last batch, if no valid signature vouches for it yet."""
+        self._touched: set[EntryId] = set()
+        """Entries that something was taken out of by this batch."""
+        self.left_out: dict[LogId, bytes] = {}
+        """Logs of others of which another past was shown than stands here, with the signed header that proves it: what follows
+        in it is put beside. And, with no header, logs that build on what is not here."""
+        for beside in storage.beside(space.space_id):
+            self.left_out[beside.log_id] = beside.data[:HEADER_BYTES]
 
     def receive(self, datas: Sequence[bytes], *, more_follows: bool = False) -> int:
         """Verify, store and derive a batch, all or nothing, durable on return.
@@ -52,6 +62,7 @@ class Receiver:
             MembershipRejected: a control envelope breaks the rules.
         """
         envelopes = self._held + [parse_envelope(data) for data in datas]
+        left_out = dict(self.left_out)
         try:
             with self._storage.transaction():
                 new = self._take(envelopes)
@@ -61,6 +72,8 @@ class Receiver:
         except BaseException:
             self._membership = None  # what the batch admitted was undone
             self._held = []
+            self._touched = set()
+            self.left_out = left_out
             raise
 
     def finish(self) -> None:
@@ -78,18 +91,38 @@ class Receiver:
         membership = self._membership = self._membership or self._load(envelopes)
         heads = self._storage.heads(space_id)
         fresh: list[Envelope] = []
+        self._touched = set()
         unsigned: dict[LogId, Envelope] = {}
         admitted = False
         was_pending = self._space.pending
         epochs_before = self._storage.epochs(space_id).keys()
         for envelope in envelopes:
             head = heads.get(envelope.log_id, empty_head(envelope.log_id))
-            if self._is_known(envelope, head, fresh):
+            if envelope.log_id in self.left_out and envelope.prev_hash != head.hash:
+                admitted |= self._put_beside(envelope)
                 continue
+            try:
+                if self._is_known(envelope, head, fresh):
+                    continue
+            except ForkDetected as fork:
+                admitted = True
+                if not self._resolve(envelope, fork, heads, fresh):
+                    self._put_beside(envelope)
+                    continue
+                membership = self._membership or membership
             if envelope.log_id not in membership.devices:
+                if self.left_out:
+                    self.left_out[envelope.log_id] = b""
+                    continue
                 raise EnvelopeRejected("A log entry is by a device that is not a member.")
             if envelope.klass is EnvelopeClass.CONTROL:
-                statement = membership.admit(envelope)
+                try:
+                    statement = membership.admit(envelope)
+                except MembershipRejected:
+                    if not self.left_out:
+                        raise
+                    self.left_out[envelope.log_id] = b""  # it builds on what is left out
+                    continue
                 self._take_grants(envelope, statement)
                 admitted = True
                 # Its signature was checked, and vouches for all beneath it in its log.
@@ -103,12 +136,15 @@ class Receiver:
             self._storage.append(space_id, stored(envelope))
         if admitted:
             rebuild_members(self._storage, space_id, membership)
+        note_arrived(self._storage, self._space, fresh)
         if was_pending and not self._space.pending:
             derive_all(self._storage, space_id)
         elif not self._space.pending:
             take_in(self._storage, space_id, fresh, slots={log: device.slot for log, device in membership.devices.items()})
             if admitted and (new := self._storage.epochs(space_id).keys() - epochs_before):
                 retry_quarantined(self._storage, space_id, set(new))
+        if self._touched:
+            project(self._storage, space_id, self._touched)
         return len(fresh)
 
     def _load(self, envelopes: Sequence[Envelope]) -> Membership:
@@ -117,6 +153,60 @@ class Receiver:
         if envelopes and not self._storage.controls(space):
             return Membership.found(space, envelopes[0])
         return load_membership(self._storage, space)
+
+    def _resolve(self, envelope: Envelope, fork: ForkDetected, heads: dict[LogId, Head], fresh: list[Envelope]) -> bool:
+        """Another past of a log than the one here, signed by its device.
+
+        In a log of this home's own another copy of it wrote: what stands here is displaced. A log of somebody else is left out.
+
+        Returns:
+            Whether to take the entry in.
+        """
+        storage, space, log = self._storage, self._space, envelope.log_id
+        here = storage.envelope(space.space_id, log, envelope.seq)
+        if log not in own_logs(storage, space) or space.pending:
+            self.left_out[log] = fork.evidence
+            if fork.evidence:
+                storage.put_evidence(space.space_id, fork.evidence)
+            return False
+        if here is None or any(each.log_id == log and each.seq >= envelope.seq for each in fresh):
+            raise fork  # two pasts in one breath, or one that hangs in the air
+        self._space, touched, changed = make_room(storage, space, envelope)
+        self._touched |= touched
+        heads.clear()
+        heads.update(storage.heads(space.space_id) | {each.log_id: head_of(each) for each in fresh})
+        if place(heads.get(log, empty_head(log)), envelope) is not Place.NEXT:
+            raise fork
+        if changed:
+            controls = control_envelopes(storage, space.space_id)
+            controls += [each for each in fresh if each.klass is EnvelopeClass.CONTROL]
+            self._membership = Membership.replay(space.space_id, controls)
+        return True
+
+    def _put_beside(self, envelope: Envelope) -> bool:
+        """Keep what follows in another past of somebody else's log. What it says of who belongs counts: others build on it.
+
+        Returns:
+            Whether it says something of who belongs.
+        """
+        storage, space, log = self._storage, self._space.space_id, envelope.log_id
+        membership = self._membership
+        assert membership is not None  # it was loaded to judge the batch
+        before = {each.hash for each in storage.beside(space) if each.log_id == log}
+        here = storage.envelope(space, log, envelope.seq - 1)
+        follows = envelope.prev_hash in before or (here is not None and here.hash == envelope.prev_hash)
+        there = storage.envelope(space, log, envelope.seq)
+        known = envelope.hash in before or (there is not None and there.hash == envelope.hash)
+        if known or not follows or log not in membership.devices or len(before) >= _BESIDE_MAX:
+            return False
+        verify_signature(envelope, space=space, device=membership.devices[log].id)
+        if envelope.klass is EnvelopeClass.CONTROL:
+            try:
+                self._take_grants(envelope, membership.admit(envelope))
+            except MembershipRejected:
+                return False
+        storage.put_beside(space, stored(envelope))
+        return envelope.klass is EnvelopeClass.CONTROL
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:
         """What a valid signature vouches for; the rest is held."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bide.entries.kinds import KINDS
 from bide.entries.repair import Step
-from bide.errors import InputError, NotFound, StorageError
+from bide.errors import InputError, NotFound, Phrase, StorageError
 from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
 from bide.replica.belonging import read_belonging
 from bide.replica.reading import Reader
@@ -413,14 +413,23 @@ class Replica:
             on_caught_up=lambda: self._introduce(space_id),
         )
 
-    def _introduce(self, space_id: SpaceId) -> None:
-        """Say in a space what this person is called, if that was never said: a pairing that broke off left it out."""
-        from bide.ids import person_entry_id
+    def _introduce(self, space_id: SpaceId) -> list[Phrase]:
+        """What is to be said in a space now that everything has come; and what the person is to know.
 
-        space = next(space for space in self.storage.spaces() if space.space_id == space_id)
-        me = person_entry_id(space_id, space.slot)
+        A home that exists twice goes on in a log of its own, and says there what this person is called, if that was never said:
+        a pairing that broke off left it out.
+        """
+        from bide.ids import person_entry_id
+        from bide.replica.copies import is_due, settle
+
+        space = self._space(space_id)
         if space.pending:
-            return
+            return []
+        notices = settle(self, space)
+        if is_due(self.storage, space_id):
+            return notices
+        space = self._space(space_id)
+        me = person_entry_id(space_id, space.slot)
         if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).ended.get(space.log_id):
             with self.storage.transaction():
                 if self.storage.entry(space_id, me) is None:
@@ -428,3 +437,7 @@ class Replica:
         from bide.replica.devices import after_catching_up
 
         after_catching_up(self, space)
+        return notices
+
+    def _space(self, space_id: SpaceId) -> SpaceRecord:
+        return next(space for space in self.storage.spaces() if space.space_id == space_id)

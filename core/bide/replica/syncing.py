@@ -7,7 +7,7 @@ break at any byte and the next one goes on from the heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bide.crypto import signing
 from bide.errors import (
@@ -20,7 +20,7 @@ from bide.errors import (
     VerificationFailed,
 )
 from bide.ids import LogId, Randomness
-from bide.log.envelope import LOG_ID_AT, parse_envelope
+from bide.log.envelope import LOG_ID_AT, is_signed_header
 from bide.log.head import Head
 from bide.log.membership import fold
 from bide.protocol.frames import (
@@ -38,7 +38,9 @@ from bide.protocol.frames import (
 )
 from bide.protocol.session import ClientSession
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
+from bide.replica import copies
 from bide.replica.belonging import read_belonging
+from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
 from bide.storage.base import SpaceRecord, Storage
 
@@ -58,8 +60,11 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "membership_rejected": (VerificationFailed, "The relay refused a change of who belongs to the space."),
     "too_many_connections": (RelayUnreachable, "The relay is busy."),
     "shutting_down": (RelayUnreachable, "The relay is being restarted."),
-    "fork": (ForkDetected, "The relay holds another past of this device's log."),
 }
+_SEQ_AT = slice(24, 32)
+_LEFT_OUT = Phrase(
+    "The relay has another past of a log than this device. That log is left out, all else goes on; bide doctor tells more."
+)
 _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 
 
@@ -81,7 +86,7 @@ class SpaceSync:
         host: str,
         live: bool,
         randomness: Randomness,
-        on_caught_up: Callable[[], None] = lambda: None,
+        on_caught_up: Callable[[], Sequence[Phrase]] = lambda: (),
     ) -> None:
         """Prepare; the relay speaks first.
 
@@ -92,6 +97,7 @@ class SpaceSync:
             live: stay after catching up.
             randomness: for the nonce.
             on_caught_up: called once everything that the relay has is here: what is written then can't fork this device's log.
+                Gives what the person is to know.
         """
         self._on_caught_up = on_caught_up
         self._storage = storage
@@ -115,6 +121,12 @@ class SpaceSync:
         self._milestones: tuple[int, list[tuple[LogId, int]]] = (-1, [])
         """For so many control entries: their places, each after all that it builds on."""
         self._caught_up = False
+        self._disputed: set[LogId] = set()
+        """Logs of others of which the relay said that it has another past than is here."""
+        self._own_upto: int | None = None
+        """How far this device's own log may be sent; None: all of it."""
+        self._lost_of_own = False
+        """The relay's storage is another one than at the last contact."""
         self.sent = 0
         self.to_send = 0
         self.received = 0
@@ -185,11 +197,17 @@ class SpaceSync:
             if known:
                 self.notices.append(Phrase("The relay's storage is new; it gets everything again."))
             with self._storage.transaction():
+                if known:
+                    self._lost_of_own = copies.note_loss(self._storage, self._space)
+                    # Nothing of it counts as sent any more.
+                    for log in self._storage.relay_heads(self._space.space_id):
+                        self._storage.put_relay_head(self._space.space_id, Head(log, 0, bytes(32)))
                 self._storage.put_meta(key, now)
+        seed = copies.face(self._storage, self._space)
         self._session.authenticate(
             space=self._space.space_id,
-            device=signing.public_key(self._space.signing_seed),
-            signing_seed=self._space.signing_seed,
+            device=signing.public_key(seed),
+            signing_seed=seed,
             host=self._host,
             nonce=self._randomness.token(32),
         )
@@ -199,70 +217,120 @@ class SpaceSync:
         if welcome.provisional and self._space.pending:
             self._not_admitted_yet()
             return
-        heads = self._storage.heads(self._space.space_id)
-        known = self._storage.relay_heads(self._space.space_id)
+        space = self._space.space_id
+        heads, known = self._storage.heads(space), self._storage.relay_heads(space)
+        asked = {log: head.seq for log, head in heads.items()}
         theirs = {LogId(head.log_id): Head(LogId(head.log_id), head.seq, head.hash) for head in welcome.heads}
+        own_logs = copies.own_logs(self._storage, self._space)
+        forked = {LogId(header[LOG_ID_AT]) for header in self._storage.evidence(space)}
+        beside = {each.log_id: each.seq for each in self._storage.beside(space)}
         for log, head in theirs.items():
             mine = heads.get(log)
-            if mine is not None and head.seq <= mine.seq:
-                here = self._storage.envelope(self._space.space_id, log, head.seq)
-                if here is not None and here.hash != head.hash:
-                    raise ForkDetected(
-                        "The relay holds another past of a log than this device.",
-                        hint="Perhaps this home was copied or restored. Nothing was sent. See: bide doctor",
-                    )
+            if not self._is_here(head) and log in own_logs:
+                # Another copy of this home has written: its log is looked at from the beginning, and nothing is sent before.
+                asked[log] = 0
+                self._halted = True
+            elif self._is_here(head):
+                self._receiver.left_out.pop(log, None)
+            elif mine is not None and (head.seq <= mine.seq or log in forked):
+                # Its device has written two pasts: that which is not here is asked for, as far as it is not kept already.
+                asked[log] = min(mine.seq, beside.get(log, 0))
+                if head.seq <= mine.seq:
+                    self._disputed.add(log)
             self._relay[log] = self._announced[log] = self._confirmed[log] = head.seq
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
-        if any(self._relay.get(log, 0) < head.seq for log, head in known.items()):
+        lost = any(self._relay.get(log, 0) < head.seq for log, head in known.items())
+        if lost:
             self.notices.append(Phrase("The relay has lost something that it had; it gets it again."))
         with self._storage.transaction():
+            lost_of_own = copies.note_loss(self._storage, self._space) if lost else self._lost_of_own
+            if lost_of_own and self._space.log_id in theirs:
+                copies.note_refilled(self._storage, self._space, theirs[self._space.log_id])
             for log in known:
                 if log not in theirs:
-                    self._storage.put_relay_head(self._space.space_id, Head(log, 0, bytes(32)))
+                    self._storage.put_relay_head(space, Head(log, 0, bytes(32)))
             for log, head in theirs.items():
                 # Only what is here too can be told from what the relay just says.
-                if log in heads and head.seq <= heads[log].seq and known.get(log) != head:
-                    self._storage.put_relay_head(self._space.space_id, head)
+                if known.get(log) != head and self._is_here(head):
+                    self._storage.put_relay_head(space, head)
+        if lost and welcome.provisional and len(own_logs) > 1:
+            # It knows none of this home's later devices: the next contact is as the one that brought them in.
+            raise RelayUnreachable("The relay has lost something that it had.", hint="Run: bide sync")
+        self._look_at_own_log()
         self.to_send = self._unsent()
-        self._session.send(Want([LogPosition(log, head.seq) for log, head in sorted(heads.items())]))
+        self._session.send(Want([LogPosition(log, seq) for log, seq in sorted(asked.items())]))
         self._send_more()
+
+    def _is_here(self, head: Head) -> bool:
+        here = self._storage.envelope(self._space.space_id, head.log_id, head.seq)
+        return here is not None and here.hash == head.hash
+
+    def _look_at_own_log(self) -> None:
+        """How far this device's own log may be sent as long as something is to be settled about it."""
+        space = self._space.space_id
+        self._own_upto = None
+        if copies.is_due(self._storage, space):
+            self._own_upto = self._confirmed.get(self._space.log_id, 0)
+        elif (lost := copies.lost_at(self._storage, space)) is not None:
+            self._own_upto = lost
 
     def _take(self, envelopes: list[bytes]) -> None:
         space = self._space.space_id
+        last = {LogId(data[LOG_ID_AT]): int.from_bytes(data[_SEQ_AT], "big") for data in envelopes}
         try:
             with self._storage.transaction():
                 new = self._receiver.receive(envelopes, more_follows=True)
-                heads = self._storage.heads(space)
-                for log in {LogId(data[LOG_ID_AT]) for data in envelopes} & heads.keys():
-                    self._relay[log] = max(self._relay.get(log, 0), heads[log].seq)
-                    self._confirmed[log] = max(self._confirmed.get(log, 0), heads[log].seq)
-                    if new:
-                        self._storage.put_relay_head(space, heads[log])
+                known = self._storage.relay_heads(space)
+                for log, seq in last.items():
+                    here = self._storage.envelope(space, log, seq)
+                    if here is None or log in self._left_out():
+                        continue
+                    self._relay[log] = max(self._relay.get(log, 0), seq)
+                    self._confirmed[log] = max(self._confirmed.get(log, 0), seq)
+                    if log not in known or known[log].seq < seq:
+                        self._storage.put_relay_head(space, Head(log, seq, here.hash))
         except ForkDetected as fork:
             self._keep_evidence(fork)
             raise
         self.received += new
         self.progress += new
-        if self._space.pending:
-            self._space = next(s for s in self._storage.spaces() if s.space_id == space)
+        self._space = next(s for s in self._storage.spaces() if s.space_id == space)
         self.to_receive = max(self.to_receive, self.received)
+        if self._caught_up and copies.is_due(self._storage, space):
+            self._all_is_here()
         self._send_more()
 
     def _catch_up(self) -> None:
         """The relay says that this was all: hold it to its word."""
         self._receiver.finish()
         heads = self._storage.heads(self._space.space_id)
-        if any(log not in heads or heads[log].seq < seq for log, seq in self._announced.items()):
+        left_out = self._left_out()
+        lacking = (log for log, seq in self._announced.items() if log not in heads or heads[log].seq < seq)
+        if any(log not in left_out for log in lacking):
             raise VerificationFailed("The relay announced entries that it did not send.")
         self._announced.clear()
         if not self._caught_up:
             self.progress += 1
             self._caught_up = True
+            if left_out:
+                self.notices.append(_LEFT_OUT)
+            self._all_is_here()
             if self._halted:
                 self._halted = False
                 self._relay = dict(self._confirmed)
-            self._on_caught_up()
             self._send_more()
+
+    def _all_is_here(self) -> None:
+        """What is written now follows on all that the relay has."""
+        self.notices.extend(self._on_caught_up())
+        self._space = next(s for s in self._storage.spaces() if s.space_id == self._space.space_id)
+        before, self._receiver = self._receiver, Receiver(self._storage, self._space)
+        self._receiver.left_out = before.left_out
+        self._look_at_own_log()
+
+    def _left_out(self) -> set[LogId]:
+        """Logs of others of which the relay shows another past than is here."""
+        return self._disputed | self._receiver.left_out.keys()
 
     def _keep_evidence(self, fork: ForkDetected) -> None:
         """Two signed entries at one place prove that a device, or a copy of it, wrote two pasts. Doctor tells of it."""
@@ -314,8 +382,9 @@ class SpaceSync:
         if any(control.seq > self._relay.get(control.log_id, 0) for control in controls):
             count, places = self._milestones
             if count != len(controls):
-                order = fold(space, [parse_envelope(control.data) for control in controls])[1]
-                places = [(envelope.log_id, envelope.seq) for envelope in order]
+                order = fold(space, control_envelopes(self._storage, space))[1]
+                kept = {control.hash for control in controls}
+                places = [(envelope.log_id, envelope.seq) for envelope in order if envelope.hash in kept]
                 self._milestones = len(controls), places
             stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
         return stretches + [(log, ends[log]) for log in self._logs_in_order() if log in ends]
@@ -324,7 +393,11 @@ class SpaceSync:
         """How far each log is passed on: all of it, or as far as that of a removed device is needed."""
         needed = read_belonging(self._storage, self._space.space_id).needed
         heads = self._storage.heads(self._space.space_id)
-        return {log: min(head.seq, needed.get(log, head.seq)) for log, head in heads.items()}
+        left_out = self._left_out()
+        ends = {log: min(head.seq, needed.get(log, head.seq)) for log, head in heads.items() if log not in left_out}
+        if self._own_upto is not None and self._space.log_id in ends:
+            ends[self._space.log_id] = min(ends[self._space.log_id], self._own_upto)
+        return ends
 
     def _logs_in_order(self) -> list[LogId]:
         """Those who admit before those whom they admit."""
@@ -348,6 +421,17 @@ class SpaceSync:
         self.progress += 1
         self._send_more()
 
+    def _refused_as_fork(self, error: Error) -> None:
+        """Somebody was there first since the relay told what it has: the next contact sees it before it sends."""
+        space, header = self._space, error.evidence[0] if error.evidence else b""
+        devices = {member.log_id: member.device_id for member in self._storage.members(space.space_id)}
+        log = LogId(header[LOG_ID_AT])
+        if log in devices and log not in copies.own_logs(self._storage, space):
+            if is_signed_header(header, space=space.space_id, device=devices[log]):
+                self._keep_evidence(ForkDetected(evidence=header))
+            raise ForkDetected("The relay has another past of a log than this device.", hint="Run: bide sync")
+        raise ForkDetected("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
+
     def _refused(self, error: Error) -> None:
         self.refusal = error.code
         if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
@@ -362,6 +446,8 @@ class SpaceSync:
         if error.code == REVOKED_LOG_CODE and not error.fatal:
             self._refused_a_log()
             return
+        if error.code == ForkDetected.code:
+            self._refused_as_fork(error)
         if error.code == "invite_required" and self._space.kind == "own" and len(self._storage.spaces()) > 1:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.
             self.notices.append(_NO_INVITE)

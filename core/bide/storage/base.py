@@ -214,8 +214,8 @@ class Storage(Protocol):
         """What was taken out of logs, in the order in which that happened; only what waits, if asked for."""
         ...
 
-    def settle_displaced(self, space: SpaceId) -> None:
-        """All of it was said again: none of it waits any more."""
+    def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
+        """All of it, or only what has this hash, was said again or needs not be: it waits no more."""
         ...
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
@@ -240,6 +240,14 @@ class Storage(Protocol):
 
     def put_relay_head(self, space: SpaceId, head: Head) -> None:
         """Note what the relay has; may go down after the relay lost something."""
+        ...
+
+    def put_beside(self, space: SpaceId, envelope: StoredEnvelope) -> None:
+        """Keep an entry of another past of somebody else's log than the one that stands here. Once."""
+        ...
+
+    def beside(self, space: SpaceId) -> list[StoredEnvelope]:
+        """All such entries, by log and number."""
         ...
 
     def put_evidence(self, space: SpaceId, header: bytes) -> None:

@@ -36,6 +36,7 @@ class _Tables:
         self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
         self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
         self.displaced: dict[tuple[SpaceId, LogId, bytes], Displaced] = {}
+        self.beside: dict[tuple[SpaceId, LogId, bytes], StoredEnvelope] = {}
         self.formers: dict[tuple[SpaceId, LogId], FormerDevice] = {}
         self.suspects: dict[tuple[SpaceId, LogId, int], Suspect] = {}
         self.held: dict[EntryId, HeldRecord] = {}
@@ -59,6 +60,12 @@ class MemoryStorage:
     def __init__(self) -> None:
         self._t = _Tables()
         self._writing = False
+
+    def copy(self) -> MemoryStorage:
+        """Another one with the same in it, as a copied folder has."""
+        twin = MemoryStorage()
+        twin._t = self._t.copy()
+        return twin
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -129,6 +136,7 @@ class MemoryStorage:
         t.relay_heads = {key: head for key, head in t.relay_heads.items() if key[0] != space}
         t.evidence = {key: header for key, header in t.evidence.items() if key[0] != space}
         t.displaced = {key: item for key, item in t.displaced.items() if key[0] != space}
+        t.beside = {key: envelope for key, envelope in t.beside.items() if key[0] != space}
         t.formers = {key: former for key, former in t.formers.items() if key[0] != space}
         t.suspects = {key: item for key, item in t.suspects.items() if key[0] != space}
         t.held = {key: held for key, held in t.held.items() if held.space_id != space}
@@ -176,10 +184,10 @@ class MemoryStorage:
         """See the contract."""
         return [item for key, item in self._t.displaced.items() if key[0] == space and item.waiting >= waiting]
 
-    def settle_displaced(self, space: SpaceId) -> None:
+    def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
         """See the contract."""
         for key, item in self._t.displaced.items():
-            if key[0] == space:
+            if key[0] == space and only in (b"", key[2]):
                 self._t.displaced[key] = item._replace(waiting=False)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
@@ -214,6 +222,15 @@ class MemoryStorage:
     def put_relay_head(self, space: SpaceId, head: Head) -> None:
         """See the contract."""
         self._t.relay_heads[space, head.log_id] = head
+
+    def put_beside(self, space: SpaceId, envelope: StoredEnvelope) -> None:
+        """See the contract."""
+        self._t.beside[space, envelope.log_id, envelope.hash] = envelope
+
+    def beside(self, space: SpaceId) -> list[StoredEnvelope]:
+        """See the contract."""
+        found = [envelope for key, envelope in self._t.beside.items() if key[0] == space]
+        return sorted(found, key=lambda envelope: (envelope.log_id, envelope.seq, envelope.hash))
 
     def put_evidence(self, space: SpaceId, header: bytes) -> None:
         """See the contract."""

@@ -212,9 +212,9 @@ class SqliteTruth:
         )
         return [Displaced(space, _envelope(row), bool(row[5])) for row in rows]
 
-    def settle_displaced(self, space: SpaceId) -> None:
+    def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
         """See the contract."""
-        self._run("UPDATE displaced SET waiting = 0 WHERE space_id = ?", space)
+        self._run("UPDATE displaced SET waiting = 0 WHERE space_id = ? AND ? IN (x'', hash)", space, only)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
@@ -268,6 +268,16 @@ class SqliteTruth:
             space,
             *head,
         )
+
+    def put_beside(self, space: SpaceId, envelope: StoredEnvelope) -> None:
+        """See the contract."""
+        log, seq, digest, control, data = envelope
+        self._run("INSERT OR IGNORE INTO beside VALUES (?, ?, ?, ?, ?, ?)", space, log, seq, digest, int(control), data)
+
+    def beside(self, space: SpaceId) -> list[StoredEnvelope]:
+        """See the contract."""
+        sql = "SELECT log_id, seq, hash, control, data FROM beside WHERE space_id = ? ORDER BY log_id, seq, hash"
+        return [_envelope(row) for row in self._rows(sql, space)]
 
     def put_evidence(self, space: SpaceId, header: bytes) -> None:
         """See the contract."""

@@ -15,12 +15,13 @@ from bide.crdt.document import EntryDocument, amend_change, create_change
 from bide.entries import kinds
 from bide.entries.kinds import By, EventType
 from bide.entries.records import Standing
-from bide.errors import BideError, ChangeRejected, EnvelopeRejected, ForkDetected, MembershipRejected, SequenceGap
+from bide.errors import BideError, ChangeRejected, EnvelopeRejected, MembershipRejected, SequenceGap
 from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id, person_entry_id
 from bide.log.envelope import EnvelopeClass, authenticated_prefix, parse_envelope, write_envelope
 from bide.log.head import Head
 from bide.log.packing import pack
 from bide.replica import Replica
+from bide.replica.receiving import Receiver
 from bide.testing import FakeClock, SpaceBuilder
 from bide.testing_replicas import exchange, give, missing, new_replica, pair_space, pair_up, receive
 
@@ -151,21 +152,28 @@ def test_a_gap_is_refused_and_what_was_missing_mends_it(pair: tuple[Replica, Rep
 
 
 def test_a_fork_is_refused_and_what_was_first_stays(pair: tuple[Replica, Replica]) -> None:
-    """Another envelope in a taken place, or one that continues another past, also inside one batch."""
+    """Another envelope in a taken place, or one that continues another past: what was first stays, with proof of the other."""
     sam, robin = pair
     space = pair_space(sam)
     sam.write("appreciation", {"noticed": "one"})
     [one] = news(sam, robin)
     head = parse_envelope(one)
     twin = sealed(sam, head.seq, head.prev_hash)
-    refused(robin, [one, twin], ForkDetected)
-    refused(robin, [twin, one], ForkDetected)
-    receive(robin, [one])
-    error = refused(robin, [twin], ForkDetected)
-    assert isinstance(error, ForkDetected)
-    assert error.evidence == twin[:204]
-    refused(robin, [sealed(sam, head.seq + 1, os.urandom(32))], ForkDetected)
+    forged = bytearray(twin)
+    forged[150] ^= 1
+    refused(robin, [one, bytes(forged)], EnvelopeRejected)
+    assert receive(robin, [one, twin]) == 1
+    before = state(robin)
+    for other in (twin, sealed(sam, head.seq + 1, os.urandom(32))):
+        receiver = Receiver(robin.storage, pair_space(robin))
+        assert receiver.receive([other]) == 0
+        assert list(receiver.left_out) == [space.log_id]
+        assert receiver.receive([other]) == 0
+    assert robin.storage.evidence(space.space_id) == [twin[:204]]
+    assert [beside.data for beside in robin.storage.beside(space.space_id)] == [twin]
+    assert state(robin) == before
     assert robin.storage.heads(space.space_id)[space.log_id].hash == head.hash
+    assert not robin.storage.displaced(space.space_id)
 
 
 def test_membership_cannot_be_changed_by_who_may_not(pair: tuple[Replica, Replica]) -> None:

@@ -21,3 +21,13 @@ CREATE TABLE former_device (
     sealing_secret  BLOB NOT NULL,
     UNIQUE (space_id, log_id)
 ) STRICT;
+
+CREATE TABLE beside (
+    space_id  BLOB    NOT NULL REFERENCES space (space_id) ON DELETE CASCADE,
+    log_id    BLOB    NOT NULL,                   -- of somebody else
+    seq       INTEGER NOT NULL,                   -- another entry has this place in the log here
+    hash      BLOB    NOT NULL,
+    control   INTEGER NOT NULL,
+    data      BLOB    NOT NULL,
+    PRIMARY KEY (space_id, log_id, hash)
+) STRICT;

@@ -1,0 +1,297 @@
+"""A home that exists twice, or came back from a backup: nothing is lost, no log is written by two, and nobody is stuck."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bide.errors import NotAllowed
+from bide.log.membership import DEVICES_PER_PERSON_MAX
+from bide.replica import Replica
+from bide.replica.devices import rename, revoke
+from bide.replica.personal import device_names, my_devices
+from bide.testing_replicas import (
+    MemoryRelay,
+    add_device,
+    copied,
+    give,
+    new_replica,
+    pair_space,
+    pair_up,
+    sync,
+    wipe,
+)
+
+
+def sync_home(replica: Replica, relay: MemoryRelay) -> list[str]:
+    """Every space of a home, once; what its person is told meanwhile."""
+    return [str(n) for space in replica.spaces() for n in sync(replica, relay, space=space.space_id).notices]
+
+
+def sync_all(relay: MemoryRelay, *replicas: Replica, rounds: int = 3) -> None:
+    for _ in range(rounds):
+        for replica in replicas:
+            sync_home(replica, relay)
+
+
+def words(replica: Replica) -> list[str]:
+    return sorted(str(entry["fields"]) for entry in replica.timeline())
+
+
+def thank(replica: Replica, text: str) -> str:
+    return replica.write("appreciation", {"noticed": text}).id
+
+
+def shared(replica: Replica) -> set[str]:
+    return {entry["fields"]["noticed"] for entry in replica.timeline() if "noticed" in entry["fields"]}
+
+
+def digests(*replicas: Replica) -> set[Any]:
+    return {replica.digest()[1]["digest"] for replica in replicas}
+
+
+def devices(replica: Replica, kind: str = "pair") -> int:
+    space = next(space for space in replica.spaces() if space.kind == kind)
+    return len([each for each in device_names(replica.storage, space) if each.mine])
+
+
+def assert_sound(*replicas: Replica) -> None:
+    for replica in replicas:
+        assert not [finding for finding in replica.doctor() if finding.level == "damage"], replica.doctor()
+        before = replica.digest()
+        replica.rebuild()
+        assert replica.digest() == before
+        for space in replica.spaces():
+            assert not replica.storage.displaced(space.space_id, waiting=True)
+
+
+@pytest.fixture
+def relay() -> MemoryRelay:
+    return MemoryRelay()
+
+
+@pytest.fixture
+def couple(relay: MemoryRelay) -> tuple[Replica, Replica]:
+    sam, robin = new_replica("Sam"), new_replica("Robin")
+    pair_up(sam, robin)
+    thank(sam, "before")
+    sam.write("checkin", {"worry": "mine"}, private=True)
+    sync_all(relay, sam, robin)
+    return sam, robin
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_copies_that_both_write_end_as_two_devices(couple: tuple[Replica, Replica], relay: MemoryRelay, first: int) -> None:
+    """In both orders, in the own space too: every word arrives everywhere, and there are two devices, not three."""
+    sam, robin = couple
+    twins = (sam, copied(sam, "twin"))
+    for number, twin in enumerate(twins):
+        thank(twin, f"one by {number}")
+        thank(twin, f"two by {number}")
+        twin.write("checkin", {"worry": f"own {number}"}, private=True)
+    sync_home(twins[first], relay)
+    sync_home(twins[1 - first], relay)
+    assert pair_space(twins[0]).log_id != pair_space(twins[1]).log_id
+    thank(twins[first], "meanwhile")
+    sync_all(relay, twins[first], robin, twins[1 - first])
+    assert shared(robin) == {"before", "meanwhile", *(f"{n} by {k}" for n in ("one", "two") for k in (0, 1))}
+    assert len(digests(*twins, robin)) == 1
+    assert words(twins[0]) == words(twins[1])
+    assert [devices(twin, kind) for twin in twins for kind in ("own", "pair")] == [2, 2, 2, 2]
+    assert_sound(*twins, robin)
+
+
+def test_a_third_and_a_fourth_copy(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Each ends as a device of its own."""
+    sam, robin = couple
+    homes = [sam, *(copied(sam, str(number)) for number in range(3))]
+    for number, home in enumerate(homes):
+        thank(home, f"by {number}")
+    sync_all(relay, *homes, robin, rounds=4)
+    assert shared(robin) == {"before", *(f"by {number}" for number in range(4))}
+    assert len({pair_space(home).log_id for home in homes}) == 4
+    assert len(digests(*homes, robin)) == 1
+    assert devices(robin and sam) == 4
+    assert_sound(*homes, robin)
+
+
+def test_both_change_the_same_entry(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Both edits count, as those of any two devices; the one from before stands beneath."""
+    sam, robin = couple
+    entry = thank(sam, "to be changed")
+    sync_all(relay, sam, robin)
+    twin = copied(sam, "twin")
+    sam.edit(entry, {"noticed": "by Sam"})
+    twin.edit(entry, {"noticed": "by the twin"})
+    twin.edit(entry, {"noticed": "by the twin again"})
+    sync_all(relay, sam, twin, robin)
+    assert len(digests(sam, twin, robin)) == 1
+    assert robin.show(entry)["fields"]["noticed"] in ("by Sam", "by the twin again")
+    assert_sound(sam, twin, robin)
+
+
+def test_a_home_that_parts_in_a_pair_parts_in_its_own_space(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Whoever goes on as a device of its own does so for its person too, with a name and its places; the other one stays."""
+    sam, robin = couple
+    rename(sam, my_devices(sam.storage)[0], "laptop")
+    sync_all(relay, sam, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    thank(twin, "two")
+    sync_all(relay, sam, twin, robin)
+    for home in (sam, twin):
+        assert [(device.name, device.this) for device in my_devices(home.storage)] == [
+            ("laptop", home is sam),
+            ("laptop (2)", home is twin),
+        ]
+        places = [device.places[pair_space(home).space_id] for device in my_devices(home.storage)]
+        assert places == [pair_space(sam).log_id, pair_space(twin).log_id]
+    named = [device.name for device in device_names(robin.storage, pair_space(robin)) if not device.mine]
+    assert named == ["laptop", "laptop (2)"]
+    revoke(twin, my_devices(twin.storage)[0])
+    sync_all(relay, twin, robin)
+    thank(twin, "three")
+    sync_all(relay, twin, robin)
+    assert shared(robin) == shared(twin) == {"before", "one", "two", "three"}
+    with pytest.raises(NotAllowed, match="removed"):
+        sync(sam, relay)
+
+
+def test_a_copy_that_was_removed_moves_nowhere(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """It is told that it was removed; what it wrote stays kept in it."""
+    sam, robin = couple
+    other = add_device(sam, "phone")
+    sync_all(relay, sam, other, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    sync_all(relay, sam, other)
+    revoke(other, next(device for device in my_devices(other.storage) if device.name != "phone"))
+    sync_all(relay, other, robin)
+    thank(twin, "two")
+    with pytest.raises(NotAllowed, match="removed"):
+        sync(twin, relay)
+    assert not twin.storage.former_devices(pair_space(twin).space_id)
+    assert "two" in shared(twin)
+
+
+def test_where_no_more_devices_can_be_nothing_is_lost_and_nothing_sent(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """One sentence says what to do; once there is room, it goes on by itself."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    for number in range(DEVICES_PER_PERSON_MAX - 2):
+        add_device(sam, f"number {number}")
+    sync_all(relay, sam, phone, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    thank(twin, "two")
+    sync_all(relay, sam, phone, robin, rounds=1)
+    for _ in range(2):
+        assert any("can't have" in notice for notice in map(str, sync(twin, relay).notices))
+    thank(twin, "three")
+    sync(twin, relay)
+    sync_all(relay, robin)
+    assert shared(robin) == {"before", "one"}
+    assert any("wait to be moved" in str(finding.words) for finding in twin.doctor())
+    revoke(phone, next(device for device in my_devices(phone.storage) if device.name == "number 0"))
+    sync_all(relay, phone, twin, robin, sam)
+    assert shared(robin) == shared(twin) == {"before", "one", "two", "three"}
+    assert_sound(sam, twin, robin)
+
+
+def test_devices_that_a_copy_added_and_removed_are_added_and_removed(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """What a home said of who belongs, and was displaced, is said again from its new log."""
+    sam, robin = couple
+    lost_phone = add_device(sam, "lost phone")
+    sync_all(relay, sam, lost_phone, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "one")
+    tablet = add_device(twin, "tablet")
+    revoke(twin, next(device for device in my_devices(twin.storage) if device.name == "lost phone"))
+    thank(twin, "two")
+    sync_all(relay, sam, twin, tablet, robin)
+    thank(tablet, "by the tablet")
+    sync_all(relay, tablet, sam, twin, robin)
+    assert shared(robin) == {"before", "one", "two", "by the tablet"}
+    with pytest.raises(NotAllowed, match="removed"):
+        sync(lost_phone, relay)
+    assert len(digests(sam, twin, tablet, robin)) == 1
+    assert_sound(sam, twin, tablet, robin)
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_an_old_backup_is_put_back(couple: tuple[Replica, Replica], relay: MemoryRelay, *, writes: bool) -> None:
+    """The home that was is gone; what it had sent comes back, and what was written in the restored one arrives."""
+    sam, robin = couple
+    backup = copied(sam, "backup")
+    thank(sam, "after the backup")
+    sync_all(relay, sam, robin)
+    if writes:
+        thank(backup, "in the restored one")
+    sync_all(relay, backup, robin)
+    assert shared(backup) == shared(robin) == {"before", "after the backup", *(["in the restored one"] if writes else [])}
+    assert len(digests(backup, robin)) == 1
+    thank(backup, "and on")
+    sync_all(relay, backup, robin)
+    assert "and on" in shared(robin)
+    assert_sound(backup, robin)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("original", [True, False])
+def test_the_relay_is_wiped_in_between(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, first: int, *, original: bool
+) -> None:
+    """Whoever comes first to the new relay: nothing is lost."""
+    sam, robin = couple
+    backup = copied(sam, "backup")
+    thank(sam, "after the backup")
+    sync_all(relay, sam, robin)
+    thank(backup, "in the restored one")
+    thank(sam, "unsent")
+    wipe(relay)
+    homes = [robin, backup, *([sam] if original else [])]
+    homes = homes[first % len(homes) :] + homes[: first % len(homes)]
+    sync_all(relay, *homes, rounds=4)
+    everything = {"before", "after the backup", "in the restored one", *(["unsent"] if original else [])}
+    assert shared(robin) == everything
+    if original or homes[0] is robin:
+        assert shared(backup) == everything
+
+
+def test_a_log_with_two_pasts_is_left_out_and_all_else_goes_on(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Robin has one past by another way, the relay the other. Nobody is stuck, and Robin's proof of it is told by doctor."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    twin = copied(sam, "twin")
+    thank(twin, "by another way")
+    give(twin, robin)
+    thank(sam, "through the relay")
+    thank(phone, "by the phone")
+    sync_all(relay, sam, phone)
+    assert any("another past" in notice for notice in sync_home(robin, relay))
+    thank(robin, "by Robin")
+    sync_all(relay, robin, twin, phone, sam)
+    assert shared(robin) == {"before", "by another way", "by the phone", "by Robin"}
+    assert shared(sam) == shared(phone) == {"before", "through the relay", "by another way", "by the phone", "by Robin"}
+    assert robin.storage.evidence(pair_space(robin).space_id)
+    assert any("two pasts" in str(finding.words) for finding in robin.doctor())
+    # What went on in another log reaches Robin: the past that is not here admits it.
+    thank(twin, "from its own log")
+    sync_all(relay, twin, robin)
+    assert "from its own log" in shared(robin)
+    robin.rebuild()
+    assert "from its own log" in shared(robin)
+    # A removal names the last entry that counts by number and hash: here another one stands there.
+    revoke(phone, next(device for device in my_devices(phone.storage) if device.log_id == sam.spaces()[0].log_id))
+    sync_all(relay, phone, robin)
+    assert any("not the one here" in str(finding.words) for finding in robin.doctor())
+    thank(phone, "at last")
+    thank(robin, "at last too")
+    sync_all(relay, phone, robin, twin)
+    assert {"at last", "at last too"} <= shared(robin) & shared(phone) & shared(twin)
