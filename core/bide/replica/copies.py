@@ -181,6 +181,11 @@ def note_foreign(storage: Storage, space: SpaceId, found: str) -> None:
         storage.put_meta(_verdict_key(space), found)
 
 
+def own_all(storage: Storage, space: SpaceId) -> None:
+    """What arrived in this device's own log is its own: a recovery phrase is used by whoever has the words. In a transaction."""
+    storage.put_meta(_verdict_key(space), "")
+
+
 def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelope]) -> set[EntryId]:
     touched: set[EntryId] = set()
     for each in out:

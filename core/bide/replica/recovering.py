@@ -21,6 +21,7 @@ from bide.errors import InputError, NotFound, VerificationFailed
 from bide.ids import Clock, LogId, Randomness, SpaceId, log_id
 from bide.log.membership import Device
 from bide.replica.belonging import read_belonging
+from bide.replica.copies import own_all
 from bide.replica.deriving import stored
 from bide.replica.devices import revoke_in
 from bide.replica.founding import found_space
@@ -144,6 +145,7 @@ def take_over(
         taken = {space.space_id: _key_number(phrase, space) for space in former}
         removed = 0
         for space in former:
+            own_all(storage, space.space_id)  # what the paper said when it was used before
             removed = max(removed, _remove_others(replica, phrase, space))
             succeed(storage, replica.writer.appender, space, randomness=randomness, keep_former=False)
         if own_lost:
