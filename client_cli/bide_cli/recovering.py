@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError, InputError, NotFound, RelayUnreachable
 from bide.ids import SpaceId, SystemClock, SystemRandomness
-from bide.replica.bundles import HOST, beside_relay, read_bundle
+from bide.replica.bundles import HOST, read_bundle
 from bide.replica.phrases import no_more
 from bide.replica.recovering import (
     TakenOver,
@@ -129,21 +129,19 @@ class Recovery:
     # From a file
 
     def _read_file(self, storage: Storage, spaces: dict[SpaceId, SpaceRecord]) -> None:
-        def session_for(space: SpaceId) -> SpaceSync | None:
-            return self._session(storage, spaces[space], host=HOST, beside=True) if space in spaces else None
+        def session_for(space: SpaceId, beside: Storage) -> SpaceSync | None:
+            return self._session(beside, spaces[space], host=HOST) if space in spaces else None
 
         try:
             with Path(self._bundle).open("rb") as file:
-                for taken in read_bundle(file.read, session_for):
+                for taken in read_bundle(file.read, storage, session_for):
                     if taken is not None and taken.error is not None:
                         raise taken.error
         except OSError:
             raise InputError("The bundle file can't be read.", hint="Look at its name and whose it is.") from None
 
-    def _session(self, storage: Storage, space: SpaceRecord, *, host: str, beside: bool = False) -> SpaceSync:
-        return SpaceSync(
-            beside_relay(storage) if beside else storage, space, host=host, live=False, randomness=self._randomness
-        )
+    def _session(self, storage: Storage, space: SpaceRecord, *, host: str) -> SpaceSync:
+        return SpaceSync(storage, space, host=host, live=False, randomness=self._randomness)
 
     # From the relay, and to it
 

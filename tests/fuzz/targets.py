@@ -29,6 +29,7 @@ from bide.projections.order import judge
 from bide.projections.repair import project_group
 from bide.protocol.codec import decode_frame
 from bide.replica.bundles import read_bundle
+from bide.storage.memory import MemoryStorage
 from bide.testing import SeededRandomness
 from bide.words.deckfiles import parse_deck
 
@@ -135,7 +136,7 @@ TARGETS = {
     "frame": Target(decode_frame, (RemoteProtocolError,)),
     "code": Target(lambda data: PairingCode.parse(data.decode(errors="replace")), (InputError,)),
     "phrase": Target(lambda data: RecoveryPhrase.parse(data.decode(errors="replace")), (InputError,)),
-    "bundle": Target(lambda data: list(read_bundle(io.BytesIO(data).read, lambda _: None)), (BideError,)),
+    "bundle": Target(lambda data: list(read_bundle(io.BytesIO(data).read, MemoryStorage(), lambda *_: None)), (BideError,)),
     "deck": Target(lambda data: parse_deck(data, name="mine", file="mine.toml"), (InputError,)),
     "config": Target(_config, (BideError,)),
     "jrnl": Target(_import("jrnl"), (InputError,)),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bide.replica import Replica
     from bide.replica.bundles import Taken
     from bide.replica.syncing import SpaceSync
-    from bide.storage.base import SpaceRecord
+    from bide.storage.base import SpaceRecord, Storage
 
 
 @click.group(epilog="\b\nExamples:\n  bide bundle export journal.bide\n  bide bundle import journal.bide")
@@ -104,21 +104,19 @@ def take_in(shell: Shell, file: str) -> None:
 
 
 def _read(replica: Replica, file: str) -> Iterator[Taken | None]:
-    from bide.replica.bundles import HOST, beside_relay, read_bundle
+    from bide.replica.bundles import HOST, read_bundle
 
     here = {space.space_id for space in replica.spaces()}
 
-    def session_for(space: SpaceId) -> SpaceSync | None:
-        if space not in here:
-            return None
-        return replica.sync_session(space, host=HOST, storage=beside_relay(replica.storage))
+    def session_for(space: SpaceId, beside: Storage) -> SpaceSync | None:
+        return replica.sync_session(space, host=HOST, storage=beside) if space in here else None
 
     path = Path(file)
     try:
         if not path.is_file():
             raise InputError("There is no such file.", hint="bide bundle export makes one.")
         with path.open("rb") as opened:
-            yield from read_bundle(opened.read, session_for)
+            yield from read_bundle(opened.read, replica.storage, session_for)
     except (OSError, ValueError):
         raise InputError("The bundle file can't be read.", hint="Look at its name and whose it is.") from None
 

@@ -47,10 +47,13 @@ class Taken(NamedTuple):
 
 
 class BesideRelay:
-    """A storage whose knowledge of the relay is neither looked at nor changed: what a file holds says nothing about a relay."""
+    """A storage whose knowledge of the relay is not changed: what a file holds says nothing about a relay."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        self.compared = False
+        """Whether the heads in a file were looked at. Before, nothing of a relay is known, so that nothing seems lost. After
+        that, what the relay has counts: it decides how a home that exists twice is mended."""
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the storage's."""
@@ -65,19 +68,21 @@ class BesideRelay:
         if not key.startswith("relay_store."):
             self._storage.put_meta(key, value)
 
-    def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:  # noqa: ARG002 the contract's signature
-        """None."""
-        return {}
+    def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
+        """As the storage's, once the file was compared."""
+        return self._storage.relay_heads(space) if self.compared else {}
 
     def put_relay_head(self, space: SpaceId, head: Head) -> None:
-        """Nothing."""
+        """Only what is here no more is noted."""
+        known = self._storage.relay_heads(space).get(head.log_id)
+        if self.compared and known is not None and head.seq < known.seq:
+            self._storage.put_relay_head(space, head)
 
-
-def beside_relay(storage: Storage) -> Storage:
-    """A storage for a session that no relay takes part in."""
-    beside: Any = BesideRelay(storage)
-    found: Storage = beside
-    return found
+    def as_storage(self) -> Storage:
+        """This, for who takes a storage."""
+        beside: Any = self
+        found: Storage = beside
+        return found
 
 
 def write_bundle(storage: Storage, spaces: Sequence[SpaceRecord], *, randomness: Randomness) -> Iterator[bytes]:
@@ -97,12 +102,15 @@ def write_bundle(storage: Storage, spaces: Sequence[SpaceRecord], *, randomness:
     yield _record(pack(["end", digest.digest()]))
 
 
-def read_bundle(read: Callable[[int], bytes], session_for: Callable[[SpaceId], SpaceSync | None]) -> Iterator[Taken | None]:
+def read_bundle(
+    read: Callable[[int], bytes], storage: Storage, session_for: Callable[[SpaceId, Storage], SpaceSync | None]
+) -> Iterator[Taken | None]:
     """Take in a bundle, space by space.
 
     Args:
         read: gives up to so many bytes of the file, fewer only at its end.
-        session_for: a session of a space over `beside_relay`; None: the space is not for here.
+        storage: the replica.
+        session_for: makes a session of a space over the storage that it is given; None: the space is not for here.
 
     Returns:
         For each space what came of it; None for one that is not for here.
@@ -120,14 +128,15 @@ def read_bundle(read: Callable[[int], bytes], session_for: Callable[[SpaceId], S
         space, heads = _read_space(record)
         if count > SPACES_MAX:
             raise _BrokenError
-        session = session_for(space)
+        beside = BesideRelay(storage)
+        session = session_for(space, beside.as_storage())
         frames = records.frames()
         if session is None:
             yield None
         else:
             error: BideError | None = None
             try:
-                _play(session, space, heads, frames)
+                _play(session, beside, space, heads, frames)
             except (_CutError, _BrokenError):
                 raise
             except BideError as wrong:
@@ -245,7 +254,7 @@ def _greeting(randomness: Randomness) -> RelaySession:
 
 def _frames(storage: Storage, space: SpaceRecord, randomness: Randomness) -> Iterator[bytes]:
     """What a session sends to a relay that has nothing."""
-    session = SpaceSync(beside_relay(storage), space, host=HOST, live=False, randomness=randomness)
+    session = SpaceSync(BesideRelay(storage).as_storage(), space, host=HOST, live=False, randomness=randomness)
     relay = _greeting(randomness)
     while True:
         for message in relay.data_to_send():
@@ -272,7 +281,13 @@ def _head_in(storage: Storage, space: SpaceRecord, data: bytes) -> LogHead:
     return LogHead(log, seq, there.hash)
 
 
-def _play(session: SpaceSync, space: SpaceId, heads: list[tuple[bytes, int, bytes]], frames: Iterator[bytes]) -> None:
+def _play(
+    session: SpaceSync,
+    beside: BesideRelay,
+    space: SpaceId,
+    heads: list[tuple[bytes, int, bytes]],
+    frames: Iterator[bytes],
+) -> None:
     """Let a session talk to a relay that has what the file holds. What it wants to send is not for the file."""
     from bide.ids import SystemRandomness
 
@@ -291,7 +306,7 @@ def _play(session: SpaceSync, space: SpaceId, heads: list[tuple[bytes, int, byte
                         raise RemoteProtocolError
                     relay.welcome(heads, provisional=False)
                 case Want():
-                    wanted = True
+                    wanted = beside.compared = True
     for frame in frames:
         if not isinstance(decode_frame(frame), Envelopes | CaughtUp):
             raise _BrokenError

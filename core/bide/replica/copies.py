@@ -182,7 +182,7 @@ def note_foreign(storage: Storage, space: SpaceId, found: str) -> None:
 
 
 def own_all(storage: Storage, space: SpaceId) -> None:
-    """What arrived in this device's own log is its own: a recovery phrase is used by whoever has the words. In a transaction."""
+    """What arrived in this device's own log is its own, as with a recovery phrase that was used before. In a transaction."""
     storage.put_meta(_verdict_key(space), "")
 
 

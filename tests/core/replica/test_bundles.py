@@ -10,8 +10,9 @@ import pytest
 from bide.errors import BideError, ForkDetected, InputError, NewerFormat, VerificationFailed
 from bide.ids import SpaceId
 from bide.replica import Replica
-from bide.replica.bundles import HOST, MAGIC, Taken, beside_relay, read_bundle, write_bundle
+from bide.replica.bundles import HOST, MAGIC, Taken, read_bundle, write_bundle
 from bide.replica.syncing import SpaceSync
+from bide.storage.base import Storage
 from bide.testing import SeededRandomness
 from bide.testing_replicas import MemoryRelay, add_device, new_replica, pair_space, pair_up, sync
 
@@ -32,12 +33,10 @@ def written(replica: Replica) -> bytes:
 def take(replica: Replica, data: bytes) -> list[Taken | None]:
     here = {space.space_id for space in replica.spaces()}
 
-    def session_for(space: SpaceId) -> SpaceSync | None:
-        if space not in here:
-            return None
-        return replica.sync_session(space, host=HOST, storage=beside_relay(replica.storage))
+    def session_for(space: SpaceId, beside: Storage) -> SpaceSync | None:
+        return replica.sync_session(space, host=HOST, storage=beside) if space in here else None
 
-    return list(read_bundle(io.BytesIO(data).read, session_for))
+    return list(read_bundle(io.BytesIO(data).read, replica.storage, session_for))
 
 
 def carried(source: Replica, target: Replica) -> None:
@@ -128,6 +127,27 @@ def test_what_is_no_bundle_is_told_apart() -> None:
         take(sam, MAGIC + b"\x02")
     with pytest.raises(VerificationFailed, match="damaged"):
         take(sam, MAGIC + b"\x01" + b"\xff" * 64)
+
+
+def test_copies_that_meet_by_file_and_by_relay_lose_nothing() -> None:
+    """What the relay has counts also where a file shows another past: in every order, all comes together."""
+    for by_file_first in (True, False):
+        sam, robin = new_replica("Sam"), new_replica("Robin")
+        relay = MemoryRelay()
+        pair_up(sam, robin)
+        sync_all(relay, sam, robin)
+        twin = Replica(copy.deepcopy(robin.storage), clock=robin.clock, randomness=SeededRandomness("twin"))
+        robin.write("appreciation", {"noticed": "One past."})
+        twin.write("appreciation", {"noticed": "Another."})
+        if by_file_first:
+            carried(robin, sam)
+            take(twin, written(sam))
+        else:
+            sync_all(relay, twin)
+            take(twin, written(robin))
+        sync_all(relay, robin, twin, sam, rounds=4)
+        for replica in (sam, robin, twin):
+            assert len(texts(replica)) == 2, by_file_first
 
 
 def test_another_past_of_a_log_is_noticed_as_at_contact_with_a_relay(couple: tuple[Replica, Replica]) -> None:
