@@ -66,7 +66,9 @@ class Recovery:
         self._without_missing = without_missing
         self._randomness = SystemRandomness()
         self.left_out = 0
-        """Spaces that are shared with somebody and could not be had."""
+        """Spaces that could not be had, though they are somewhere."""
+        self._unreached: set[SpaceId] = set()
+        """Those whose relay is away."""
         self.taken: TakenOver | None = None
 
     def fill(self, storage: Storage) -> None:
@@ -116,8 +118,8 @@ class Recovery:
 
     def _settle_missing(self, storage: Storage) -> None:
         for space in not_found(storage):
-            # Private entries are often on no relay: that is told, and is no error.
-            if space.kind == "pair":
+            # Where a relay takes no private entries they are on none: that is told, and is no error.
+            if space.kind == "pair" or space.space_id in self._unreached:
                 self.left_out += 1
                 if not self._without_missing:
                     raise NotFound(
@@ -171,6 +173,7 @@ class Recovery:
         pending = {space.space_id for space in storage.spaces() if space.pending}
         unreachable = isinstance(error, RelayUnreachable)
         if unreachable and outcome.space.space_id in pending and outcome.space.space_id != self._phrase.anchor:
+            self._unreached.add(outcome.space.space_id)
             return  # it may be left out: see _settle_missing
         if unreachable and patient and outcome.space.space_id not in pending:
             return  # it came from the file

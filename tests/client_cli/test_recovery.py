@@ -288,6 +288,29 @@ def test_private_entries_that_no_relay_takes_come_back_by_a_file(tmp_path: Path)
         relay.stop()
 
 
+def test_what_cannot_be_had_stops_it_unless_it_is_left_out(tmp_path: Path) -> None:
+    """Two relays, of which one is away: nothing is changed, and nothing silently lost."""
+    here, away = Relay(tmp_path / "here"), Relay(tmp_path / "away")
+    try:
+        ada, robin = make_person(tmp_path, "Ada", here), make_person(tmp_path, "Robin", away)
+        pair(robin, ada)
+        ada.ok("checkin", "--private", "--worry", "Only mine.")
+        ada.ok("thank", "--noticed", "Shared.")
+        ada.ok("sync")
+        words = make_words(ada)
+        away.stop()
+        new = Person(tmp_path / "new")
+        told = refused(new, words, "--relay", here.url)
+        assert "--without-missing" in told.err
+        ada.ok("thank", "--noticed", "Nothing was changed.")
+        assert ada.run("sync").code == 5  # it is away, and nobody was removed
+        result = use(new, words, "--relay", here.url, "--without-missing")
+        assert (result["missing"], result["private"], len(shown(new))) == (1, True, 1)
+    finally:
+        here.stop()
+        away.stop()
+
+
 class ByInvite(Relay):
     """A relay that lets in only who has an invite."""
 
