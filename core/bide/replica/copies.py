@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING
 
 from bide.errors import EnvelopeRejected, MembershipRejected, Phrase
 from bide.ids import DeviceId, EntryId, LogId, Randomness, SpaceId, log_id
-from bide.log.control import Control, DeviceAdded, DeviceRevoked, EpochMinted, read_control
+from bide.log.control import (
+    Control,
+    DeviceAdded,
+    DeviceRevoked,
+    EpochMinted,
+    PersonJoined,
+    SpaceCreated,
+    read_control,
+)
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
 from bide.replica.belonging import read_belonging
@@ -74,12 +82,33 @@ def note_loss(storage: Storage, space: SpaceRecord) -> bool:
         Whether it was noted now.
     """
     acknowledged = storage.relay_heads(space.space_id).get(space.log_id)
+    key = f"acknowledged.{space.space_id.hex()}.{space.log_id.hex()}"
+    # By any relay ever: it may have lost something again before it had all of it.
+    furthest = max(acknowledged.seq if acknowledged is not None else 0, int(storage.meta(key) or 0))
     mine = own_logs(storage, space)
     alone = all(member.log_id in mine for member in storage.members(space.space_id))
-    if acknowledged is None or not acknowledged.seq or alone or lost_at(storage, space.space_id) is not None:
+    if not furthest or alone or lost_at(storage, space.space_id) is not None:
         return False
-    storage.put_meta(_lost_key(space.space_id), str(acknowledged.seq))
+    storage.put_meta(key, str(furthest))
+    storage.put_meta(_lost_key(space.space_id), str(max(furthest, _built_on(storage, space))))
     return True
+
+
+def _built_on(storage: Storage, space: SpaceRecord) -> int:
+    """How far this device's log is known to others even if no relay said so: they build on what it says of who belongs."""
+    controls = [parse_envelope(control.data) for control in storage.controls(space.space_id)]
+    statements = {envelope.hash: _read(envelope) for envelope in controls}
+    others = (statements[envelope.hash] for envelope in controls if envelope.log_id != space.log_id)
+    named = {parent for statement in others if statement is not None for parent in statement.parents}
+    heads = storage.heads(space.space_id)
+    furthest = 0
+    for envelope in controls:
+        statement = statements[envelope.hash]
+        adds = isinstance(statement, DeviceAdded) and log_id(space.space_id, DeviceId(statement.device.signing_key)) in heads
+        founds = isinstance(statement, SpaceCreated | PersonJoined)
+        if envelope.log_id == space.log_id and (envelope.hash in named or adds or founds):
+            furthest = max(furthest, envelope.seq)
+    return furthest
 
 
 def note_refilled(storage: Storage, space: SpaceRecord, there: Head) -> None:
@@ -239,14 +268,9 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
     found = verdict(storage, space_id)
     because = A_COPY if found == MOVE else ""
     if space.kind == "own":
-        # In the own space two copies part once: whoever stays there is told apart by that the other one went.
-        if (
-            storage.meta(FOLLOW_KEY)
-            and found != STAY
-            and not storage.former_devices(space_id)
-            and not storage.meta(_STAYED_KEY)
-        ):
-            because = A_COPY
+        # In the own space two copies part once: where the other one went already, this one has not to go.
+        if found != STAY and not _has_parted(storage, space):
+            because = because or storage.meta(FOLLOW_KEY)
         storage.put_meta(FOLLOW_KEY, "")
         if found == STAY:
             storage.put_meta(_STAYED_KEY, "1")
@@ -259,9 +283,7 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
     if because:
         _name(replica, before, space)
         storage.put_meta(TELL_KEY, because)
-        if space.kind == "pair" and not (
-            storage.meta(_STAYED_KEY) or storage.former_devices(replica.reader.own_space().space_id)
-        ):
+        if space.kind == "pair" and not _has_parted(storage, replica.reader.own_space()):
             storage.put_meta(FOLLOW_KEY, because)
     storage.put_meta(_verdict_key(space_id), "")
 

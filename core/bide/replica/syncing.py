@@ -123,6 +123,7 @@ class SpaceSync:
         self._caught_up = False
         self._disputed: set[LogId] = set()
         """Logs of others of which the relay said that it has another past than is here."""
+        self._proofs = len(storage.evidence(space.space_id))
         self._own_upto: int | None = None
         """How far this device's own log may be sent; None: all of it."""
         self._lost_of_own = False
@@ -312,7 +313,7 @@ class SpaceSync:
         if not self._caught_up:
             self.progress += 1
             self._caught_up = True
-            if left_out:
+            if len(self._storage.evidence(self._space.space_id)) > self._proofs:  # told once; doctor tells it on
                 self.notices.append(_LEFT_OUT)
             self._all_is_here()
             if self._halted:
@@ -429,8 +430,8 @@ class SpaceSync:
         if log in devices and log not in copies.own_logs(self._storage, space):
             if is_signed_header(header, space=space.space_id, device=devices[log]):
                 self._keep_evidence(ForkDetected(evidence=header))
-            raise ForkDetected("The relay has another past of a log than this device.", hint="Run: bide sync")
-        raise ForkDetected("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
+            raise RelayUnreachable("The relay has got another past of a log meanwhile.", hint="Run: bide sync")
+        raise RelayUnreachable("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
 
     def _refused(self, error: Error) -> None:
         self.refusal = error.code

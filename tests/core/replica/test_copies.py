@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bide.errors import NotAllowed
+from bide.errors import NotAllowed, RelayUnreachable
 from bide.log.membership import DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
 from bide.replica.devices import rename, revoke
@@ -158,6 +158,59 @@ def test_a_home_that_parts_in_a_pair_parts_in_its_own_space(couple: tuple[Replic
         sync(sam, relay)
 
 
+def test_another_copy_is_first_while_this_one_moves(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """What would bring in the new device has no place any more: it falls back and begins anew. No third device comes of it."""
+    sam, robin = couple
+    base, space = copied(sam, "twin"), pair_space(sam).space_id
+    thank(sam, "one")
+    thank(base, "two")
+    sync(sam, relay)
+    for frames in range(1, 50):
+        twin = copied(base, f"breaks off after {frames}")
+        sync(twin, relay, frames_max=frames)
+        if twin.storage.former_devices(space):
+            break
+    abandoned = pair_space(twin).log_id
+    assert abandoned not in relay.spaces[space].membership.devices
+    thank(twin, "into the log that never was")
+    thank(sam, "three")
+    sync(sam, relay)
+    sync_all(relay, twin, sam, robin)
+    assert shared(robin) == {"before", "one", "two", "into the log that never was", "three"}
+    assert pair_space(twin).log_id != abandoned
+    assert devices(sam) == devices(twin) == 2
+    assert len(digests(sam, twin, robin)) == 1
+    assert_sound(sam, twin, robin)
+
+
+def test_both_write_at_the_same_moment(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Neither knew of the other when it began to send: the second is told to try again, and the next sync mends it."""
+    sam, robin = couple
+    twin, space = copied(sam, "twin"), pair_space(sam).space_id
+    thank(sam, "one")
+    thank(twin, "two")
+    session, connection = twin.sync_session(space, host=relay.host), relay.connect()
+    for _ in range(2):
+        for message in connection.data_to_send():
+            session.receive_data(message)
+        outgoing = session.data_to_send()
+        if any(b"BD" in message for message in outgoing):
+            break
+        for message in outgoing:
+            connection.receive_data(message)
+    sync(sam, relay)
+    for message in outgoing:
+        connection.receive_data(message)
+    answers = connection.data_to_send()
+    for message in answers[:-1]:
+        session.receive_data(message)
+    with pytest.raises(RelayUnreachable, match="Another copy"):
+        session.receive_data(answers[-1])
+    sync_all(relay, twin, sam, robin)
+    assert shared(robin) == {"before", "one", "two"}
+    assert_sound(sam, twin, robin)
+
+
 def test_a_copy_that_was_removed_moves_nowhere(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
     """It is told that it was removed; what it wrote stays kept in it."""
     sam, robin = couple
@@ -295,3 +348,18 @@ def test_a_log_with_two_pasts_is_left_out_and_all_else_goes_on(couple: tuple[Rep
     thank(robin, "at last too")
     sync_all(relay, phone, robin, twin)
     assert {"at last", "at last too"} <= shared(robin) & shared(phone) & shared(twin)
+
+
+@pytest.mark.parametrize("frames", range(5, 16, 2))
+def test_a_relay_that_is_lost_again_and_again(couple: tuple[Replica, Replica], relay: MemoryRelay, frames: int) -> None:
+    """Before it had everything: what was acknowledged once counts, and what others build on is never taken out of a log."""
+    sam, robin = couple
+    for home in (sam, robin, sam):
+        wipe(relay)
+        sync(home, relay, frames_max=frames)
+    thank(sam, "unsent")
+    wipe(relay)
+    sync_all(relay, sam, robin)
+    assert shared(robin) == shared(sam) == {"before", "unsent"}
+    assert len(digests(sam, robin)) == 1
+    assert_sound(sam, robin)
