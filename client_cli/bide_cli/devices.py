@@ -17,6 +17,17 @@ MINE_ADDED = N_("You have another device now: {device}. If that was not you: bid
 MINE_REMOVED = N_("A device of yours was removed: {device}")
 THEIRS_ADDED = N_("{name} has another device now: {device}")
 THEIRS_REMOVED = N_("{name} has removed a device: {device}")
+ON_PAPER = N_("recovery phrase (on paper)")
+"""What `bide.replica.personal.ON_PAPER` is in the person's language."""
+MINE_NOTED = N_("You have a recovery phrase now. If that was not you: bide recovery destroy")
+MINE_ENDED = N_("A recovery phrase of yours counts no more.")
+MINE_RECOVERED = N_(
+    "Your recovery phrase was used; {device} is your device now. If that was not you, somebody has your words:"
+    " bide device revoke {device}, then bide recovery rotate"
+)
+THEIRS_NOTED = N_("{name} has a recovery phrase now.")
+THEIRS_ENDED = N_("A recovery phrase of {name} counts no more.")
+THEIRS_RECOVERED = N_("{name} has come back with a recovery phrase, on a new device: {device}. If in doubt, ask them.")
 A_COPY = N_(
     "This home is a copy of another one, or was put back from a backup. It goes on as a device of its own, called {device}; "
     "nothing was lost. If the other one is gone, remove it: bide device list, then bide device revoke NAME"
@@ -37,23 +48,29 @@ class News(NamedTuple):
     """Of the other person; empty: it is mine."""
     device: str
     added: bool
+    on_paper: bool
+    """It is a recovery phrase."""
+    words: str
+    """The message that tells of it."""
 
     def __str__(self) -> str:
-        words = (THEIRS_ADDED if self.name else MINE_ADDED) if self.added else THEIRS_REMOVED if self.name else MINE_REMOVED
-        return _(words).format(name=clean_line(self.name), device=clean_line(self.device))
+        return _(self.words).format(name=clean_line(self.name), device=clean_line(self.device))
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"with": [self.name] if self.name else [], "device": self.device, "added": self.added}
+        with_ = [self.name] if self.name else []
+        return {"with": with_, "device": self.device, "added": self.added, "on_paper": self.on_paper}
 
 
 def described(device: DeviceName, *, name: str, me: bool) -> dict[str, Any]:
     """A device, for ``--json``."""
     return {
-        "name": device.name,
+        "name": _(ON_PAPER) if device.on_paper else device.name,
         "by": {"name": name, "me": me},
         "this": me and device.this,
         "state": "active" if device.active else "removed",
+        "recovery": device.on_paper,
+        "recovered": device.recovered,
     }
 
 
@@ -119,9 +136,28 @@ def _news(replica: Replica, space: SpaceRecord, name: str) -> list[News]:
         told = {device.log_id.hex(): True for device in devices[:1]}
     news = []
     for device in devices:
-        before = told.get(device.log_id.hex())
-        if before is None and device.active and not device.this:
-            news.append(News(name, device.name, added=True))
-        elif before is not False and not device.active:
-            news.append(News(name, device.name, added=False))
+        words = _news_of(device, told.get(device.log_id.hex()), theirs=bool(name))
+        if words:
+            news.append(News(name, device.name, device.active, device.on_paper, words))
     return news
+
+
+def _news_of(device: DeviceName, before: bool | None, *, theirs: bool) -> str:
+    """What to tell of a device.
+
+    Args:
+        device: as it is.
+        before: whether it belonged when something was told last; None: it was not there.
+        theirs: it is the other person's.
+    """
+    if before is None and device.active and not device.this:
+        if device.on_paper:
+            return THEIRS_NOTED if theirs else MINE_NOTED
+        if device.recovered:
+            return THEIRS_RECOVERED if theirs else MINE_RECOVERED
+        return THEIRS_ADDED if theirs else MINE_ADDED
+    if before is not False and not device.active:
+        if device.on_paper:
+            return THEIRS_ENDED if theirs else MINE_ENDED
+        return THEIRS_REMOVED if theirs else MINE_REMOVED
+    return ""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bide.crypto import signing
+from bide.crypto.recovery import RecoveryPhrase
 from bide.errors import BideError, EnvelopeRejected, ForkDetected, LocalProtocolError
 from bide.ids import LogId, SpaceId
 from bide.log.chain import Place, empty_head, head_of, place
@@ -50,6 +51,7 @@ from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, N
 from bide.replica.pairing import CodeReady, Paired, PairingSession, WordsReady
 from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
+from bide.replica.recovering import TakenOver, leave_out, not_found, open_anchor, open_others, read_anchor, take_over
 from bide.replica.replica import Replica
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
@@ -420,6 +422,11 @@ def sync(replica: Replica, relay: MemoryRelay, *, space: SpaceId | None = None, 
         frames_max: cut the connection after so many frames, in either direction.
     """
     session = replica.sync_session(space or pair_space(replica).space_id, host=relay.host)
+    return carry(session, relay, frames_max=frames_max)
+
+
+def carry(session: SpaceSync, relay: MemoryRelay, *, frames_max: int = _EVERYTHING) -> SpaceSync:
+    """Carry frames between a session and a relay until nothing is left to say."""
     connection = relay.connect()
     to_client: deque[bytes] = deque()
     to_relay: deque[bytes] = deque()
@@ -433,6 +440,45 @@ def sync(replica: Replica, relay: MemoryRelay, *, space: SpaceId | None = None, 
         else:
             break
     return session
+
+
+def use_phrase(
+    phrase: RecoveryPhrase,
+    relay: MemoryRelay,
+    name: str,
+    *,
+    storage: Storage | None = None,
+    unsent: bool = False,
+) -> tuple[Replica, TakenOver]:
+    """A new device that comes back by the words of a phrase, as ``bide recovery use`` does it.
+
+    Args:
+        phrase: the words.
+        relay: where everything is.
+        name: what the device is called.
+        storage: where it goes.
+        unsent: stop before anything is brought to the relay.
+    """
+    storage = storage or MemoryStorage()
+    randomness = SeededRandomness(f"{name} recovered")
+
+    def bring(space: SpaceRecord) -> None:
+        session = SpaceSync(storage, space, host=relay.host, live=False, randomness=randomness)
+        carry(session, relay)
+
+    bring(open_anchor(storage, phrase, relay_url=RELAY_URL))
+    if not read_anchor(storage):
+        bring(storage.spaces()[0])
+        assert read_anchor(storage)
+    for space in open_others(storage, phrase):
+        bring(space)
+    for space in not_found(storage):
+        leave_out(storage, space.space_id)
+    clock = FakeClock(tick_ms=1000)
+    taken = take_over(storage, phrase, device_name=name, relay_url=RELAY_URL, zone="UTC", clock=clock, randomness=randomness)
+    for space in () if unsent else taken.former:
+        bring(space)
+    return Replica(storage, clock=clock, randomness=randomness), taken
 
 
 def copied(replica: Replica, label: str) -> Replica:

@@ -95,7 +95,7 @@ def test_bash_completes_at_a_real_prompt(tmp_path: Path) -> None:
     )
     shell.sendline(f"PS1='re''ady '; bide() {{ printf '<%s>' \"$@\"; echo; }}; source '{FOLDER}/bide.bash'")
     shell.expect("ready ")
-    shell.sendline("bide rec\tx")
+    shell.sendline("bide rece\tx")
     shell.expect("<receive><x>")
     shell.close()
 

@@ -22,12 +22,14 @@ import pytest
 from bide.crypto.keys import new_device_keys
 from bide.crypto.pairing import Pairing
 from bide.crypto.pairing_code import PairingCode
+from bide.crypto.recovery import KEYS_MAX, RecoveryPhrase
 from bide.crypto.sealing import epoch_id, message_key, pad, seal, unpad, unseal
 from bide.crypto.wrapping import MEMORY_BYTES_MIN, unwrap_with_passphrase, wrap_with_passphrase
 from bide.errors import (
     BideError,
     CodeMismatch,
     EnvelopeRejected,
+    InputError,
     Locked,
     MembershipRejected,
     NewerFormat,
@@ -41,6 +43,7 @@ from bide.log.control import (
     DeviceAdded,
     Grant,
     PersonJoined,
+    RecoveryAdded,
     SpaceCreated,
     SpaceEnded,
     Span,
@@ -53,6 +56,7 @@ from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
 from bide.protocol import frames
 from bide.protocol.codec import decode_frame, encode_frame
+from bide.replica.phrases import blank_of
 from bide.testing import Member, SeededRandomness, control_envelope, device_record
 
 FOLDER = Path(__file__).parent.parent / "vectors"
@@ -82,6 +86,7 @@ JOINED = PersonJoined(
     [Grant(epoch_id(SECRET), ROBIN.device_id, BOX_2)],
 )
 JOINING = control_envelope(SPACE, Member(SAM, 0, SAM_LOG, Head(SAM_LOG, 1, GENESIS.hash)), write_control(JOINED))
+PHRASE = RecoveryPhrase(SeededRandomness("paper").token(16), SPACE)
 EVENT = Event(
     "appreciation.given",
     1,
@@ -214,6 +219,10 @@ def make_membership() -> Vectors:
     robin = Member(ROBIN, 1, ROBIN_LOG, empty_head(ROBIN_LOG))
     adding = control_envelope(SPACE, robin, write_control(added))
     robin.head = Head(ROBIN_LOG, 1, adding.hash)
+    on_paper = RecoveryAdded("recovery.added", 1, [adding.hash], blank_of(PHRASE, 1).record(1), [])
+    noting = control_envelope(SPACE, robin, write_control(on_paper))
+    robin.head = Head(ROBIN_LOG, 2, noting.hash)
+    other_slot = on_paper._replace(device=blank_of(PHRASE, 2).record(0))
     for_sam = device_record(SPACE, 0, new_device_keys(source))
     unproven = added.device._replace(sealing_key=bytes(32), signing_key=for_sam.signing_key)
     bad = {
@@ -223,18 +232,19 @@ def make_membership() -> Vectors:
         "a device of the other person": control_envelope(SPACE, robin, write_control(added._replace(device=for_sam))),
         "a device that is there": control_envelope(SPACE, robin, write_control(added)),
         "a device without proof": control_envelope(SPACE, robin, write_control(added._replace(device=unproven))),
+        "a recovery phrase of the other person": control_envelope(SPACE, robin, write_control(other_slot)),
         "a missing parent": control_envelope(SPACE, robin, write_control(added._replace(parents=[bytes(32)]))),
     }
-    erased = BodiesErased("bodies.erased", 1, [adding.hash], [Span(added_log(added), 1, 7), Span(ROBIN_LOG, 1, 1)])
+    erased = BodiesErased("bodies.erased", 1, [noting.hash], [Span(added_log(added), 1, 7), Span(ROBIN_LOG, 1, 1)])
     erasing = control_envelope(SPACE, robin, write_control(erased))
-    robin.head = Head(ROBIN_LOG, 2, erasing.hash)
+    robin.head = Head(ROBIN_LOG, 3, erasing.hash)
     ending = control_envelope(SPACE, robin, write_control(SpaceEnded("space.ended", 1, [erasing.hash], "2026-11-23")))
-    robin.head = Head(ROBIN_LOG, 3, ending.hash)
+    robin.head = Head(ROBIN_LOG, 4, ending.hash)
     bad |= {
         "an end on no day": control_envelope(SPACE, robin, pack(["space.ended", 1, [ending.hash], "2026-02-30"])),
         "erasing the other's": control_envelope(SPACE, robin, write_control(erased._replace(spans=[Span(SAM_LOG, 1, 1)]))),
         "erasing what is to come": control_envelope(
-            SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 1, 4)]))
+            SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 1, 5)]))
         ),
         "erasing backwards": control_envelope(SPACE, robin, write_control(erased._replace(spans=[Span(ROBIN_LOG, 2, 1)]))),
     }
@@ -242,6 +252,7 @@ def make_membership() -> Vectors:
         "space.created": GENESIS,
         "person.joined": JOINING,
         "device.added": adding,
+        "recovery.added": noting,
         "bodies.erased": erasing,
         "space.ended": ending,
     }
@@ -261,6 +272,35 @@ def make_padding() -> Vectors:
         "another bucket": pad(b"hello") + bytes(256),
     }
     return {"good": named(good), "bad": named(bad)}
+
+
+def make_recovery() -> Vectors:
+    """A phrase with the public keys that follow from it; and what is no phrase."""
+    words = [*PHRASE.words()]
+    keys = {
+        str(index): {
+            "signing_seed": PHRASE.keys(index).signing_seed.hex(),
+            "sealing_secret": PHRASE.keys(index).sealing_secret.hex(),
+            "signing_key": PHRASE.keys(index).device_id.hex(),
+            "sealing_key": PHRASE.keys(index).sealing_key.hex(),
+            "proofs": [proof.hex() for proof in blank_of(PHRASE, index).proofs],
+        }
+        for index in (0, 1, KEYS_MAX - 1)
+    }
+    bad = {
+        "nothing": "",
+        "a word too few": " ".join(words[:23]),
+        "a word too many": " ".join([*words, "abandon"]),
+        "another last word": " ".join([*words[:23], "abandon"]),
+        "no word of the list": " ".join(["xylophonist", *words[1:]]),
+    }
+    return {
+        "secret": PHRASE.secret.hex(),
+        "anchor": PHRASE.anchor.hex(),
+        "words": " ".join(words),
+        "keys": keys,
+        "bad": [{"name": name, "hex": text.encode().hex()} for name, text in bad.items()],
+    }
 
 
 CODE = "7-maple-river-harbor@relay.example.org"
@@ -336,6 +376,7 @@ MAKERS: dict[str, Callable[[], Vectors]] = {
     "padding": make_padding,
     "pairing": make_pairing,
     "wrapping": make_wrapping,
+    "recovery": make_recovery,
 }
 
 
@@ -412,7 +453,7 @@ def test_membership() -> None:
     statements = [read_control(envelope.body) for envelope in controls]
     assert [statement.type for statement in statements] == names
     membership = Membership.replay(space, controls)
-    assert [device.slot for device in membership.devices.values()] == [0, 1, 1]
+    assert [device.slot for device in membership.devices.values()] == [0, 1, 1, 1]
     all_refused("membership", lambda data: membership.admit(parse_envelope(data)), MembershipRejected)
 
 
@@ -440,6 +481,16 @@ def test_pairing() -> None:
     for name, body in each(vectors, "bad_first_messages"):
         with pytest.raises((RemoteProtocolError, CodeMismatch)):
             pytest.fail(f"{name}: {initiate().receive(body)}")
+
+
+def test_recovery() -> None:
+    vectors = kept("recovery")
+    phrase = RecoveryPhrase.parse(vectors["words"])
+    assert (phrase.secret.hex(), phrase.anchor.hex()) == (vectors["secret"], vectors["anchor"])
+    for index, keys in vectors["keys"].items():
+        assert phrase.keys(int(index)).device_id.hex() == keys["signing_key"]
+        assert phrase.keys(int(index)).sealing_key.hex() == keys["sealing_key"]
+    all_refused("recovery", lambda data: RecoveryPhrase.parse(data.decode()), InputError)
 
 
 def test_wrapping() -> None:

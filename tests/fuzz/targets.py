@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from bide.crdt.change import read_change
 from bide.crdt.document import EntryDocument, amend_change, create_change
 from bide.crypto.pairing_code import PairingCode
+from bide.crypto.recovery import RecoveryPhrase
 from bide.entries.records import EventRecord, Standing
 from bide.errors import BideError, ChangeRejected, EnvelopeRejected, InputError, MembershipRejected, RemoteProtocolError
 from bide.ids import EntryId, LogId, SpaceId
@@ -26,6 +28,8 @@ from bide.projections.entry import project_entry
 from bide.projections.order import judge
 from bide.projections.repair import project_group
 from bide.protocol.codec import decode_frame
+from bide.replica.bundles import read_bundle
+from bide.storage.memory import MemoryStorage
 from bide.testing import SeededRandomness
 from bide.words.deckfiles import parse_deck
 
@@ -131,6 +135,8 @@ TARGETS = {
     "packing": Target(lambda data: unpack(data, bytes_max=1 << 16, maps=True), (EnvelopeRejected,)),
     "frame": Target(decode_frame, (RemoteProtocolError,)),
     "code": Target(lambda data: PairingCode.parse(data.decode(errors="replace")), (InputError,)),
+    "phrase": Target(lambda data: RecoveryPhrase.parse(data.decode(errors="replace")), (InputError,)),
+    "bundle": Target(lambda data: list(read_bundle(io.BytesIO(data).read, MemoryStorage(), lambda *_: None)), (BideError,)),
     "deck": Target(lambda data: parse_deck(data, name="mine", file="mine.toml"), (InputError,)),
     "config": Target(_config, (BideError,)),
     "jrnl": Target(_import("jrnl"), (InputError,)),

@@ -63,6 +63,8 @@ def _line(device: dict[str, Any]) -> str:
     parts = [clean_line(device["name"]), owner]
     if device["this"]:
         parts.append(_("this one"))
+    if device["recovered"]:
+        parts.append(_("brought in by a recovery phrase"))
     if device["state"] != "active":
         parts.append(_("removed"))
     return " · ".join(parts)
@@ -150,13 +152,13 @@ def join(
         raise InputError("The code was given twice.")
     if key_file and (passphrase or keyring):
         raise InputError("A key file opens a home alone.", hint="Use --key-file, or --passphrase, --keyring, or these two.")
-    begun = _fresh_home(shell)
+    begun = fresh_home(shell, hint="A further device needs a home of its own: bide --home DIR device join")
     if begun is not None and begun.spaces()[0].pending and _finished_before(shell, begun):
         return
     require_way_to_compare(shell, words_verified=words_verified)
     text = code or code_option or ""
     text = read_stdin().strip() if text == STDIN else text
-    device_name = _device_name(shell, name)
+    device_name = ask_device_name(shell, name, hint="bide device join --name phone")
     keep = _into(begun) if begun is not None else _into_new_home(shell, key_file or "", passphrase=passphrase, keyring=keyring)
     session = _session(
         shell,
@@ -219,7 +221,7 @@ def _finished_before(shell: Shell, replica: Replica) -> bool:
     return True
 
 
-def _fresh_home(shell: Shell) -> Replica | None:
+def fresh_home(shell: Shell, *, hint: str) -> Replica | None:
     """The journal in this home, if nothing was written in it yet; None: there is no home.
 
     Raises:
@@ -235,20 +237,25 @@ def _fresh_home(shell: Shell) -> Replica | None:
     if pairs or storage.count_entries(own.space_id) or storage.outbox() or len(storage.members(own.space_id)) > 1:
         raise NotAllowed(
             "There is a journal in {home} already; it was left as it is.",
-            hint="A further device needs a home of its own: bide --home DIR device join",
+            hint=hint,
             home=shell.home,
         )
     return replica
 
 
-def _device_name(shell: Shell, given: str | None) -> str:
+def ask_device_name(shell: Shell, given: str | None, *, hint: str) -> str:
+    """What this device is to be called, as given or asked.
+
+    Raises:
+        InputError: it can't be called so, or nobody can be asked.
+    """
     from bide.replica.devices import clean_device_name
     from bide_cli.asking import ask_until_good
 
     if given is not None:
         return clean_device_name(given)
     if not shell.may_ask:
-        raise InputError("A device needs a name.", hint="bide device join --name phone")
+        raise InputError("A device needs a name.", hint=hint)
     return ask_until_good(shell, _("What is this device to be called, for example laptop or phone?"), clean_device_name)
 
 
@@ -317,11 +324,12 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     Nothing that is written from now on can be read with it, and nothing that is written on it counts. What it has, it keeps:
     nobody can take that back from afar.
     """
-    from bide.replica.devices import find_device
+    from bide.replica.devices import find_device, require_device
     from bide.replica.devices import revoke as revoke_device
 
     replica = open_replica(shell)
     target = find_device(replica.storage, name)
+    require_device(target)
     if not yes:
         _confirm(shell, target.name)
     error = _sync(shell, replica)  # what it wrote and already sent is to count

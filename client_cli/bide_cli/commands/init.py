@@ -47,6 +47,7 @@ def command(shell: Shell, name: str | None, key_file: str | None, passphrase: bo
         return
     shell.out(_("Your journal is ready, {name}. It is in {home}").format(name=name, home=shell.home))
     shell.say(_(NO_WAY_BACK))
+    shell.say(_("For a way back, 24 words on paper: bide recovery create"))
     shell.say(_("Next: bide checkin --private, or share one: bide relay set URL, then bide pair"))
 
 

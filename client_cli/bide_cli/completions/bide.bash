@@ -2,14 +2,14 @@
 
 _bide_feelings="glad light playful amused carefree thankful touched lucky honoured content satisfied cosy nourished thrilled excited overjoyed amazed calm settled rested unhurried grounded safe sheltered at-home trusting relieved unburdened forgiven reassured quiet centred mellow thoughtful close held comforted cared-for accompanied seen understood heard cherished fond tender affectionate smitten drawn flirty desiring yearning able sure confident steady decided brave daring open unshaken curious inspired absorbed hopeful proud accomplished respected useful sad low gloomy empty tearful lonely isolated distant homesick grieving bereft wistful heartbroken hurt let-down left-out overlooked afraid worried nervous preoccupied dreading unsure confused doubtful torn exposed fragile guarded threatened alarmed startled panicky shaken angry annoyed irritated impatient grumpy wronged betrayed blamed used fed-up resentful bitter stubborn furious seething outraged explosive ashamed guilty sorry regretful caught-out embarrassed awkward shy foolish small not-enough worthless burdensome envious jealous replaced outshone worn tired sleepy drained weary overloaded rushed stretched trapped numb bored listless detached tense restless on-edge touchy"
 _bide_decks="appreciation checkin family friends invitations listening new-things questions-1 questions-2 questions-3 reflection repair safety sitting"
-_bide_kinds="checkin appreciation repair share question feeling activity reflection keepsake"
+_bide_kinds="checkin appreciation repair share question feeling activity reflection keepsake erased"
 _bide_steps="accept tell hear answer reconnect agree settle later rest return withdraw"
-_bide_keys="auto_sync day_starts language with decks hold.checkin hold.appreciation hold.hearing hold.repair hold.share hold.question hold.answer hold.feeling hold.activity hold.reception hold.reflection hold.keepsake"
+_bide_keys="auto_sync day_starts language with decks hold.checkin hold.appreciation hold.hearing hold.repair hold.share hold.question hold.answer hold.feeling hold.activity hold.reception hold.reflection hold.keepsake hold.erased"
 _bide_days="today yesterday"
 
 _bide_spec() {
     case "$1" in
-    "") below="checkin thank share feel did reflect edit undo outbox send release hear ask answer repair receive later timeline show search review start init pair join people device sync verify sit safety status decks relay unlock lock key config import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
+    "") below="checkin thank share feel did reflect edit undo erase outbox send release hear ask answer repair receive later timeline show search review start init pair join people device recovery sync verify pause leave sit safety status decks relay unlock lock key config bundle import export completion doctor rebuild digest demo" flags="--version --help" takes="--home" ;;
     "checkin") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--feelings --went-well --hard --worry --lift --grateful --proud --wants --later --from-json --with" ;;
     "thank") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--noticed --felt --shows --from-json --with" ;;
     "share") below="" flags="--edit --private --now --json --plain --accessible --no-input --help" takes="--text --depth --feelings --wants --from-json --with" ;;
@@ -18,6 +18,7 @@ _bide_spec() {
     "reflect") below="" flags="--edit --json --plain --accessible --no-input --help" takes="--text --feelings --from-json" ;;
     "edit") below="" flags="--edit --now --json --plain --accessible --no-input --help" takes="--feelings --went-well --hard --worry --lift --grateful --proud --wants --later --noticed --felt --shows --mirrored --validated --empathised --topic --text --depth --question --answer --note --what --idea --memory --words --title --tags --from-json" ;;
     "undo") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
+    "erase") below="" flags="--all --yes --json --plain --accessible --no-input --help" takes="--with" ;;
     "outbox") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "send") below="" flags="--all --json --plain --accessible --no-input --help" takes="" ;;
     "release") below="" flags="--yes --now --json --plain --accessible --no-input --help" takes="--with" ;;
@@ -45,8 +46,17 @@ _bide_spec() {
     "device list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "device rename") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "device revoke") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery") below="check create destroy rotate status use" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "recovery check") below="" flags="--json --plain --accessible --no-input --help" takes="--words" ;;
+    "recovery create") below="" flags="--words-noted --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery destroy") below="" flags="--yes --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery rotate") below="" flags="--words-noted --json --plain --accessible --no-input --help" takes="" ;;
+    "recovery status") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "recovery use") below="" flags="--without-missing --passphrase --keyring --json --plain --accessible --no-input --help" takes="--words --relay --bundle --name --key-file" ;;
     "sync") below="" flags="--watch --json --plain --accessible --no-input --help" takes="" ;;
     "verify") below="" flags="--json --plain --accessible --no-input --help" takes="--with --words" ;;
+    "pause") below="" flags="--end --json --plain --accessible --no-input --help" takes="--with" ;;
+    "leave") below="" flags="--quietly --yes --json --plain --accessible --no-input --help" takes="--with" ;;
     "sit") below="" flags="--bell --json --plain --accessible --no-input --help" takes="--minutes --breaths --pace" ;;
     "safety") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "status") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
@@ -71,6 +81,9 @@ _bide_spec() {
     "config list") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "config set") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "config unset") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "bundle") below="export import" flags="--json --plain --accessible --no-input --help" takes="" ;;
+    "bundle export") below="" flags="--force --json --plain --accessible --no-input --help" takes="--with" ;;
+    "bundle import") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "import") below="" flags="--dry-run --yes --json --plain --accessible --no-input --help" takes="--with --zone --timeformat" ;;
     "export") below="" flags="--force --mine --private-only --shared-only --json --plain --accessible --no-input --help" takes="--format --output --since --until --kind --with" ;;
     "completion") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
@@ -87,7 +100,7 @@ _bide_values() {
     "/--home"|"demo/--dir") files="folders" ;;
     "checkin/--feelings"|"share/--feelings"|"feel/--feelings"|"feel/"*|"reflect/--feelings"|"edit/--feelings") words="$_bide_feelings" list="yes" ;;
     "checkin/--wants"|"share/--wants"|"edit/--wants") words="listening advice nothing" ;;
-    "checkin/--from-json"|"thank/--from-json"|"share/--from-json"|"feel/--from-json"|"did/--from-json"|"reflect/--from-json"|"edit/--from-json"|"hear/--from-json"|"ask/--from-json"|"answer/--from-json"|"repair/--from-json"|"receive/--from-json"|"review/--html"|"init/--key-file"|"device join/--key-file"|"decks check/1"|"key change/--key-file"|"key change/--new-passphrase-file"|"import/2"|"export/--output") files="files" ;;
+    "checkin/--from-json"|"thank/--from-json"|"share/--from-json"|"feel/--from-json"|"did/--from-json"|"reflect/--from-json"|"edit/--from-json"|"hear/--from-json"|"ask/--from-json"|"answer/--from-json"|"repair/--from-json"|"receive/--from-json"|"review/--html"|"init/--key-file"|"device join/--key-file"|"recovery use/--bundle"|"recovery use/--key-file"|"decks check/1"|"key change/--key-file"|"key change/--new-passphrase-file"|"bundle export/1"|"bundle import/1"|"import/2"|"export/--output") files="files" ;;
     "share/--depth"|"edit/--depth") words="1 2 3" ;;
     "did/--idea"|"edit/--idea") words="mine theirs both" ;;
     "ask/--reveal") words="at_once both" ;;

@@ -55,6 +55,11 @@ def write(target: str, pieces: Iterable[str], *, force: bool) -> None:
             sys.stdout.buffer.write(piece.encode())
         sys.stdout.buffer.flush()
         return
+    write_bytes(target, (piece.encode() for piece in pieces), force=force)
+
+
+def write_bytes(target: str, pieces: Iterable[bytes], *, force: bool) -> None:
+    """`write` for bytes, into a file."""
     path = Path(target)
     try:
         descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
@@ -65,7 +70,7 @@ def write(target: str, pieces: Iterable[str], *, force: bool) -> None:
         # mkstemp makes it readable for nobody else.
         with os.fdopen(descriptor, "wb") as file:
             for piece in pieces:
-                file.write(piece.encode())
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         _put_in_place(temporary, path, force=force)

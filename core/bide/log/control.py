@@ -87,6 +87,20 @@ class DeviceAdded(NamedTuple):
     grants: Annotated[list[Grant], Field(max_length=256)]
 
 
+class RecoveryAdded(NamedTuple):
+    """A device on paper of the author's person: a recovery phrase.
+
+    The proof in its record is over "bide.rec", a zero byte, slot and both keys. It names no space: so devices that don't know
+    the words can enrol keys that were made with them into spaces that came later.
+    """
+
+    type: Literal["recovery.added"]
+    version: Literal[1]
+    parents: Parents
+    device: DeviceRecord
+    grants: Annotated[list[Grant], Field(max_length=256)]
+
+
 class DeviceRevoked(NamedTuple):
     """A device of the author's person that belongs no more, and how far its log counts."""
 
@@ -147,7 +161,7 @@ class UnknownControl(NamedTuple):
     parents: list[bytes]
 
 
-Granting = SpaceCreated | PersonJoined | DeviceAdded | DeviceRevoked | EpochMinted
+Granting = SpaceCreated | PersonJoined | DeviceAdded | RecoveryAdded | DeviceRevoked | EpochMinted
 """What can hand on epoch secrets."""
 Statement = Granting | SpaceEnded | BodiesErased
 """What this version can say."""
@@ -158,6 +172,7 @@ _KNOWN: dict[
     TypeAdapter[SpaceCreated]
     | TypeAdapter[PersonJoined]
     | TypeAdapter[DeviceAdded]
+    | TypeAdapter[RecoveryAdded]
     | TypeAdapter[DeviceRevoked]
     | TypeAdapter[EpochMinted]
     | TypeAdapter[SpaceEnded]
@@ -166,6 +181,7 @@ _KNOWN: dict[
     ("space.created", 1): TypeAdapter(SpaceCreated),
     ("person.joined", 1): TypeAdapter(PersonJoined),
     ("device.added", 1): TypeAdapter(DeviceAdded),
+    ("recovery.added", 1): TypeAdapter(RecoveryAdded),
     ("device.revoked", 1): TypeAdapter(DeviceRevoked),
     ("epoch.minted", 1): TypeAdapter(EpochMinted),
     ("space.ended", 1): TypeAdapter(SpaceEnded),

@@ -17,8 +17,9 @@ The rules, each with the reason:
 in its log, build on. That never changes, so the same entries are refused everywhere, whatever arrived first. What was
 allowed there may turn out void by what happened at the same time:
 
-* A revocation always stands. Two devices that revoke each other are both out.
+* A revocation stands. Two devices that revoke each other are both out.
 * What a revoked device added without the revoking one having known of it is void, with all that came of it.
+* A recovery device dominates: see `bide.log.standing`.
 
 Which epochs may be sealed under, and how far a revoked log counts, follow from the same fold. The invariants are listed in
 docs/encryption.md, and tests/core/log/test_membership_model.py visits every order of every small history.
@@ -42,6 +43,7 @@ from bide.log.control import (
     DeviceRevoked,
     Granting,
     PersonJoined,
+    RecoveryAdded,
     SpaceCreated,
     SpaceEnded,
     read_control,
@@ -65,6 +67,7 @@ LOGS_PER_PERSON_MAX = 64
 SPANS_PER_LOG_MAX = 4096
 """How many stretches one device may erase in all its statements: what was erased is looked at before every event."""
 _PROOF_CONTEXT = b"bide.dev\0"
+_RECOVERY_CONTEXT = b"bide.rec\0"
 _Masks = tuple[int, int]
 _NOTHING: _Masks = (0, 0)
 
@@ -80,6 +83,8 @@ class Device:
     log_id: LogId
     admitted_by: bytes
     """Hash of the control entry that admitted it."""
+    recovery: bool = False
+    """It is on paper: a recovery phrase."""
 
 
 class Past(NamedTuple):
@@ -102,6 +107,14 @@ class _Link(NamedTuple):
 def device_proof_message(space: SpaceId, slot: int, signing_key: bytes, sealing_key: bytes) -> bytes:
     """What a device signs to show that it holds the keys of its record."""
     return _PROOF_CONTEXT + space + bytes([slot]) + signing_key + sealing_key
+
+
+def recovery_proof_message(slot: int, signing_key: bytes, sealing_key: bytes) -> bytes:
+    """What a recovery device signs, for whichever space: its words are not there when a space is founded later.
+
+    The slot is in it, so that the other person can't enrol the keys as their own device.
+    """
+    return _RECOVERY_CONTEXT + bytes([slot]) + signing_key + sealing_key
 
 
 @dataclass(slots=True)
@@ -229,6 +242,11 @@ class Membership:
                     return bool(self._pasts[later].acts[slot] >> act.bit & 1)
         return False
 
+    def recovered(self) -> list[LogId]:
+        """The devices that a recovery device brought in, in the order of admission."""
+        by = {log: self._links[device.admitted_by].log_id for log, device in self.devices.items()}
+        return [log for log in self.devices if not self.devices[log].recovery and self.devices[by[log]].recovery]
+
     def needed(self) -> dict[LogId, int]:
         """For each log in `ends` how far it must be passed on all the same.
 
@@ -270,10 +288,11 @@ class Membership:
                 raise MembershipRejected("Nobody else can join this space.")
             self._require_new(statement.device, past, slot=1)
             self._act(envelope, past, slot=1, record=statement.device, rooted=True)
-        elif isinstance(statement, DeviceAdded):
-            self._require_new(statement.device, past, slot=slot)
+        elif isinstance(statement, DeviceAdded | RecoveryAdded):
+            self._require_new(statement.device, past, slot=slot, recovery=isinstance(statement, RecoveryAdded))
             self._require_few(log, slot)
-            self._act(envelope, past, slot=slot, record=statement.device)
+            recovery = isinstance(statement, RecoveryAdded)
+            self._act(envelope, past, slot=slot, record=statement.device, recovery=recovery)
         elif isinstance(statement, DeviceRevoked):
             self._require_member(statement, past, slot=slot)
             self._require_few(log, slot, adds=False)
@@ -308,7 +327,7 @@ class Membership:
             raise MembershipRejected("A device that is not a member can't change who is.")
         return min(found, key=lambda slot: self._view(slot, past).admissions[log])
 
-    def _require_new(self, record: DeviceRecord, past: Past, *, slot: int) -> None:
+    def _require_new(self, record: DeviceRecord, past: Past, *, slot: int, recovery: bool = False) -> None:
         log = log_id(self.space, DeviceId(record.signing_key))
         if any(log in self._view(each, past).admissions for each in (0, 1)):
             raise MembershipRejected("That device is a member already.")
@@ -317,10 +336,12 @@ class Membership:
             raise MembershipRejected("A person can have {most} devices.", most=DEVICES_PER_PERSON_MAX)
         if len(view.admissions) >= DEVICES_EVER_MAX:
             raise MembershipRejected("A person can have {most} devices in all, removed ones too.", most=DEVICES_EVER_MAX)
-        self._require_proof(record, slot=slot)
+        self._require_proof(record, slot=slot, recovery=recovery)
 
-    def _require_proof(self, record: DeviceRecord, *, slot: int) -> None:
+    def _require_proof(self, record: DeviceRecord, *, slot: int, recovery: bool = False) -> None:
         message = device_proof_message(self.space, slot, record.signing_key, record.sealing_key)
+        if recovery:
+            message = recovery_proof_message(slot, record.signing_key, record.sealing_key)
         if not signing.verify(message, record.proof, record.signing_key):
             raise MembershipRejected("A device's keys don't belong together.")
 
@@ -358,6 +379,7 @@ class Membership:
         record: DeviceRecord | None = None,
         revoked: DeviceRevoked | None = None,
         rooted: bool = False,
+        recovery: bool = False,
     ) -> None:
         acts = self._acts[slot]
         key, sealing_key, cut = (record.signing_key, record.sealing_key, None) if record is not None else (b"", b"", None)
@@ -366,9 +388,10 @@ class Membership:
         target = log_id(self.space, DeviceId(key))
         order = past.depth, envelope.hash
         place = Head(envelope.log_id, envelope.seq, envelope.hash)
-        acts.append(Act(len(acts), place, target, record is not None, past.acts[slot], order, rooted, cut, sealing_key))
+        adds = record is not None
+        acts.append(Act(len(acts), place, target, adds, past.acts[slot], order, rooted, cut, sealing_key, recovery))
         if record is not None and target not in self.devices:
-            self.devices[target] = Device(DeviceId(key), record.sealing_key, slot, target, envelope.hash)
+            self.devices[target] = Device(DeviceId(key), record.sealing_key, slot, target, envelope.hash, recovery)
 
     def _note(self, envelope: Envelope, statement: Control, past: Past) -> None:
         log = envelope.log_id
@@ -408,7 +431,8 @@ class Membership:
             else:
                 added = ((slot, act) for slot, acts in enumerate(self._acts) for act in acts if act.adds and act.target == log)
                 slot, chosen = min(added, key=lambda each: each[1].order)
-            self.devices[log] = Device(self.devices[log].id, chosen.sealing_key, slot, log, chosen.hash)
+            device = self.devices[log]
+            self.devices[log] = Device(device.id, chosen.sealing_key, slot, log, chosen.hash, chosen.recovery)
             if log not in self.active:
                 self.ends[log] = cut_of(self._acts[slot], views[slot], log) if log in belongs else 0
 

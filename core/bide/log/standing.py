@@ -2,6 +2,10 @@
 
 Strong removal: a revocation stands whatever else happened. An addition by a device that is revoked stands only if every one
 of the revocations was made knowing of it; and only if the device that made it belongs by an addition that stands.
+
+One exception: a recovery device dominates. Of a revocation of it by another device nothing counts if it had revoked that device
+without knowing of this, or if that device never belonged once this is taken into account: so who has only the stolen laptop
+can't undo a recovery by claiming to have been first.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ class Act(NamedTuple):
     """For a revocation: number and hash of the last entry that counts."""
     sealing_key: bytes = b""
     """For an addition: the device's."""
+    recovery: bool = False
+    """For an addition: of a recovery device."""
 
     @property
     def author(self) -> LogId:
@@ -56,11 +62,19 @@ class View(NamedTuple):
     admissions: dict[LogId, tuple[int, bytes]]
     """Of every device that belongs or belonged: the order of the addition that made it so."""
     active: frozenset[LogId]
+    void: int = 0
+    """The bits of the revocations of recovery devices that don't count."""
 
 
 def view_of(acts: Sequence[Act], among: int, *, ever_max: int) -> View:
     """Judge the acts whose bits are in `among`, which holds the past of each of them."""
     chosen = sorted((act for act in acts if among >> act.bit & 1), key=lambda act: act.order)
+    void = _dominated(chosen, ever_max=ever_max)
+    return _judge([act for act in chosen if not void >> act.bit & 1], ever_max=ever_max)._replace(void=void)
+
+
+def _judge(chosen: Sequence[Act], *, ever_max: int) -> View:
+    """The view of acts in their order, of which every revocation counts."""
     revocations = _revocations(chosen)
     standing: defaultdict[LogId, list[Act]] = defaultdict(list)
     admissions: dict[LogId, tuple[int, bytes]] = {}
@@ -72,6 +86,34 @@ def view_of(acts: Sequence[Act], among: int, *, ever_max: int) -> View:
         standing[act.target].append(act)
         admissions.setdefault(act.target, act.order)
     return View(admissions, frozenset(log for log in admissions if not revocations[log]))
+
+
+def _dominated(chosen: Sequence[Act], *, ever_max: int) -> int:
+    """The bits of the revocations of recovery devices, by other devices, that don't count.
+
+    First it is seen who belongs or belonged if none of them counted. Of those by whoever did, each counts unless the recovery
+    device had revoked its author without knowing of it.
+    """
+    recovery = {act.target for act in chosen if act.recovery}
+    contested = [act for act in chosen if not act.adds and act.target in recovery and act.author not in recovery]
+    if not contested:
+        return 0
+    bits = _bits(contested)
+    without = _judge([act for act in chosen if not bits >> act.bit & 1], ever_max=ever_max).admissions
+    revocations = _revocations(chosen)
+
+    def counts(act: Act) -> bool:
+        back = [other for other in revocations[act.author] if other.author == act.target and act.target in without]
+        return act.author in without and all(other.knows(act) for other in back)
+
+    return _bits([act for act in contested if not counts(act)])
+
+
+def _bits(acts: Sequence[Act]) -> int:
+    bits = 0
+    for act in acts:
+        bits |= 1 << act.bit
+    return bits
 
 
 def _stands(addition: Act, against: Sequence[Act], admitted_by: Sequence[Act]) -> bool:
@@ -92,7 +134,7 @@ def cut_of(acts: Sequence[Act], view: View, log: LogId) -> int:
     Most trusted is who belongs and was not revoked by somebody who did not know of it; then who belongs or belonged; then the
     rest; and last the device itself, which could otherwise lift the cut that a thief's writing is held to.
     """
-    revocations = _revocations(acts)
+    revocations = _revocations([act for act in acts if not view.void >> act.bit & 1])
 
     def rank(act: Act) -> int:
         if act.author == log:

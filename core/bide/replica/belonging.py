@@ -14,7 +14,9 @@ from bide.storage.base import Storage
 
 
 class Belonging(NamedTuple):
-    """Of one space; all empty while nobody was ever removed, everybody has every key, and nothing was ended or erased."""
+    """Of one space; all empty while nobody was ever removed, everybody has every key, nothing was ended or erased, and nobody
+    has a recovery phrase.
+    """
 
     ended: dict[LogId, int] = {}  # noqa: RUF012 never changed
     """How far the log of each device counts that belongs no more."""
@@ -28,9 +30,14 @@ class Belonging(NamedTuple):
     """Who ended the space; empty: it goes on."""
     erased: Erased = {}  # noqa: RUF012 never changed
     """The places whose bodies were erased."""
+    on_paper: tuple[LogId, ...] = ()
+    """The devices that are recovery phrases, those that count no more too."""
+    recovered: tuple[LogId, ...] = ()
+    """The devices that were brought in by a recovery phrase."""
 
 
 _NOTHING = Belonging()
+_LISTS = ("on_paper", "recovered")
 
 
 def read_belonging(storage: Storage, space: SpaceId) -> Belonging:
@@ -42,7 +49,8 @@ def read_belonging(storage: Storage, space: SpaceId) -> Belonging:
     ended, needed = ({LogId(bytes.fromhex(log)): seq for log, seq in found[name].items()} for name in ("ended", "needed"))
     over = tuple(Ending(day, LogId(bytes.fromhex(log)), seq, slot) for day, log, seq, slot in found.get("over", ()))
     erased = {LogId(bytes.fromhex(log)): tuple(map(tuple, spans)) for log, spans in found.get("erased", {}).items()}
-    return Belonging(ended, needed, found["mint"], found["lacking"], over, erased)
+    on_paper, recovered = (tuple(LogId(bytes.fromhex(log)) for log in found.get(name, ())) for name in _LISTS)
+    return Belonging(ended, needed, found["mint"], found["lacking"], over, erased, on_paper, recovered)
 
 
 def put_belonging(storage: Storage, space: SpaceId, belonging: Belonging) -> None:
@@ -54,7 +62,8 @@ def put_belonging(storage: Storage, space: SpaceId, belonging: Belonging) -> Non
         over = [[end.day, end.log_id.hex(), end.seq, end.slot] for end in belonging.over]
         erased = {log.hex(): spans for log, spans in sorted(belonging.erased.items())}
         flags = {"mint": belonging.mint, "lacking": belonging.lacking}
-        text = json.dumps({**found, **flags, "over": over, "erased": erased})
+        lists = {name: [log.hex() for log in getattr(belonging, name)] for name in _LISTS}
+        text = json.dumps({**found, **flags, "over": over, "erased": erased, **lists})
     if text != storage.meta(_key(space)):
         storage.put_meta(_key(space), text)
 

@@ -210,6 +210,11 @@ def note_foreign(storage: Storage, space: SpaceId, found: str) -> None:
         storage.put_meta(_verdict_key(space), found)
 
 
+def own_all(storage: Storage, space: SpaceId) -> None:
+    """What arrived in this device's own log is its own, as with a recovery phrase that was used before. In a transaction."""
+    storage.put_meta(_verdict_key(space), "")
+
+
 def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelope]) -> set[EntryId]:
     touched: set[EntryId] = set()
     for each in out:

@@ -14,7 +14,16 @@ from bide.crypto.keys import seal_grant
 from bide.entries.fields import clean_text
 from bide.errors import InputError, NotAllowed, NotFound
 from bide.ids import DeviceId, LogId, Randomness, SpaceId
-from bide.log.control import DeviceAdded, DeviceRecord, DeviceRevoked, EpochMinted, Grant, Statement, write_control
+from bide.log.control import (
+    DeviceAdded,
+    DeviceRecord,
+    DeviceRevoked,
+    EpochMinted,
+    Grant,
+    RecoveryAdded,
+    Statement,
+    write_control,
+)
 from bide.log.envelope import ZERO_HASH
 from bide.log.membership import Device, Membership
 from bide.replica.belonging import read_belonging
@@ -94,21 +103,40 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
             writer.say_of_person(fields, space=space)
 
 
-def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: DeviceRecord) -> LogId:
-    """Let a new device of mine into one space, with every epoch secret. Inside a transaction."""
+def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: DeviceRecord, *, recovery: bool = False) -> LogId:
+    """Let a new device of mine into one space, with every epoch secret. Inside a transaction.
+
+    Args:
+        storage: the replica.
+        appender: its.
+        space: which.
+        record: the device's keys.
+        recovery: it is a recovery phrase.
+    """
     membership = load_membership(storage, space.space_id)
     parent = _head_hash(storage, space)
     device = Device(DeviceId(record.signing_key), record.sealing_key, space.slot, LogId(b""), b"")
     epochs = sorted(storage.epochs(space.space_id).items())
     grants = _grants(((secret, device) for _, secret in epochs[:_GRANTS_MAX]), parent)
     before = set(membership.devices)
-    membership = _say(
-        storage, appender, space, DeviceAdded("device.added", 1, sorted(membership.heads), record, grants), membership
-    )
+    statement: Statement = DeviceAdded("device.added", 1, sorted(membership.heads), record, grants)
+    if recovery:
+        statement = RecoveryAdded("recovery.added", *statement[1:])
+    membership = _say(storage, appender, space, statement, membership)
     added = next(log for log in membership.devices if log not in before)
     if len(epochs) > _GRANTS_MAX:
         hand_on_keys(storage, appender, space)
     return added
+
+
+def require_device(target: DeviceName) -> None:
+    """See to it that something is a device, and not a recovery phrase.
+
+    Raises:
+        NotAllowed: it is a phrase.
+    """
+    if target.on_paper:
+        raise NotAllowed("That is a recovery phrase, not a device.", hint="To end it: bide recovery destroy")
 
 
 def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
@@ -126,6 +154,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     own = replica.reader.own_space()
     if target.log_id == own.log_id:
         raise NotAllowed("That is this device.", hint="Remove it from another one of yours.")
+    require_device(target)
     if not target.active:
         raise NotAllowed("That device was removed already.")
     done = []
@@ -231,6 +260,7 @@ def _say(storage: Storage, appender: Appender, space: SpaceRecord, statement: St
 def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
     from bide.replica.moving import say_place
+    from bide.replica.phrases import keep_up
 
     storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
     belonging = read_belonging(storage, space.space_id)
@@ -243,6 +273,7 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
         return
     say_place(replica, space)
     own = replica.reader.own_space()
+    keep_up(replica, space)
     if space.space_id == own.space_id:
         from bide.replica.copies import say_where
         from bide.replica.later_spaces import share_spaces
@@ -266,6 +297,7 @@ def rename(replica: Replica, target: DeviceName, name: str) -> None:
         InputError: the name is taken, empty, or can't be shown.
     """
     storage = replica.storage
+    require_device(target)
     cleaned = clean_device_name(name)
     require_free_name(storage, cleaned, but=target.log_id)
     with storage.transaction():

@@ -45,7 +45,7 @@ _RECORD = TypeAdapter(DeviceRecord)
 def share_spaces(replica: Replica, own: SpaceRecord) -> None:
     """Offer, ask and let in, as far as there is anything to do."""
     storage = replica.storage
-    devices = [device for device in my_devices(storage) if device.active]
+    devices = [device for device in my_devices(storage) if device.active and not device.on_paper]
     if len(devices) < 2 or not any(device.this for device in devices):
         return
     said = said_of_me(storage, own)

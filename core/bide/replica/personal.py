@@ -18,6 +18,8 @@ from bide.storage.base import SpaceRecord, Storage
 _KEY = "device."
 _IN = ".in."
 _NAME_CHARS_MAX = 60
+ON_PAPER = "recovery phrase (on paper)"
+"""What a device that is a recovery phrase is called. It can't be named otherwise."""
 
 
 class DeviceName(NamedTuple):
@@ -33,6 +35,10 @@ class DeviceName(NamedTuple):
     log_id: LogId
     places: Mapping[SpaceId, LogId]
     """The logs that it writes in my spaces; known of my own devices in my own space only."""
+    on_paper: bool = False
+    """It is a recovery phrase."""
+    recovered: bool = False
+    """It was brought in by a recovery phrase."""
 
 
 def device_key(log: LogId) -> str:
@@ -53,6 +59,26 @@ def offer_key(space: SpaceId) -> str:
 def wish_key(log: LogId, space: SpaceId) -> str:
     """The key, in the own space, under which a device of mine asks to be let into a space: its record there."""
     return f"{_KEY}{log.hex()}.wish.{space.hex()}"
+
+
+def anchor_key(log: LogId) -> str:
+    """The key, in the own space, of the space that a phrase's words lead to first; by the phrase's log in the own space."""
+    return f"{_KEY}{log.hex()}.anchor"
+
+
+def blanks_key(log: LogId) -> str:
+    """The key, in the own space, of the public keys of a phrase for spaces to come; by the phrase's log in the own space."""
+    return f"{_KEY}{log.hex()}.blanks"
+
+
+def box_key(log: LogId, place: LogId = LogId(b"")) -> str:  # noqa: B008 bytes don't change
+    """The key, in the space that a phrase leads to first, under which another space is named to the phrase, sealed to it.
+
+    Args:
+        log: the phrase's log in that space.
+        place: its log in the other space; left out, the beginning of all such keys.
+    """
+    return f"{_KEY}{log.hex()}.box.{place.hex()}"
 
 
 def enrolling_key(space: SpaceId) -> str:
@@ -76,15 +102,18 @@ def device_names(storage: Storage, space: SpaceRecord) -> list[DeviceName]:
     """The devices of a space in the order in which they were added, removed ones too."""
     records = storage.hidden_entries(space.space_id, PERSON.name)
     said = {record.slot: json.loads(record.body)["fields"] for record in records}
-    ended = read_belonging(storage, space.space_id).ended
+    belonging = read_belonging(storage, space.space_id)
+    ended = belonging.ended
     found: list[DeviceName] = []
     numbers = {0: 0, 1: 0}
     for member in storage.members(space.space_id):
-        if ended.get(member.log_id) == 0 and device_key(member.log_id) not in said.get(member.slot, {}):
+        known = device_key(member.log_id) in said.get(member.slot, {}) or member.log_id in belonging.on_paper
+        if ended.get(member.log_id) == 0 and not known:
             continue  # it was added by one that had been removed, and nobody ever knew it
-        numbers[member.slot] += 1
+        on_paper = member.log_id in belonging.on_paper
+        numbers[member.slot] += not on_paper
         fields = said.get(member.slot, {})
-        name = str(fields.get(device_key(member.log_id), ""))[:_NAME_CHARS_MAX]
+        name = ON_PAPER if on_paper else str(fields.get(device_key(member.log_id), ""))[:_NAME_CHARS_MAX]
         found.append(
             DeviceName(
                 name or f"device {numbers[member.slot]}",
@@ -94,6 +123,8 @@ def device_names(storage: Storage, space: SpaceRecord) -> list[DeviceName]:
                 member.log_id not in ended,
                 member.log_id,
                 _places(fields, member.log_id),
+                on_paper,
+                member.log_id in belonging.recovered,
             )
         )
     return found

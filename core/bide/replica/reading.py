@@ -290,9 +290,10 @@ class Reader:
         return {"day": over[0].day, "by": [view.by(space, slot) for slot in sorted({end.slot for end in over})]}
 
     def members_now(self, space: SpaceId) -> list[MemberRecord]:
-        """The devices that belong to a space now, in the order in which they were added."""
-        ended = read_belonging(self._storage, space).ended
-        return [member for member in self._storage.members(space) if member.log_id not in ended]
+        """The devices that belong to a space now, in the order in which they were added; not those that are on paper."""
+        belonging = read_belonging(self._storage, space)
+        gone = {*belonging.ended, *belonging.on_paper}
+        return [member for member in self._storage.members(space) if member.log_id not in gone]
 
     def pending(self, space: SpaceRecord) -> int:
         """How many of this device's log entries the relay has not acknowledged."""

@@ -92,7 +92,7 @@ class Receiver:
 
     def _take(self, envelopes: Sequence[Envelope]) -> int:
         space_id = self._space.space_id
-        membership = self._membership = self._membership or load_membership(self._storage, space_id)
+        membership = self._membership = self._membership or self._load(envelopes)
         heads = self._storage.heads(space_id)
         fresh: list[Envelope] = []
         self._touched = set()
@@ -163,6 +163,13 @@ class Receiver:
         if fresh and witness(self._storage, space_id, None if admitted else {envelope.log_id for envelope in fresh}):
             self.contradicted = True
         return len(fresh) + len(filled)
+
+    def _load(self, envelopes: Sequence[Envelope]) -> Membership:
+        """The membership as it is here; where nothing is, as the first envelope makes it, which the space's id vouches for."""
+        space = self._space.space_id
+        if envelopes and not self._storage.controls(space):
+            return Membership.found(space, envelopes[0])
+        return load_membership(self._storage, space)
 
     def _resolve(self, envelope: Envelope, fork: ForkDetected, heads: dict[LogId, Head], fresh: list[Envelope]) -> bool:
         """Another past of a log than the one here, signed by its device.

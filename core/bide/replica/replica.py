@@ -436,13 +436,14 @@ class Replica:
 
     # Syncing
 
-    def sync_session(self, space_id: SpaceId, *, host: str, live: bool = False) -> SpaceSync:
+    def sync_session(self, space_id: SpaceId, *, host: str, live: bool = False, storage: Storage | None = None) -> SpaceSync:
         """A sync session of one space, to be pumped through a connection to its relay.
 
         Args:
             space_id: which space.
             host: host and port as dialled.
             live: stay connected after catching up.
+            storage: this replica's, looked at in another way.
 
         Raises:
             NotFound: there is no such space.
@@ -456,7 +457,7 @@ class Replica:
         if space_id in self.resting():
             raise NotAllowed("That is paused or left on your devices, so nothing of it is sent.")
         return SpaceSync(
-            self.storage,
+            storage or self.storage,
             space,
             host=host,
             live=live,

@@ -194,6 +194,8 @@ class SpaceSync:
         self.notices: list[Phrase] = []
         self.declined = ""
         """The relay's error code, if it doesn't take this space and that is no error for the person."""
+        self.refusal = ""
+        """The code of the last error that the relay sent."""
         self.progress = 0
         """Goes up with every new envelope, every acknowledgement of something on its way, and when all has come."""
 
@@ -554,6 +556,7 @@ class SpaceSync:
         raise RelayUnreachable("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
 
     def _refused(self, error: Error) -> None:
+        self.refusal = error.code
         elsewhere = self._stance in (Stance.LEAVING, Stance.FOLLOWING)
         if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is Stance.USUAL)):
             self._not_here(error.code)
