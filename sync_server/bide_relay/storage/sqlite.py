@@ -150,13 +150,11 @@ class SqliteStorage:
         """Look at version and tables without a connection that could write."""
         if self._path.stat().st_size == 0:
             return
-        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-            version = int(connection.execute("PRAGMA user_version").get)
-            here = _layout(connection)
-        finally:
-            connection.close()
+            version, here = self._look(apsw.SQLITE_OPEN_READONLY)
+        except apsw.ReadOnlyError:
+            # Power went while it was made: only a connection that may write can take back what was half there.
+            version, here = self._look(apsw.SQLITE_OPEN_READWRITE)
         if version > _schemas()[-1][0]:
             raise NewerFormat(
                 "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
@@ -166,6 +164,14 @@ class SqliteStorage:
             raise StorageError(
                 f"The file {FILE_NAME} in that folder was not made by bide-relay; it was left untouched.", hint=""
             )
+
+    def _look(self, flags: int) -> tuple[int, set[tuple[str, str, str]]]:
+        connection = apsw.Connection(str(self._path), flags=flags)
+        try:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            return int(connection.execute("PRAGMA user_version").get), _layout(connection)
+        finally:
+            connection.close()
 
     def _upgrade(self) -> None:
         connection = self._writer

@@ -1,0 +1,147 @@
+"""The switches that take a safety out, for the controls. They are no part of Bide: they alter it from outside.
+
+In this process: ``with taken_out("unsynced"): ...``; in a process of its own: ``python -m crash.unsafe SWITCH bide thank ...``, or
+``... SWITCH bide-relay serve ...``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Patch = tuple[Any, str, Any]
+"""Where, which name, and what it is instead."""
+
+
+def _unsynced() -> list[Patch]:
+    """Neither device nor relay syncs its database: synchronous=OFF."""
+    from bide.storage import opening
+    from bide_relay.storage.sqlite import SqliteStorage
+
+    set_up, connect = opening._set_up, SqliteStorage._connect
+
+    def set_up_unsafe(connection: Any, *args: Any, **options: Any) -> None:
+        set_up(connection, *args, **options)
+        connection.execute("PRAGMA synchronous = OFF")
+
+    def connect_unsafe(self: Any, flags: int) -> Any:
+        connection = connect(self, flags)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    return [(opening, "_set_up", set_up_unsafe), (SqliteStorage, "_connect", connect_unsafe)]
+
+
+def _early_ack() -> list[Patch]:
+    """The relay leaves each transaction open until the next one: what it acknowledges is not committed yet."""
+    from bide_relay.storage.sqlite import SqliteStorage
+
+    @contextmanager
+    def transaction(self: Any) -> Iterator[Any]:
+        with self._lock:
+            if self._writer.in_transaction:
+                self._writer.execute("COMMIT")
+            self._writer.execute("BEGIN IMMEDIATE")
+            yield self._writer
+            if self._writer.execute("SELECT count(*) FROM envelopes").get < 4:
+                self._writer.execute("COMMIT")  # the spaces, which readers look for
+
+    return [(SqliteStorage, "_transaction", transaction)]
+
+
+def _early_word() -> list[Patch]:
+    """`bide` says that something is written, and commits it a moment later."""
+    from bide.storage.sqlite_truth import SqliteTruth
+    from bide_cli import main as cli
+
+    open_ones: list[Any] = []
+    run = cli.main
+
+    @contextmanager
+    def transaction(self: Any) -> Iterator[None]:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+            open_ones.append(self._db)
+        yield
+
+    def main() -> int:
+        code = run()
+        sys.stdout.flush()
+        time.sleep(0.03)
+        for connection in open_ones:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+        return code
+
+    return [(SqliteTruth, "transaction", transaction), (cli, "main", main)]
+
+
+def _key_in_place() -> list[Patch]:
+    """Keys and the config are written over what was there, instead of beside it and then moved."""
+    from bide_cli import configuring
+
+    def replace(path: Path, text: str) -> None:
+        with path.open("wb", buffering=0) as file:
+            file.write(text.encode())
+            os.fsync(file.fileno())
+
+    return [(configuring, "_replace", replace)]
+
+
+def _unsynced_folders() -> list[Patch]:
+    """The names of keys, configs and exports are not synced."""
+    from bide_cli import configuring, keeping, rekeying
+
+    nothing: Callable[[Path], None] = lambda path: None  # noqa: E731
+    return [(module, "sync_directory", nothing) for module in (configuring, keeping, rekeying)]
+
+
+SWITCHES: dict[str, Callable[[], list[Patch]]] = {
+    "unsynced": _unsynced,
+    "early-ack": _early_ack,
+    "early-word": _early_word,
+    "key-in-place": _key_in_place,
+    "unsynced-folders": _unsynced_folders,
+}
+
+
+@contextmanager
+def taken_out(switch: str) -> Iterator[None]:
+    """Take a safety out of this process for a while."""
+    patches = SWITCHES[switch]()
+    before = [getattr(where, name) for where, name, _ in patches]
+    for where, name, instead in patches:
+        setattr(where, name, instead)
+    try:
+        yield
+    finally:
+        for (where, name, _), was in zip(patches, before, strict=True):
+            setattr(where, name, was)
+
+
+def take_out(switch: str) -> None:
+    """Take a safety out of this process for good; an empty switch takes none out."""
+    for where, name, instead in SWITCHES[switch]() if switch else []:
+        setattr(where, name, instead)
+
+
+def run(program: str, args: list[str]) -> None:
+    """Be ``bide`` or ``bide-relay``."""
+    sys.argv = [program, *args]
+    if program == "bide":
+        from bide_cli import main as cli
+
+        cli.entry()
+    from bide_relay.main import main
+
+    main(prog_name="bide-relay")
+
+
+if __name__ == "__main__":
+    take_out(sys.argv[1] if sys.argv[1] != "none" else "")
+    run(sys.argv[2], sys.argv[3:])
