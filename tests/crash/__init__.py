@@ -6,8 +6,8 @@ Each asks the same: *what was acknowledged is there afterwards, nothing is half 
 | --- | --- | --- |
 | `test_kills` | ``kill -9`` at random moments | real processes of ``bide`` and ``bide-relay`` |
 | `test_killed_changes` | the same, while keys, devices and formats change | real processes |
-| `test_power` | power goes at any write: what was not synced is lost or torn, in any combination | the real storage on a VFS of SQLite that records |
-| `test_power_homes` | the same for every file of a home: keys, config, mark, exports | real processes of ``bide``, recorded by strace |
+| `test_power` | power goes: what was not synced is lost or torn | the real storage on a VFS that records |
+| `test_power_homes` | the same, for every file: keys, config, mark, exports | real processes, recorded by strace |
 | `test_failing_disks` | a sync, or a write, fails at the Nth place, for every N | the VFS; and real processes under strace |
 | `test_running_out` | no room, no descriptors, no memory, nothing writable | real processes under limits |
 | `test_clocks` | the clock goes ten years back and forth | real processes under libfaketime |

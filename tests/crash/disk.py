@@ -1,7 +1,7 @@
 """What a disk may hold after the power went: everything that was synced, and of the rest any part of it.
 
-A recording is a list of what was done to a disk, in order. `Disk` goes through it; at any moment `Disk.after_cut` draws one of the
-states in which a machine may find its files, and `Disk.after_kill` says how they are if only the process ended.
+A recording is a list of what was done to a disk, in order. `Disk` goes through it; at any moment `Disk.after_cut` draws
+one of the states in which a machine may find its files, and `Disk.after_kill` says how they are if only the process ended.
 
 Of writes that were not synced, any sectors may be there and any not, in any order; one may be torn at any byte. A file may have
 grown without its content (zeros). A name that was made, renamed or removed is certain only after a sync of its folder. A rename

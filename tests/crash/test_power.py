@@ -1,7 +1,7 @@
 """Power goes at any write: what was acknowledged is there, the database is sound, and it goes on.
 
-The real storage runs on a VFS that records; the states that a disk may be in after a cut are made from the recording, and opened by
-the real code. Replay: ``SEED=… CUTS=… .venv/bin/pytest tests/crash/test_power.py``.
+The real storage runs on a VFS that records; the states that a disk may be in after a cut are made from the recording, and
+opened by the real code. Replay: ``SEED=… CUTS=… .venv/bin/pytest tests/crash/test_power.py``.
 """
 
 from __future__ import annotations

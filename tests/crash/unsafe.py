@@ -1,7 +1,7 @@
 """The switches that take a safety out, for the controls. They are no part of Bide: they alter it from outside.
 
-In this process: ``with taken_out("unsynced"): ...``; in a process of its own: ``python -m crash.unsafe SWITCH bide thank ...``, or
-``... SWITCH bide-relay serve ...``.
+In this process: ``with taken_out("unsynced"): ...``. In one of its own: ``python tests/crash/unsafe.py SWITCH bide thank``, or
+``... SWITCH bide-relay serve``.
 """
 
 from __future__ import annotations
