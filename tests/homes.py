@@ -65,6 +65,11 @@ class Home:
         """An appreciation; its id."""
         return str(self.json("thank", "--from-json", "-", stdin=json.dumps({"noticed": text}))["id"])
 
+    def write_privately(self, text: str) -> str:
+        """An appreciation for nobody else; its id."""
+        body = json.dumps({"noticed": text})
+        return str(self.json("thank", "--private", "--from-json", "-", stdin=body)["id"])
+
     def ids(self) -> set[str]:
         return {entry["id"] for entry in self.json("timeline")["entries"]}
 

@@ -26,6 +26,13 @@ class Made(NamedTuple):
     file: int
 
 
+class MadeFolder(NamedTuple):
+    """A new folder."""
+
+    path: str
+    file: int
+
+
 class Written(NamedTuple):
     """Bytes put into a file."""
 
@@ -79,8 +86,8 @@ class Said(NamedTuple):
     what: object
 
 
-Op = Made | Written | Cut | Synced | Moved | Linked | Removed | FolderSynced | Said
-_Naming = Made | Moved | Linked | Removed
+Op = Made | MadeFolder | Written | Cut | Synced | Moved | Linked | Removed | FolderSynced | Said
+_Naming = Made | MadeFolder | Moved | Linked | Removed
 Image = Mapping[str, bytes]
 """Content by path."""
 _T = TypeVar("_T")
@@ -104,6 +111,9 @@ class Disk:
         self._durable = {path: -number for number, path in enumerate(image, start=1)}
         self._now = dict(self._durable)
         self._naming: list[tuple[_Naming, int]] = []
+        self._folders: set[int] = set()
+        self._made: set[str] = set()
+        """Folders that were not there from the beginning."""
         self.said: list[object] = []
         """What has been acknowledged so far."""
 
@@ -130,9 +140,12 @@ class Disk:
         file.pending.append(op)
 
     def _name(self, op: _Naming) -> None:
-        if isinstance(op, Made):
+        if isinstance(op, Made | MadeFolder):
             self._files.setdefault(op.file, _File())
             number = op.file
+            if isinstance(op, MadeFolder):
+                self._folders.add(number)
+                self._made.add(op.path)
         else:
             path = op.path if isinstance(op, Removed) else op.source
             if path not in self._now:
@@ -157,18 +170,28 @@ class Disk:
 
     def after_kill(self) -> dict[str, bytes]:
         """The files if the process ends here and the machine goes on."""
-        return {path: bytes(self._files[number].now) for path, number in self._now.items()}
+        return {path: bytes(self._files[number].now) for path, number in self._reached(self._now).items()}
 
     def after_cut(self, chance: random.Random) -> dict[str, bytes]:
         """The files in one of the states that a power cut here may leave."""
         names = dict(self._durable)
         for op, number in _fate(self._naming, chance):
             _rename(names, op, number)
+        names = self._reached(names)
         contents: dict[int, bytes] = {}
         for number in names.values():
             if number not in contents:
                 contents[number] = _content(self._files[number], chance)
         return {path: contents[number] for path, number in names.items()}
+
+    def _reached(self, names: dict[str, int]) -> dict[str, int]:
+        """The files among names: those in a folder that is not there are gone with it."""
+        gone = self._made - names.keys()
+        return {
+            path: number
+            for path, number in names.items()
+            if number not in self._folders and not any(str(parent) in gone for parent in Path(path).parents)
+        }
 
 
 def _paths(op: _Naming) -> tuple[str, ...]:
@@ -179,7 +202,7 @@ def _paths(op: _Naming) -> tuple[str, ...]:
 
 def _rename(names: dict[str, int], op: _Naming, number: int) -> None:
     match op:
-        case Made(path):
+        case Made(path) | MadeFolder(path):
             names[path] = number
         case Moved(source, target):
             if names.get(source) == number:

@@ -105,7 +105,7 @@ class SqliteStorage:
         self._path = folder / FILE_NAME
         try:
             if create:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(folder)
                 # Made here, with its mode, before SQLite would: the -wal and -shm files inherit it.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             elif not self._path.exists():
@@ -473,6 +473,14 @@ class SqliteStorage:
             self._readers.get().close()
         # Closing the last connection checkpoints and removes the write-ahead log.
         self._writer.close()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with mode 0700, with those above it that are missing; they survive a power cut."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in made:
+        sync_path(folder.parent)
 
 
 def sync_path(path: Path) -> None:
