@@ -275,11 +275,15 @@ def test_a_relay_that_was_just_made_is_there_after_a_power_cut(couple: tuple[Qui
         assert told
         os.kill(next(int(line.split()[0]) for line in output.read_text().splitlines()), signal.SIGKILL)
         relay.wait()
-    ops = [op for op in Parser(str(root), start).read(output.read_text()) if "sam" not in str(op)]
+    ops = Parser(str(root), start).read(output.read_text())
     chance = random.Random(f"{SEED} new relay")
     disk = Disk(start)
     for op in ops:
         disk.do(op)
+    found = disk.after_kill()
+    assert {path: found[path] for path in found if path.startswith(str(data)) and not path.endswith("-shm")} == {
+        path: content for path, content in read_image(data).items() if not path.endswith("-shm")
+    }
     identity = set()
     for _ in range(HOME_CUTS):
         shutil.rmtree(data, ignore_errors=True)
