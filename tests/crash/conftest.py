@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from homes import Home, pair
+
 from crash.campaign import memory_folder
 from crash.forking import Forge, QuickHome, QuickRelay
-from homes import Home, pair
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `crash`, where this is the program
 
+
 def _serve(switch: str) -> None:
     from crash import unsafe
 
@@ -48,7 +49,7 @@ def _start(request: dict[str, Any]) -> int:
         for number, (path, flags) in enumerate(zip(request["files"], (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY), strict=True)):
             os.dup2(os.open(path, flags), number)
         os.closerange(3, 256)
-        sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate("rww"))
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
         os.environ.clear()
         os.environ.update(request["env"])
         from crash import unsafe

@@ -34,7 +34,11 @@ class Forge:
             switch: of `crash.unsafe`, thrown in every process that it starts.
         """
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("forger.py")), switch], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+            [sys.executable, str(Path(__file__).with_name("forger.py")), switch],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
         )
 
     def ask(self, **request: Any) -> Any:

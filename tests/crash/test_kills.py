@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from homes import KILLS, Home, kill_after, pair
+
 from crash import tally
 from crash.campaign import SEED
 from crash.forking import Forge, QuickHome, QuickRelay
-from homes import KILLS, Home, kill_after, pair
 
 SYNC_KILLS, RELAY_KILLS, SEND_KILLS = KILLS // 2, KILLS // 2, KILLS // 5
 CONTROL_KILLS = 60
@@ -179,7 +180,10 @@ def test_a_relay_that_acknowledges_before_the_commit_is_seen_to_lose(ram: Path, 
             sam, robin = Home(ram / "sam", "Sam"), Home(ram / "robin", "Robin")
             pair(sam, robin, relay.url)
             couple = (QuickHome.of(sam, forge), QuickHome.of(robin, forge))
-            with Killing("control: acknowledged before the commit", CONTROL_KILLS // 3) as killing, pytest.raises(AssertionError):
+            with (
+                Killing("control: acknowledged before the commit", CONTROL_KILLS // 3) as killing,
+                pytest.raises(AssertionError),
+            ):
                 sync_and_kill_relay(couple, relay, killing)
     finally:
         unsafe.close()

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from bide_relay.admin import check_spaces
+from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage
+from bide_relay.testing import RelayProcess
 from crash import tally
 from crash.campaign import SEED
 from crash.disk import Disk, Said, put, read_image
 from crash.forking import Forge, QuickHome
 from crash.tracing import CALLS, Parser, Traced, needs_strace, program, strace, trace
-
-from bide_relay.admin import check_spaces
-from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage
-from bide_relay.testing import RelayProcess
 
 pytestmark = needs_strace
 HOME_CUTS = int(os.environ.get("HOME_CUTS", "12"))
@@ -174,7 +174,9 @@ def home(ram: Path, forge: Forge) -> Named:
     return Named(ram / "sam" / "home", forge)
 
 
-def cut_command(name: str, home: Named, story: Story, *, cuts: int, switch: str = "none", root: Path | None = None) -> list[str]:
+def cut_command(
+    name: str, home: Named, story: Story, *, cuts: int, switch: str = "none", root: Path | None = None
+) -> list[str]:
     """Run a command once, and cut the power of it again and again; what was lost."""
     root = root or home.folder.parent
     before = home.ids() if (home.folder / "bide.db").exists() else set()

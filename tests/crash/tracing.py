@@ -176,9 +176,9 @@ class Parser:
             self._ops.append(Said(_decoded(text[1]).decode()))
             return
         opened = self._open.get(number)
-        if name in ("fsync", "fdatasync") and path.startswith(self._root) and opened is None:
-            self._ops.append(FolderSynced(path))
-        elif name in ("fsync", "fdatasync") and path == str(Path(self._root).parent):
+        if (name in ("fsync", "fdatasync") and path.startswith(self._root) and opened is None) or (
+            name in ("fsync", "fdatasync") and path == str(Path(self._root).parent)
+        ):
             self._ops.append(FolderSynced(path))
         if opened is None or not path.startswith(self._root):
             return

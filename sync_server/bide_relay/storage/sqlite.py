@@ -113,6 +113,8 @@ class SqliteStorage:
             self._refuse_strange()
             self._writer = self._connect(apsw.SQLITE_OPEN_READWRITE)
             self._upgrade()
+            # SQLite syncs the folder too once it has a write-ahead log, and doesn't look whether that failed.
+            sync_path(folder)
         except OSError as error:
             raise StorageError(f"The data folder can't be used: {error.strerror}.", hint="") from error
         except (apsw.NotADBError, apsw.CorruptError) as error:
