@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import select
 import sys
 from pathlib import Path
@@ -50,6 +51,9 @@ def _start(request: dict[str, Any]) -> int:
             os.dup2(os.open(path, flags), number)
         os.closerange(3, 256)
         sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
+        for name, value in request["limits"].items():
+            number = getattr(resource, f"RLIMIT_{name}")
+            resource.setrlimit(number, (value + (_memory_used() if name == "AS" else 0), resource.getrlimit(number)[1]))
         os.environ.clear()
         os.environ.update(request["env"])
         from crash import unsafe
@@ -60,6 +64,11 @@ def _start(request: dict[str, Any]) -> int:
         os._exit(error.code if isinstance(error.code, int) else 0)
     finally:
         os._exit(99)
+
+
+def _memory_used() -> int:
+    """Address space that this process has, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _await(pid: int, timeout_s: float) -> int | None:

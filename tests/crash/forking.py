@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from homes import TIMEOUT_S, Home
@@ -50,9 +51,19 @@ class Forge:
         stdin.flush()
         return json.loads(stdout.readline())
 
-    def start(self, program: str, *args: str, env: Mapping[str, str], stdin: str = "") -> Forked:
-        """Start ``bide`` or ``bide-relay``."""
-        return Forked(self, program, args, env, stdin)
+    def start(
+        self, program: str, *args: str, env: Mapping[str, str], stdin: str = "", limits: Mapping[str, int] | None = None
+    ) -> Forked:
+        """Start ``bide`` or ``bide-relay``.
+
+        Args:
+            program: which.
+            args: its arguments.
+            env: its environment.
+            stdin: what it reads.
+            limits: by the names of `resource`, without ``RLIMIT_``; ``AS`` is counted from what it has when it starts.
+        """
+        return Forked(self, program, args, env, stdin, limits or {})
 
     def close(self) -> None:
         """End it."""
@@ -64,7 +75,15 @@ class Forge:
 class Forked:
     """A process that was forked; answers as `subprocess.Popen` does."""
 
-    def __init__(self, forge: Forge, program: str, args: tuple[str, ...], env: Mapping[str, str], stdin: str) -> None:
+    def __init__(
+        self,
+        forge: Forge,
+        program: str,
+        args: tuple[str, ...],
+        env: Mapping[str, str],
+        stdin: str,
+        limits: Mapping[str, int],
+    ) -> None:
         self._forge = forge
         self.stdout_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by communicate
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
@@ -74,7 +93,7 @@ class Forked:
         mine = f"/proc/{os.getpid()}/fd"
         paths = [f"{mine}/{file.fileno()}" for file in (self._stdin, self.stdout_file, self._stderr)]
         self.returncode: int | None = None
-        self.pid = int(forge.ask(do="start", program=program, args=args, env=dict(env), files=paths))
+        self.pid = int(forge.ask(do="start", program=program, args=args, env=dict(env), files=paths, limits=dict(limits)))
 
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
@@ -97,6 +116,11 @@ class Forked:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def first_line(self) -> str:
+        """The first line that it has written so far; empty: none yet."""
+        line, end, _ = read_all(self.stdout_file).partition("\n")
+        return line if end else ""
+
     def communicate(self, timeout: float = TIMEOUT_S) -> tuple[str, str]:
         """What it has written, once it has ended."""
         self.wait(timeout)
@@ -115,6 +139,7 @@ class QuickHome(Home):
     """A home whose commands are forked."""
 
     forge: Forge
+    limits: Mapping[str, int] = MappingProxyType({})
 
     @classmethod
     def of(cls, home: Home, forge: Forge) -> QuickHome:
@@ -123,15 +148,22 @@ class QuickHome(Home):
         quick.folder, quick.name, quick.forge = home.folder, home.name, forge
         return quick
 
+    def limited(self, **limits: int) -> QuickHome:
+        """The same home, used by processes under limits."""
+        other = QuickHome.of(self, self.forge)
+        other.limits = limits
+        return other
+
     def start(self, *args: str, stdin: str | None = None) -> Any:
-        return self.forge.start("bide", *args, env=self.environment, stdin=stdin or "")
+        return self.forge.start("bide", *args, env=self.environment, stdin=stdin or "", limits=self.limits)
 
 
 class QuickRelay(RelayProcess):
     """A relay that is forked."""
 
-    def __init__(self, forge: Forge, data: Path, *flags: str) -> None:
+    def __init__(self, forge: Forge, data: Path, *flags: str, **limits: int) -> None:
         super().__init__(data, *flags)
+        self._limits = limits
         self._forge = forge
         self._port = 0
         self._forked: Forked | None = None
@@ -143,7 +175,7 @@ class QuickRelay(RelayProcess):
 
     def start(self) -> QuickRelay:
         args = ("serve", "--listen", f"127.0.0.1:{self._port}", "--data", str(self.data), *self.flags)
-        self._forked = self._forge.start("bide-relay", *args, env=os.environ)
+        self._forked = self._forge.start("bide-relay", *args, env=os.environ, limits=self._limits)
         while not (said := read_all(self._forked.stdout_file)).endswith("\n"):
             if self._forked._wait(_POLL_S) is not None:
                 raise AssertionError(f"The relay did not start: {self._forked.communicate()}")

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
@@ -143,13 +142,12 @@ async def _serve_on_failing_disk(
 
     def fail(what: BaseException) -> None:
         failures.append(what)
-        loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(None))
+        loop.call_soon_threadsafe(lambda: None if ended.done() else ended.set_result(None))
 
     committer = Committer(storage, OPEN, loop=loop, fail=fail)
-    founded: asyncio.Future[Any] = loop.create_future()
-    committer.submit(Founding(space.id, space.envelopes[0].data, "", founded.set_result))
-    refusal = await founded
-    assert refusal is None
+    founded: asyncio.Future[BideError | None] = loop.create_future()
+    committer.submit(Founding(space.id, space.envelopes[0].data, "", lambda refusal: founded.set_result(refusal)))
+    assert await founded is None
     recording.say(Stored(space.id, {h.log_id: h for h in space.heads()}))
     state = load_state(storage, space.id)
     assert state is not None
@@ -289,9 +287,7 @@ def test_a_real_relay_whose_sync_fails_ends_and_syncs_no_more(
         assert "I/O" in failing.log or "can't be" in failing.log  # it failed while it started, and said so
     else:
         code, err, turn = 0, "", 0
-        while (
-            code == 0 and turn < number + WRITES and not _folder_failed(output, data)
-        ):  # each thread of it counts its own syncs
+        while code == 0 and turn < number + WRITES and not _folder_failed(output, data):
             written.add(sam.write(f"number {turn}"))
             code, _, err = sam.call("sync", "--json")
             turn += 1

@@ -10,7 +10,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,13 +57,13 @@ class Killing:
 
 
 @pytest.fixture
-def alone(ram: Path, forge: Forge) -> Iterator[Callable[[int], QuickHome]]:
+def alone(ram: Path, forge: Forge) -> Callable[[int], QuickHome]:
     """Makes a home of somebody who writes privately."""
 
     def make(number: int, forge: Forge = forge) -> QuickHome:
         return QuickHome.of(Home(ram / f"home-{number}", "Sam"), forge)
 
-    yield make
+    return make
 
 
 def write_and_kill(sam: QuickHome, killing: Killing, tries: int) -> set[str]:

@@ -1,7 +1,7 @@
 """Power goes while `bide` works, and takes any unsynced part of any file with it: database, keys, config, mark, exports.
 
-A real command runs under strace; every state that its disk may be in after a cut is put back in its place, and the next command has
-to find its way. Kills are part of it: after a kill before any step, what was written so far is there, and nothing else.
+A real command runs under strace; every state that its disk may be in after a cut is put back in its place, and the next
+command has to find its way. Kills are part of it: after a kill before any step, what was written so far is there, and nothing else.
 """
 
 from __future__ import annotations

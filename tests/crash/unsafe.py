@@ -6,6 +6,7 @@ In this process: ``with taken_out("unsynced"): ...``. In one of its own: ``pytho
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -124,9 +125,52 @@ def taken_out(switch: str) -> Iterator[None]:
             setattr(where, name, was)
 
 
+def _clock(seconds: int) -> list[Patch]:
+    """The clock is wrong by so many seconds; time that only passes, passes as ever. libfaketime breaks the sleep of threads."""
+    now, now_ns = time.time, time.time_ns
+    return [(time, "time", lambda: now() + seconds), (time, "time_ns", lambda: now_ns() + seconds * 10**9)]
+
+
+class _FileKeyring:
+    """Stands in for the keyring of a system: each change of it is there whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _read(self) -> dict[str, str]:
+        kept: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        return kept
+
+    def _write(self, kept: dict[str, str]) -> None:
+        part = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        part.write_text(json.dumps(kept))
+        part.replace(self._path)
+
+    def get_password(self, _: str, name: str) -> str | None:
+        return self._read().get(name)
+
+    def set_password(self, _: str, name: str, password: str) -> None:
+        self._write(self._read() | {name: password})
+
+    def delete_password(self, _: str, name: str) -> None:
+        self._write({key: value for key, value in self._read().items() if key != name})
+
+
+def _keyring(path: Path) -> list[Patch]:
+    from bide_cli import keyrings
+
+    return [(keyrings, "allowed_keyring", lambda: _FileKeyring(path))]
+
+
 def take_out(switch: str) -> None:
-    """Take a safety out of this process for good; an empty switch takes none out."""
-    for where, name, instead in SWITCHES[switch]() if switch else []:
+    """Take a safety out of this process for good; an empty switch takes none out, and ``clock-3600`` sets the clock."""
+    if switch.startswith("clock"):
+        patches = _clock(int(switch.removeprefix("clock")))
+    elif switch.startswith("keyring:"):
+        patches = _keyring(Path(switch.removeprefix("keyring:")))
+    else:
+        patches = SWITCHES[switch]() if switch else []
+    for where, name, instead in patches:
         setattr(where, name, instead)
 
 
