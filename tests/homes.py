@@ -10,12 +10,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 TIMEOUT_S = 60
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 KILLS = int(os.environ.get("KILLS", "100"))
 """Of writes; other kinds follow from it. make soak raises it."""
+
+
+class Running(Protocol):
+    """A process that was started; `subprocess.Popen` is one."""
+
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def communicate(self, *, timeout: float) -> tuple[str, str]: ...
 
 
 class Home:
@@ -88,7 +96,7 @@ class Home:
         assert self.json("digest")["spaces"] == before
 
 
-def kill_after(process: subprocess.Popen[str], delay_s: float) -> tuple[bool, str]:
+def kill_after(process: Running, delay_s: float) -> tuple[bool, str]:
     """SIGKILL after a while. Whether it was still running, and what it had printed."""
     time.sleep(delay_s)
     running = process.poll() is None

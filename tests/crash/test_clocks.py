@@ -1,4 +1,4 @@
-"""The clock goes ten years forth and back between commands: nothing is lost, both come to the same, and what waits still goes."""
+"""The clock goes ten years forth and back between commands: nothing is lost, both come to the same, what waits goes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_relay_whose_clock_jumps_serves_as_before(couple: tuple[QuickHome, Qui
     """Restarted ten years on and ten years back, it takes and gives as before."""
     sam, robin = couple
     listen = "127.0.0.1:0"
-    written = set()
+    written: set[str] = set()
     for by in (0, TEN_YEARS_S, -TEN_YEARS_S, 0):
         command = program("bide-relay", switch=f"clock{by}")
         with RelayProcess(ram / "jumping", "--registration", "open", listen=listen, program=command) as relay:

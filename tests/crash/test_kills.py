@@ -20,7 +20,8 @@ from crash import tally
 from crash.campaign import SEED
 from crash.forking import Forge, QuickHome, QuickRelay
 
-SYNC_KILLS, RELAY_KILLS, SEND_KILLS = KILLS // 2, KILLS // 2, KILLS // 5
+SYNC_KILLS = RELAY_KILLS = KILLS if KILLS > 1_000 else KILLS // 2
+SEND_KILLS = KILLS // 5
 CONTROL_KILLS = 60
 WRITES_OF_ONE = 1_000
 """Into one home; then it is looked at, and another one is filled."""

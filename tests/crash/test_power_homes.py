@@ -1,7 +1,7 @@
 """Power goes while `bide` works, and takes any unsynced part of any file with it: database, keys, config, mark, exports.
 
 A real command runs under strace; every state that its disk may be in after a cut is put back in its place, and the next
-command has to find its way. Kills are part of it: after a kill before any step, what was written so far is there, and nothing else.
+command has to find its way. Kills are part of it: after one before any step, what was written so far is there, and no more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from homes import Home
 
 from bide_relay.admin import check_spaces
 from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage
@@ -126,7 +127,7 @@ def after_importing(home: Named, told: bool, before: set[str]) -> None:
     assert len(home.ids()) == len(before) + IMPORTED
 
 
-def key_of(home: Named) -> Path:
+def key_of(home: Home) -> Path:
     return home.folder.parent / "keys" / "key"
 
 
@@ -134,7 +135,7 @@ def exported(home: Named) -> Path:
     return home.folder.parent / "exported"
 
 
-def journal(home: Named) -> Path:
+def journal(home: Home) -> Path:
     return home.folder.parent / "journal.txt"
 
 
@@ -145,7 +146,7 @@ def INIT(home: Named) -> tuple[str, ...]:  # noqa: N802
 IMPORTED = 130
 
 
-def write_journal(home: Named) -> None:
+def write_journal(home: Home) -> None:
     days = (f"[2024-0{1 + n // 28}-{1 + n % 28:02d} 09:00:00 AM] Day {n}.\nWords of day {n}.\n" for n in range(IMPORTED))
     journal(home).write_text("\n".join(days))
 

@@ -157,9 +157,11 @@ class _FileKeyring:
 
 
 def _keyring(path: Path) -> list[Patch]:
-    from bide_cli import keyrings
-
-    return [(keyrings, "allowed_keyring", lambda: _FileKeyring(path))]
+    # Wherever it was imported to.
+    places = [
+        module for name, module in sys.modules.items() if name.startswith("bide_cli") and "allowed_keyring" in vars(module)
+    ]
+    return [(module, "allowed_keyring", lambda: _FileKeyring(path)) for module in places]
 
 
 def take_out(switch: str) -> None:
