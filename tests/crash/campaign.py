@@ -44,6 +44,7 @@ def cut_power(
     start: Image | None = None,
     source: str,
     since: int = 0,
+    upto: int | None = None,
 ) -> list[str]:
     """Cut the power at random places of a recording, and check what is found.
 
@@ -56,12 +57,13 @@ def cut_power(
         start: the files that were there before.
         source: the folder that was recorded.
         since: cut nowhere before this step.
+        upto: cut nowhere after this one.
 
     Returns:
         What was lost, a sentence for each cut that lost something.
     """
     chance = random.Random(f"{seed} {name}")
-    places = Counter(chance.choices(range(since, len(ops)), k=cuts))
+    places = Counter(chance.choices(range(since, len(ops) if upto is None else upto), k=cuts))
     disk = Disk(start or {})
     lost: list[str] = []
     hit = 0

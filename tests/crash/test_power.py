@@ -21,6 +21,7 @@ from crash.recording import Recording
 CUTS_OF_ONE = 2_000
 """Cuts into one history; then another one begins."""
 CONTROL_CUTS = 150
+STEPS_OF_MAKING = 30
 Losses = Callable[[int, int], list[str]]
 
 
@@ -38,13 +39,13 @@ def of_device(seed: int, cuts: int, *, lies: bool = False) -> list[str]:
         return cut_power("power, device", ops, DeviceCheck(), cuts=cuts, seed=seed, source=str(folder), since=since)
 
 
-def of_relay(seed: int, cuts: int, *, lies: bool = False) -> list[str]:
+def of_relay(seed: int, cuts: int, *, lies: bool = False, upto: int | None = None) -> list[str]:
     """What a relay loses."""
     with memory_folder() as folder:
         recording = Recording(folder, lies=lies)
         with recording.running():
             asyncio.run(run_relay(recording, random.Random(seed), rounds=3, uploads=25))
-        return cut_power("power, relay", recording.ops, RelayCheck(), cuts=cuts, seed=seed, source=str(folder))
+        return cut_power("power, relay", recording.ops, RelayCheck(), cuts=cuts, seed=seed, source=str(folder), upto=upto)
 
 
 @pytest.mark.parametrize("losses", [of_device, of_relay])
@@ -53,6 +54,12 @@ def test_nothing_acknowledged_is_lost_when_the_power_goes(losses: Losses) -> Non
     for number, begun in enumerate(range(0, CUTS, CUTS_OF_ONE)):
         lost = losses(SEED + number, min(CUTS_OF_ONE, CUTS - begun))
         assert not lost, "\n".join(lost[:10])
+
+
+def test_a_relay_that_lost_power_while_it_was_made_starts() -> None:
+    """However little of its database came through; a rollback that is due is done before it is looked at."""
+    lost = of_relay(SEED, CUTS // 10, upto=STEPS_OF_MAKING)
+    assert not lost, "\n".join(lost[:10])
 
 
 @pytest.mark.parametrize("losses", [of_device, of_relay])
