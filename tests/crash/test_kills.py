@@ -23,6 +23,7 @@ from crash.forking import Forge, QuickHome, QuickRelay
 SYNC_KILLS = RELAY_KILLS = KILLS if KILLS > 1_000 else KILLS // 2
 SEND_KILLS = KILLS // 5
 CONTROL_KILLS = 60
+MEANINGFUL = 20
 WRITES_OF_ONE = 1_000
 """Into one home; then it is looked at, and another one is filled."""
 
@@ -44,7 +45,7 @@ class Killing:
 
     def moment(self, takes_s: float) -> float:
         """How long to wait before a kill."""
-        return self.chance.uniform(0.0, 1.2) * takes_s
+        return self.chance.uniform(0.0, 1.0) * takes_s
 
     def __enter__(self) -> Killing:
         self._begun = time.monotonic()
@@ -53,7 +54,8 @@ class Killing:
 
     def __exit__(self, *error: object) -> None:
         tally.note(f"kill, {self.name}", tried=self.tries, hit=self.hit, seconds=time.monotonic() - self._begun, seed=SEED)
-        if error[0] is None and "control" not in self.name:
+        # Of a handful none may hit; the table of make soak counts what did.
+        if error[0] is None and "control" not in self.name and self.tries >= MEANINGFUL:
             assert self.hit > self.tries // 10, "too few kills hit a running process to prove anything"
 
 
