@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 TIMEOUT_S = 60
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
-KILLS = int(os.environ.get("KILLS", "100"))
+KILLS = int(os.environ.get("KILLS", "80"))
 """Of writes; other kinds follow from it. make soak raises it."""
 
 

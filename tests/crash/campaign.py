@@ -17,7 +17,7 @@ from crash import tally
 from crash.disk import Disk, Image, Op, put
 
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
-CUTS = int(os.environ.get("CUTS", "600"))
+CUTS = int(os.environ.get("CUTS", "400"))
 """Of each campaign on a VFS; make soak raises it."""
 Check = Callable[[Path, list[object]], None]
 """Looks at a folder, given all that was acknowledged before the cut; AssertionError or BideError: something is lost."""

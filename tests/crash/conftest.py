@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from homes import Home, pair
 
 from crash.campaign import memory_folder
 from crash.forking import Forge, QuickHome, QuickRelay
@@ -19,7 +19,7 @@ def ram() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def forge() -> Iterator[Forge]:
     """Starts processes."""
     forge = Forge()
@@ -37,6 +37,12 @@ def relay(ram: Path, forge: Forge) -> Iterator[QuickRelay]:
 @pytest.fixture
 def couple(ram: Path, forge: Forge, relay: QuickRelay) -> tuple[QuickHome, QuickHome]:
     """Sam and Robin, paired."""
-    sam, robin = Home(ram / "sam", "Sam"), Home(ram / "robin", "Robin")
-    pair(sam, robin, relay.url)
-    return QuickHome.of(sam, forge), QuickHome.of(robin, forge)
+    sam, robin = QuickHome.make(ram / "sam", "Sam", forge), QuickHome.make(ram / "robin", "Robin", forge)
+    sam.run("relay", "set", relay.url)
+    waiting = sam.start("pair", "--json", "--words-verified")
+    while not (line := waiting.first_line()):
+        assert waiting.poll() is None, waiting.communicate()
+    joined = robin.json("join", "--code", "-", "--words-verified", stdin=json.loads(line)["code"] + "\n")
+    assert joined["paired"] is True
+    assert waiting.wait() == 0, waiting.communicate()
+    return sam, robin

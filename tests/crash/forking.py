@@ -148,6 +148,14 @@ class QuickHome(Home):
         quick.folder, quick.name, quick.forge = home.folder, home.name, forge
         return quick
 
+    @classmethod
+    def make(cls, folder: Path, name: str, forge: Forge) -> QuickHome:
+        """A new home with its key file beside it."""
+        quick = cls.__new__(cls)
+        quick.folder, quick.name, quick.forge = folder, name, forge
+        quick.run("init", "--name", name, "--key-file", str(folder.with_suffix(".key")), "--no-input")
+        return quick
+
     def limited(self, **limits: int) -> QuickHome:
         """The same home, used by processes under limits."""
         other = QuickHome.of(self, self.forge)

@@ -209,7 +209,7 @@ def test_a_relay_that_acknowledges_before_the_commit_is_caught_by_a_failing_sync
 @needs_strace
 def test_a_real_write_whose_sync_fails_is_not_acknowledged(ram: Path, forge: Forge) -> None:
     """At every sync of `bide thank` in turn: a sentence and exit code 1, or it is written."""
-    sam = QuickHome.of(Home(ram / "sam", "Sam"), forge)
+    sam = QuickHome.make(ram / "sam", "Sam", forge)
     begun, number, fired = time.monotonic(), 0, 0
     while True:
         number += 1
@@ -227,7 +227,7 @@ def test_a_real_write_whose_sync_fails_is_not_acknowledged(ram: Path, forge: For
 @needs_strace
 def test_a_real_write_on_a_disk_that_fills_up_is_told(ram: Path, forge: Forge) -> None:
     """From the Nth write on there is no room: one sentence, exit code 1, and everything from before is there."""
-    sam = QuickHome.of(Home(ram / "sam", "Sam"), forge)
+    sam = QuickHome.make(ram / "sam", "Sam", forge)
     begun, fired = time.monotonic(), 0
     for number in (1, 2, 3, 5, 8, 13, 21):
         before = sam.ids()

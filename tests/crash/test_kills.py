@@ -97,7 +97,7 @@ def test_a_write_that_is_told_before_the_commit_is_seen_to_be_lost(ram: Path) ->
     """The control: `bide` that prints an id before it commits loses some, and the campaign says so."""
     forge = Forge("early-word")
     try:
-        sam = QuickHome.of(Home(ram / "sam", "Sam"), forge)
+        sam = QuickHome.make(ram / "sam", "Sam", forge)
         with Killing("control: told before the commit", CONTROL_KILLS) as killing:
             assert write_and_kill(sam, killing, CONTROL_KILLS)
     finally:

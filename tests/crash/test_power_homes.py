@@ -30,7 +30,7 @@ from crash.forking import Forge, QuickHome
 from crash.tracing import CALLS, Parser, Traced, needs_strace, program, strace, trace
 
 pytestmark = needs_strace
-HOME_CUTS = int(os.environ.get("HOME_CUTS", "12"))
+HOME_CUTS = int(os.environ.get("HOME_CUTS", "8"))
 """Of each command; make soak raises it."""
 CONTROL_CUTS = 30
 SPACES_OF_SAM = 2

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from homes import TIMEOUT_S, Home
+from homes import TIMEOUT_S
 
 from crash import tally
 from crash.campaign import SEED
@@ -75,7 +75,7 @@ def mounted(folder: Path, *args: str) -> Iterator[None]:
 
 def test_a_device_that_runs_out_tells_so_and_loses_nothing(ram: Path, forge: Forge) -> None:
     """Of descriptors, of memory, of the size that a file may have: written and told so, or not and told so."""
-    sam = QuickHome.of(Home(ram / "sam", "Sam"), forge)
+    sam = QuickHome.make(ram / "sam", "Sam", forge)
     written = {sam.write_privately("before")}
     begun, failed = time.monotonic(), 0
     for number, limits in enumerate(LIMITS):
@@ -114,7 +114,7 @@ def test_a_device_on_a_full_disk_recovers_when_there_is_room(tmp_path: Path, for
     """What was told as written before is there, what was refused is not, and it goes on by itself."""
     folder = tmp_path / "small"
     with mounted(folder, "-t", "tmpfs", "-o", "size=2m", "tmpfs"):
-        sam = QuickHome.of(Home(folder / "sam", "Sam"), forge)
+        sam = QuickHome.make(folder / "sam", "Sam", forge)
         filler = folder / "filler"
         filler.write_bytes(bytes(os.statvfs(folder).f_bavail * 4096 - 120 * 1024))
         written, refused = set(), 0
@@ -138,7 +138,7 @@ def test_a_device_on_a_full_disk_recovers_when_there_is_room(tmp_path: Path, for
 
 def test_a_home_on_a_read_only_disk_can_be_read_and_says_why_no_more(tmp_path: Path, forge: Forge) -> None:
     """The timeline is shown; whatever would write says so in a sentence, and everything is as it was."""
-    sam = QuickHome.of(Home(tmp_path / "sam", "Sam"), forge)
+    sam = QuickHome.make(tmp_path / "sam", "Sam", forge)
     written = {sam.write_privately("before")}
     with mounted(tmp_path / "sam", "--bind", "-o", "ro", str(tmp_path / "sam")):
         assert sam.ids() == written
