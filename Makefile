@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
+TALLY  := .tally
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check audit format bench soak fuzz docs translations lock package clean
@@ -60,8 +61,11 @@ format: setup  ## format and sort imports
 bench: setup  ## the figures, each beside its yardstick
 	$(BIN)/python -m benchmarks
 
-soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1)
-	KILLS=$${KILLS:-2000} $(BIN)/pytest -q -n $(WORKERS) -rA tests/system/test_kills.py
+soak: setup  ## longer campaigns; prints seeds that replay, and what really hit (KILLS=20000 CUTS=100000 SEED=1)
+	@rm -f $(TALLY)
+	BIDE_TALLY=$(TALLY) KILLS=$${KILLS:-20000} CUTS=$${CUTS:-100000} HOME_CUTS=$${HOME_CUTS:-1000} ALL_PLACES=1 \
+	  $(BIN)/pytest -q -n $(WORKERS) tests/crash; result=$$?; \
+	  PYTHONPATH=tests $(BIN)/python -m crash.tally $(TALLY); exit $$result
 	HYPOTHESIS_PROFILE=soak BIDE_COPIES=deep $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
 
 # atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.
@@ -78,4 +82,4 @@ package: setup  ## build the wheel and the sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## remove everything that was built
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .coverage
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .coverage $(TALLY)

@@ -10,12 +10,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 TIMEOUT_S = 60
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
-KILLS = int(os.environ.get("KILLS", "200"))
-"""For the whole campaign; make soak raises it."""
+KILLS = int(os.environ.get("KILLS", "80"))
+"""Of writes; other kinds follow from it. make soak raises it."""
+
+
+class Running(Protocol):
+    """A process that was started; `subprocess.Popen` is one."""
+
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def communicate(self, *, timeout: float) -> tuple[str, str]: ...
 
 
 class Home:
@@ -65,6 +73,11 @@ class Home:
         """An appreciation; its id."""
         return str(self.json("thank", "--from-json", "-", stdin=json.dumps({"noticed": text}))["id"])
 
+    def write_privately(self, text: str) -> str:
+        """An appreciation for nobody else; its id."""
+        body = json.dumps({"noticed": text})
+        return str(self.json("thank", "--private", "--from-json", "-", stdin=body)["id"])
+
     def ids(self) -> set[str]:
         return {entry["id"] for entry in self.json("timeline")["entries"]}
 
@@ -83,7 +96,7 @@ class Home:
         assert self.json("digest")["spaces"] == before
 
 
-def kill_after(process: subprocess.Popen[str], delay_s: float) -> tuple[bool, str]:
+def kill_after(process: Running, delay_s: float) -> tuple[bool, str]:
     """SIGKILL after a while. Whether it was still running, and what it had printed."""
     time.sleep(delay_s)
     running = process.poll() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -40,6 +41,7 @@ EXIT_CODES: tuple[tuple[type[BideError], int], ...] = (
 )
 """The first class that fits decides; every other `BideError` is `ERROR`."""
 
+_LACK_HINT = N_("What you wrote before is safe. Close something else, then try again.")
 UNEXPECTED = N_("Something went wrong inside Bide.")
 UNEXPECTED_HINT = N_("What you wrote before is safe. BIDE_DEBUG=1 shows what a report needs.")
 
@@ -67,6 +69,22 @@ def report_unexpected(*, as_json: bool) -> int:
     if debugging():
         show_traceback()
     return ERROR
+
+
+def lack_of(error: Exception) -> BideError | None:
+    """What the machine has run out of, if that is what an exception says."""
+    if isinstance(error, MemoryError):
+        return BideError("There is not enough memory for that just now.", hint=_LACK_HINT)
+    number = error.errno if isinstance(error, OSError) else 0
+    if number in (errno.EMFILE, errno.ENFILE):
+        return BideError("Too many files are open on this system for that just now.", hint=_LACK_HINT)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return BideError("There is no room left on the disk for that.", hint="What you wrote before is safe. Make room.")
+    if number == errno.EROFS:
+        return BideError("That can't be written: the disk is read-only.", hint="What you wrote before is safe.")
+    if number == errno.EIO:
+        return BideError("The disk reports an error.", hint="Keep a copy of this home before anything else.")
+    return None
 
 
 def tell(code: str, message: str, hint: str, *, as_json: bool) -> None:

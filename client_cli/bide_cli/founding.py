@@ -15,7 +15,7 @@ from bide.errors import NotAllowed, StorageError
 from bide.ids import SystemRandomness
 from bide_cli import home as homes
 from bide_cli.home import Config
-from bide_cli.keeping import Locking, keep, key_file_path, make_key_file, sync_directory, write_private
+from bide_cli.keeping import Locking, keep, key_file_path, make_folder, make_key_file, sync_directory, write_private
 from bide_cli.keyrings import KEY_BYTES, forget_in_keyring
 from bide_cli.locks import Lock
 from bide_cli.unlocking import remember_opened
@@ -58,7 +58,7 @@ def found_home(home: Path, *, name: str, locking: Locking, fill: Callable[[Sqlit
         StorageError: the directory can't be written.
     """
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(home)
         with Lock(home / "init.lock", wait_s=FOUNDING_WAIT_S):
             require_no_home(home)
             home.chmod(0o700)
@@ -92,6 +92,8 @@ def _fill(staging: Path, home: Path, *, name: str, locking: Locking, fill: Calla
         for file in (homes.WRAPPED_KEY, homes.CONFIG, homes.DATABASE):
             if (staging / file).exists():
                 (staging / file).chmod(0o600)
+                if file == homes.DATABASE:
+                    sync_directory(home)  # it makes the home, and must not outlive a power cut without the way in
                 (staging / file).rename(home / file)
         if config.unlock in homes.BY_PASSPHRASE:
             remember_opened(

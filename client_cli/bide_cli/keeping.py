@@ -110,7 +110,7 @@ def make_key_file(path: Path, key: bytes) -> bytes:
     """
     if path.exists():
         return read_key_file(path)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Written whole beside its place and then linked: a crash never leaves half a key, and no other key is replaced.
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     write_private(part, key)
@@ -125,6 +125,14 @@ def make_key_file(path: Path, key: bytes) -> bytes:
             part.unlink()
     sync_directory(path.parent)
     return key
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for this person alone, with those above it that are missing; they survive a power cut."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in made:
+        sync_directory(folder.parent)
 
 
 def write_private(path: Path, data: bytes) -> None:

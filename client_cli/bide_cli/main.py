@@ -27,6 +27,9 @@ def entry() -> NoReturn:
     take longer than writing an entry does.
     """
     gc.set_threshold(GC_THRESHOLD)
+    if not failures.debugging():
+        # What fails while it is taken apart, for lack of a descriptor for example, has been told in a sentence already.
+        sys.unraisablehook = lambda _: None
     code = main()
     apsw = sys.modules.get("apsw")
     for connection in apsw.connections() if apsw is not None else ():
@@ -60,8 +63,9 @@ def main() -> int:
     except BrokenPipeError:
         _forget_stdout()
         return failures.OK
-    except Exception:
-        return failures.report_unexpected(as_json=as_json)
+    except Exception as error:
+        lack = failures.lack_of(error)
+        return failures.report(lack, as_json=as_json) if lack else failures.report_unexpected(as_json=as_json)
 
 
 def _leave_no_core_dump() -> None:

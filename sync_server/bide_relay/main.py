@@ -22,7 +22,7 @@ from bide_relay.limits import is_loopback
 from bide_relay.logs import log_discreetly
 from bide_relay.server import run
 from bide_relay.settings import Settings, load_settings
-from bide_relay.storage.sqlite import SqliteStorage
+from bide_relay.storage.sqlite import SqliteStorage, make_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -221,7 +221,7 @@ def _opened(data: Path) -> Iterator[SqliteStorage]:
 def _only_one(data: Path) -> Iterator[None]:
     """Hold the data folder: two relays on one file would each believe that they alone write it."""
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(data)
         descriptor = os.open(data / "relay.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise BideError(f"The data folder can't be used: {error.strerror}.") from error

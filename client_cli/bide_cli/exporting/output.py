@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bide.errors import InputError, StorageError
+from bide_cli.keeping import sync_directory
 
 STDOUT = "-"
 _TEMPORARY = ".bide-export-"
@@ -74,6 +75,7 @@ def write_bytes(target: str, pieces: Iterable[bytes], *, force: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
         _put_in_place(temporary, path, force=force)
+        sync_directory(path.parent)
     except OSError:
         raise StorageError("The file could not be written.", hint="Is there room on the disk?") from None
     finally:

@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from bide.errors import InputError, StorageError
+from bide_cli.keeping import sync_directory
 
 
 def check_place(given: str, *, force: bool) -> Path:
@@ -50,6 +51,7 @@ def write_page(path: Path, text: str, *, force: bool) -> None:
                 file.flush()
                 os.fsync(descriptor)
             _put(part, path, force=force)
+            sync_directory(path.parent)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()

@@ -83,7 +83,7 @@ class SqliteStorage:
         self._path = folder / FILE_NAME
         try:
             if create:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(folder)
                 # Made here, with its mode, before SQLite would: the -wal and -shm files inherit it.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             elif not self._path.exists():
@@ -91,6 +91,8 @@ class SqliteStorage:
             self._refuse_strange()
             self._writer = self._connect(apsw.SQLITE_OPEN_READWRITE)
             self._upgrade()
+            # SQLite syncs the folder too once it has a write-ahead log, and doesn't look whether that failed.
+            sync_path(folder)
         except OSError as error:
             raise StorageError(f"The data folder can't be used: {error.strerror}.", hint="") from error
         except (apsw.NotADBError, apsw.CorruptError) as error:
@@ -130,13 +132,11 @@ class SqliteStorage:
         """Look at version and tables without a connection that could write."""
         if self._path.stat().st_size == 0:
             return
-        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-            version = int(connection.execute("PRAGMA user_version").get)
-            here = layout(connection)
-        finally:
-            connection.close()
+            version, here = self._look(apsw.SQLITE_OPEN_READONLY)
+        except apsw.ReadOnlyError:
+            # Power went while it was made: only a connection that may write can take back what was half there.
+            version, here = self._look(apsw.SQLITE_OPEN_READWRITE)
         if version > schemas()[-1][0]:
             raise NewerFormat(
                 "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
@@ -146,6 +146,14 @@ class SqliteStorage:
             raise StorageError(
                 f"The file {FILE_NAME} in that folder was not made by bide-relay; it was left untouched.", hint=""
             )
+
+    def _look(self, flags: int) -> tuple[int, set[tuple[str, str, str]]]:
+        connection = apsw.Connection(str(self._path), flags=flags)
+        try:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            return int(connection.execute("PRAGMA user_version").get), layout(connection)
+        finally:
+            connection.close()
 
     def _upgrade(self) -> None:
         connection = self._writer
@@ -502,6 +510,14 @@ class SqliteStorage:
             self._readers.get().close()
         # Closing the last connection checkpoints and removes the write-ahead log.
         self._writer.close()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with mode 0700, with those above it that are missing; they survive a power cut."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in made:
+        sync_path(folder.parent)
 
 
 def sync_path(path: Path) -> None:

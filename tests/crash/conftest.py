@@ -1,0 +1,48 @@
+"""What the campaigns share: a couple, a relay, and processes that start in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crash.campaign import memory_folder
+from crash.forking import Forge, QuickHome, QuickRelay
+
+
+@pytest.fixture
+def ram() -> Iterator[Path]:
+    """A folder in memory: what a process leaves when it is killed is the same there, and its syncs cost nothing."""
+    with memory_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def forge() -> Iterator[Forge]:
+    """Starts processes."""
+    forge = Forge()
+    yield forge
+    forge.close()
+
+
+@pytest.fixture
+def relay(ram: Path, forge: Forge) -> Iterator[QuickRelay]:
+    """A running relay."""
+    with QuickRelay(forge, ram / "relay", "--registration", "open") as relay:
+        yield relay
+
+
+@pytest.fixture
+def couple(ram: Path, forge: Forge, relay: QuickRelay) -> tuple[QuickHome, QuickHome]:
+    """Sam and Robin, paired."""
+    sam, robin = QuickHome.make(ram / "sam", "Sam", forge), QuickHome.make(ram / "robin", "Robin", forge)
+    sam.run("relay", "set", relay.url)
+    waiting = sam.start("pair", "--json", "--words-verified")
+    while not (line := waiting.first_line()):
+        assert waiting.poll() is None, waiting.communicate()
+    joined = robin.json("join", "--code", "-", "--words-verified", stdin=json.loads(line)["code"] + "\n")
+    assert joined["paired"] is True
+    assert waiting.wait() == 0, waiting.communicate()
+    return sam, robin
