@@ -75,7 +75,7 @@ class Receiver:
 
     def _take(self, envelopes: Sequence[Envelope]) -> int:
         space_id = self._space.space_id
-        membership = self._membership = self._membership or load_membership(self._storage, space_id)
+        membership = self._membership = self._membership or self._load_membership(envelopes)
         heads = self._storage.heads(space_id)
         fresh: list[Envelope] = []
         unsigned: dict[LogId, Envelope] = {}
@@ -110,6 +110,13 @@ class Receiver:
             if admitted and (new := self._storage.epochs(space_id).keys() - epochs_before):
                 retry_quarantined(self._storage, space_id, set(new))
         return len(fresh)
+
+    def _load_membership(self, envelopes: Sequence[Envelope]) -> Membership:
+        """What is stored comes to; of a space whose beginning was lost here, what it begins with: its id proves that."""
+        space_id = self._space.space_id
+        if envelopes and not self._storage.heads(space_id):
+            return Membership.found(space_id, envelopes[0])
+        return load_membership(self._storage, space_id)
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:
         """What a valid signature vouches for; the rest is held."""

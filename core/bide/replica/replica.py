@@ -420,6 +420,9 @@ class Replica:
         me = person_entry_id(space_id, space.slot)
         if space.pending:
             return
+        from bide.replica.mending import take_back
+
+        take_back(self.storage, space)
         if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).ended.get(space.log_id):
             with self.storage.transaction():
                 if self.storage.entry(space_id, me) is None:
