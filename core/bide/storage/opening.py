@@ -42,6 +42,9 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
     if path is not None and not create and path.exists() and path.stat().st_size == 0:
         # SQLite would take it for a new one, and begin a journal in it.
         raise StorageDamaged
+    is_new = path is not None and not (path.exists() and path.stat().st_size)
+    if path is not None and not is_new:
+        _require_encrypted(path)
     read_only = path is not None and not create and _is_read_only(path)
     try:
         connection = _connect(path, create=create, read_only=read_only)
@@ -53,8 +56,10 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
     except BaseException:
         connection.close()
         raise
-    if path is not None:
-        _assert_encrypted(connection, path)
+    if path is not None and is_new:
+        # The file is looked at while nobody here has it open: closing it would let go of SQLite's locks on it, all of them.
+        connection.close()
+        return open_database(path, key)
     return connection
 
 
@@ -189,8 +194,11 @@ def schema_text(number: int) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
-def _assert_encrypted(connection: apsw.Connection, path: Path) -> None:
-    with path.open("rb") as file:
-        if file.read(len(_PLAIN_MAGIC)) == _PLAIN_MAGIC:
-            connection.close()
-            raise StorageError("The database on disk is not encrypted; it was not used.")
+def _require_encrypted(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_PLAIN_MAGIC))
+    except OSError:
+        return  # SQLite says what is wrong with it
+    if begins == _PLAIN_MAGIC:
+        raise StorageError("The database on disk is not encrypted; it was not used.")

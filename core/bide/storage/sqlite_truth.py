@@ -22,6 +22,12 @@ from bide.storage.opening import open_database
 if TYPE_CHECKING:
     from bide.storage.mark import Mark
 
+_UNFIT_SEARCH = (
+    "SELECT number FROM entry WHERE search_text <> '' EXCEPT SELECT rowid FROM search"
+    " UNION ALL SELECT * FROM (SELECT rowid FROM search EXCEPT SELECT number FROM entry) LIMIT 1"
+)
+"""What is to be found and isn't in the index, and what is in the index and nowhere else."""
+
 
 @contextmanager
 def readable() -> Iterator[None]:
@@ -306,8 +312,7 @@ class SqliteTruth:
         try:
             findings = [str(row[0]) for row in self._rows("PRAGMA integrity_check(1)")]
             strays = self._rows("PRAGMA foreign_key_check")
-            searched = "SELECT number FROM entry WHERE search_text <> '' ORDER BY number"
-            unfit = self._rows(searched) != self._rows("SELECT rowid FROM search ORDER BY rowid")
+            unfit = self._rows(_UNFIT_SEARCH)
             keyless = not self._rows("SELECT 1 FROM applying_key")
         except StorageError:
             return [Phrase("A part of the database file can't be read any more.")]
