@@ -1,7 +1,7 @@
-"""A client that stays: what ``bide sync`` and ``bide thank`` do, in one process that is told by lines, with short patience.
+"""A client that stays: what ``bide sync`` and ``bide thank`` do, in a process that is told by lines and has short patience.
 
-Real homes and the real code; only so that a campaign doesn't spend its time on starting processes. Arguments: home, key file, and
-``forgetful`` for the control, a client that doesn't resume from the relay's heads.
+Real homes and the real code; only so that a campaign doesn't spend its time on starting processes. Arguments: home, key file,
+and ``forgetful`` for the control, a client that doesn't resume from the relay's heads.
 """
 
 from __future__ import annotations

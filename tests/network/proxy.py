@@ -176,9 +176,7 @@ class _Connection:
         writer.write(data)
         await writer.drain()
 
-    async def _befall(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rest: bytes, *, upwards: bool
-    ) -> None:
+    async def _befall(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rest: bytes, *, upwards: bool) -> None:
         match self._plan.fault:
             case Fault.STALL:
                 await asyncio.sleep(self._proxy.stall_s)

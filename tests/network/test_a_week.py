@@ -23,9 +23,9 @@ from typing import Any, Self
 
 import pytest
 from homes import SEED, Home, pair
-from network.proxy import Proxy
 
 from bide_relay.testing import RelayProcess
+from network.proxy import Proxy
 
 WEEK_EVENTS = int(os.environ.get("WEEK_EVENTS", "22"))
 """What happens to the client; make soak raises it to what a bad week holds."""
@@ -74,7 +74,7 @@ class Watching:
         return int(text.partition("VmRSS:")[2].split()[0])
 
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def cpu_s(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Hundreds of broken connections: whatever a network does, each sync goes on from the heads, and in the end all have everything.
+"""Hundreds of broken connections: whatever a network does, each sync goes on from the heads; in the end all have everything.
 
 Replay: ``SEED=… PARTITIONS=… .venv/bin/pytest tests/network``; the seed is printed with every failure.
 """
@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import pytest
 from homes import SEED, Home, pair
-from network.proxy import Fault, Plan, Proxy
 
 from bide_relay.testing import RelayProcess
+from network.proxy import Fault, Plan, Proxy
 
 PARTITIONS = int(os.environ.get("PARTITIONS", "60"))
 """Broken connections of the whole campaign; make soak raises it."""

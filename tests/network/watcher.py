@@ -1,4 +1,4 @@
-"""``bide sync --watch`` with its patience shortened, so that a week goes by in a minute: pauses, pings and looks, a fiftieth each."""
+"""``bide sync --watch`` with its patience shortened, so that a week goes by in a minute: pauses, pings and looks."""
 
 from __future__ import annotations
 

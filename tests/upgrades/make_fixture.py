@@ -39,6 +39,8 @@ def main(target: Path) -> None:
             _rekey(sam)
             pair(sam, robin, relay.url)
             done = _write(sam, robin)
+            if _add_and_remove(sam, made / "phone"):
+                done.append("removed device")
             _forge(robin)
             for home in (robin, sam):
                 home.run("sync")
@@ -101,10 +103,10 @@ def _write(sam: Home, robin: Home) -> list[str]:
     if asked:
         tried("answer", robin, "answer", asked, values={"answer": "the long walk"})
     if repair:
-        tried("repair accept", robin, "repair", "accept", repair)
+        tried("repair accept", robin, "repair", repair, "accept")
         robin.run("sync")
         sam.run("sync")
-        tried("repair tell", sam, "repair", "tell", repair, "--now", values={"own_part": "I left them", "felt": "tired"})
+        tried("repair tell", sam, "repair", repair, "tell", "--now", values={"own_part": "I left them", "felt": "tired"})
     with (sam.folder / "config.toml").open("a", encoding="utf-8") as file:
         file.write("hold.appreciation = 10080\n")
     if tried("outbox", sam, "outbox", values=None) is not None and "outbox" in done:
@@ -112,6 +114,29 @@ def _write(sam: Home, robin: Home) -> list[str]:
     text = (sam.folder / "config.toml").read_text()
     (sam.folder / "config.toml").write_text(text.replace("hold.appreciation = 10080\n", ""))
     return done
+
+
+def _add_and_remove(sam: Home, folder: Path) -> bool:
+    """A second device of Sam's, which wrote something and was removed. Whether this code knows such."""
+    waiting = sam.start("device", "add", "--json", "--words-verified")
+    assert waiting.stdout is not None
+    line = waiting.stdout.readline()
+    if not line.startswith("{"):
+        waiting.communicate()
+        return False
+    phone = Home.__new__(Home)
+    phone.folder, phone.name = folder, "phone"
+    args = ("--name", "phone", "--words-verified", "--no-input", "--key-file", str(folder.with_suffix(".key")))
+    code, _, err = phone.call("device", "join", "--code", "-", *args, stdin=json.loads(line)["code"] + "\n")
+    waiting.communicate(timeout=60)
+    assert code == 0, err
+    phone.run("sync")
+    phone.write("from the phone")
+    phone.run("sync")
+    sam.run("sync")
+    sam.run("device", "revoke", "phone", "--yes")
+    sam.run("sync")
+    return True
 
 
 def _forge(home: Home) -> None:
@@ -139,7 +164,9 @@ def _forge(home: Home) -> None:
         secret = storage.epochs(space.space_id)[space.epoch_id]
         body = sealing.seal(plain, secret=secret, log=space.log_id, nonce=nonce, associated=prefix + space.space_id)
         with storage.transaction():
-            storage.append(space.space_id, stored(write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed)))
+            storage.append(
+                space.space_id, stored(write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed))
+            )
     replica.rebuild()
     storage.close()
 
