@@ -351,7 +351,7 @@ class SpaceSync:
         self._send_more()
 
     def _refused(self, error: Error) -> None:
-        if error.code == UNKNOWN_SPACE_CODE and not error.fatal:
+        if error.code == UNKNOWN_SPACE_CODE and not error.fatal and self._session.state is not State.SYNCING:
             if self._space.pending:
                 self._not_admitted_yet()
                 return
