@@ -63,6 +63,8 @@ bench: setup  ## the figures, each beside its yardstick
 soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1)
 	KILLS=$${KILLS:-2000} $(BIN)/pytest -q -n $(WORKERS) -rA tests/system/test_kills.py
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
+	PARTITIONS=$${PARTITIONS:-2000} WEEK_EVENTS=$${WEEK_EVENTS:-1000} DAMAGES=$${DAMAGES:-4000} FUZZ_SESSIONS=$${FUZZ_SESSIONS:-3000} \
+	  $(BIN)/pytest -q -n $(WORKERS) -rA tests/network tests/system/test_damage.py tests/fuzz/test_sessions.py
 
 # atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.
 fuzz: setup  ## fuzz every reader of bytes, MINUTES=1 each, or one TARGET=change
