@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
-from bide.errors import BideError, InputError, StorageBusy
+from bide.errors import BideError, InputError, StorageBusy, StorageError
 from bide_relay import admin
 from bide_relay.limits import is_loopback
 from bide_relay.logs import log_discreetly
@@ -158,7 +158,10 @@ def status(data: Path) -> None:
 def check(data: Path) -> None:
     """Verify the database: its pages, and in every space each chain and the signatures that vouch for it."""
     with plain_errors(), _opened(data) as storage:
-        torn = storage.damages()
+        try:
+            torn = storage.damages()
+        except StorageError:
+            torn = ["some of its pages can't be read."]
         for words in torn:
             click.echo(f"The database file is damaged: {words}")
         checked, damaged = admin.find_damaged(storage)

@@ -104,7 +104,7 @@ def client_says(data: bytes) -> object:
         sync = sam.sync_session(pair_space(sam).space_id, host=HOST)
         sync.receive_data(relay.data_to_send()[0])
         relay.receive_data(sync.data_to_send()[0])
-        relay.welcome([tuple(head) for head in heads], provisional=False)
+        relay.welcome([(head.log_id, head.seq, head.hash) for head in heads], provisional=False)
     for kind, content in _moves(data[1:]):
         frame = content if kind % 2 else encode_frame(Envelopes([content + bytes(max(0, 204 - len(content)))]))
         relay.receive_data(frame)

@@ -25,6 +25,7 @@ def main() -> None:
     """Do as each line says; answer with a line of JSON."""
     home, key = Path(sys.argv[1]), Path(sys.argv[2])
     syncing.BATCH_BYTES_MAX = BATCH_BYTES  # type: ignore[attr-defined]
+    assert carrying.Carrier.run.__kwdefaults__ is not None
     carrying.Carrier.run.__kwdefaults__["stall_max_s"] = STALL_S
     transport.OPEN_TIMEOUT_S = transport.CLOSE_TIMEOUT_S = STALL_S
     carrying._FLUSH_S = STALL_S  # type: ignore[assignment]

@@ -77,7 +77,7 @@ class Proxy:
         async def drop() -> int:
             return sum(connection.reset() for connection in list(self._open))
 
-        return self._call(drop())
+        return int(self._call(drop()))
 
     def silence_all(self) -> int:
         """From now on swallow what comes on the connections that are open, in both directions, and tell nobody."""
@@ -88,7 +88,7 @@ class Proxy:
             self.fired[Fault.HALF_OPEN] += len(self._open)
             return len(self._open)
 
-        return self._call(silence())
+        return int(self._call(silence()))
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
