@@ -27,13 +27,13 @@ from homes import SEED, Home, pair
 from bide_relay.testing import RelayProcess
 from network.proxy import Proxy
 
-WEEK_EVENTS = int(os.environ.get("WEEK_EVENTS", "22"))
+WEEK_EVENTS = int(os.environ.get("WEEK_EVENTS", "15"))
 """What happens to the client; make soak raises it to what a bad week holds."""
 SHORTER = 50
 WAIT_S = 15.0
 SILENT_S = (20 + 20 + 3) / SHORTER
 """After this long a silent connection is given up: the ping's interval, its timeout, and what a goodbye may take."""
-IDLE_S = float(os.environ.get("IDLE_S", "4"))
+IDLE_S = float(os.environ.get("IDLE_S", "2"))
 RSS_KIB_MAX = 4_096
 EVENTS = ("address", "silence", "sleep", "restart", "away", "write")
 WATCHER = Path(__file__).with_name("watcher.py")

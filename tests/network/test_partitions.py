@@ -20,7 +20,7 @@ from homes import SEED, Home, pair
 from bide_relay.testing import RelayProcess
 from network.proxy import Fault, Plan, Proxy
 
-PARTITIONS = int(os.environ.get("PARTITIONS", "60"))
+PARTITIONS = int(os.environ.get("PARTITIONS", "48"))
 """Broken connections of the whole campaign; make soak raises it."""
 FAULTS = (Fault.CUT, Fault.STALL, Fault.HALF_OPEN, Fault.SLOW, Fault.LATE, Fault.REFUSE)
 CLIENT = Path(__file__).with_name("client.py")
