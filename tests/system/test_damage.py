@@ -366,12 +366,13 @@ def test_a_repair_that_is_killed_leaves_the_old_or_the_new(couple: tuple[Home, H
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.communicate()
-        assert sam.call("doctor", "--repair")[0] == 0
+        code, out, err = sam.call("doctor", "--repair")
+        assert code == 0, (out, err)
         assert not (sam.folder / "mending").exists()
         assert not list(sam.folder.glob("*.part"))
         sam.run("sync")
         assert sam.pair_digest() == digest
-    assert killed
+    assert killed, "no repair was hit while it ran"
 
 
 def test_a_repair_that_stopped_while_it_put_the_new_one_in_place_is_finished(couple: tuple[Home, Home]) -> None:
