@@ -67,6 +67,8 @@ soak: setup  ## longer campaigns; prints seeds that replay, and what really hit 
 	  $(BIN)/pytest -q -n $(WORKERS) tests/crash; result=$$?; \
 	  PYTHONPATH=tests $(BIN)/python -m crash.tally $(TALLY); exit $$result
 	HYPOTHESIS_PROFILE=soak BIDE_COPIES=deep $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
+	PARTITIONS=$${PARTITIONS:-2000} WEEK_EVENTS=$${WEEK_EVENTS:-1000} DAMAGES=$${DAMAGES:-4000} FUZZ_SESSIONS=$${FUZZ_SESSIONS:-3000} \
+	  $(BIN)/pytest -q -n $(WORKERS) -rA tests/network tests/system/test_damage.py tests/fuzz/test_sessions.py
 
 # atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.
 fuzz: setup  ## fuzz every reader of bytes, MINUTES=1 each, or one TARGET=change

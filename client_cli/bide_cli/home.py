@@ -7,6 +7,8 @@
     key.wrapped      the database key under a passphrase, if that is how it is locked; key-NAME.wrapped after a change
     *.lock           locks of `bide init`, `bide sync`, its background runs and what waits for something held
     watch.sock       where `bide sync --watch` hears of new entries
+    damaged-DATE     what `bide doctor --repair` kept of a damaged database; stays until somebody deletes it
+    mending          where it builds the new one; gone when it is done
     agent.sock       where the key is to be had after `bide unlock`, for a bounded time
 """
 

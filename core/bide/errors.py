@@ -16,6 +16,7 @@
     │   └── MembershipRejected    a control envelope breaks the membership rules
     ├── Locked                    the home cannot be opened with what was given
     ├── StorageError              the database cannot be used
+    │   ├── StorageDamaged        some of it can't be read any more
     │   ├── NewerFormat           it was written by a newer Bide
     │   └── StorageBusy           another process holds it too long
     ├── ChangeRejected            a change is not safe to apply
@@ -177,6 +178,13 @@ class StorageError(BideError):
 
     code = "storage"
     hint_default = "bide doctor tells more."
+
+
+class StorageDamaged(StorageError):
+    """The database on this device is damaged."""
+
+    code = "storage_damaged"
+    hint_default = "bide doctor --repair keeps a copy of it and mends what can be mended."
 
 
 class NewerFormat(StorageError):

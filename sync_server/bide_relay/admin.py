@@ -75,6 +75,38 @@ class Checked(NamedTuple):
     """Entries without a body that nobody has erased: whoever has them whole fills them in."""
 
 
+class Damaged(NamedTuple):
+    """A space that is not whole."""
+
+    number: int
+    """Its place among the spaces of this relay, from 1."""
+    space: SpaceId
+    words: str
+    """What is wrong with it, a sentence."""
+
+
+def find_damaged(storage: Storage, progress: Callable[[int], None] = lambda _: None) -> tuple[Checked, list[Damaged]]:
+    """`check_spaces` for all spaces, past those that are damaged.
+
+    Returns:
+        What of them is whole, and what is not.
+
+    Raises:
+        StorageDamaged: not even the list of the spaces can be read.
+    """
+    found: list[Damaged] = []
+    sound = envelopes = withheld = 0
+    for number, space in enumerate(storage.spaces(), start=1):
+        try:
+            verified, bodiless = _check_space(storage, space)
+            envelopes, withheld = envelopes + verified, withheld + bodiless
+            sound += 1
+        except BideError as error:
+            found.append(Damaged(number, space, error.message))
+        progress(envelopes)
+    return Checked(sound, envelopes, withheld), found
+
+
 def check_spaces(storage: Storage, progress: Callable[[int], None] = lambda _: None) -> Checked:
     """Verify every space: membership, chains, bodies, and the signatures that vouch for them.
 
@@ -88,17 +120,10 @@ def check_spaces(storage: Storage, progress: Callable[[int], None] = lambda _: N
     Raises:
         StorageDamaged: with a sentence on what is wrong. Nothing is repaired: a device's copy does that, by syncing.
     """
-    envelopes = withheld = 0
-    number = 0
-    for number, space in enumerate(storage.spaces(), start=1):
-        try:
-            verified, bodiless = _check_space(storage, space)
-            envelopes += verified
-            withheld += bodiless
-        except BideError as error:
-            raise StorageDamaged(f"Space {number} of this relay is damaged: {error.message}") from error
-        progress(envelopes)
-    return Checked(number, envelopes, withheld)
+    checked, found = find_damaged(storage, progress)
+    if found:
+        raise StorageDamaged(f"Space {found[0].number} of this relay is damaged: {found[0].words}")
+    return checked
 
 
 def _check_space(storage: Storage, space: SpaceId) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
-from bide.errors import BideError, InputError, StorageBusy
+from bide.errors import BideError, InputError, StorageBusy, StorageError
 from bide_relay import admin
 from bide_relay.limits import is_loopback
 from bide_relay.logs import log_discreetly
@@ -29,6 +29,14 @@ if sys.platform != "win32":
 
 PORT_DEFAULT = 8765
 _EXIT_USAGE = 2
+_ADVICE_FILE = (
+    "Stop the relay and move relay.db away, with its -wal file; keep it. Put a backup in its place (bide-relay restore), or"
+    " begin with none: the devices bring back what they have."
+)
+_ADVICE_SPACES = (
+    "Stop the relay, keep a copy, and put a backup in its place (bide-relay restore); or let the devices bring them back:"
+    " bide-relay purge --damaged"
+)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 data_option = click.option(
@@ -150,11 +158,23 @@ def status(data: Path) -> None:
 def check(data: Path) -> None:
     """Verify the database: its pages, and in every space each chain and the signatures that vouch for it."""
     with plain_errors(), _opened(data) as storage:
-        storage.quick_check()
-        checked = admin.check_spaces(storage)
-        click.echo(f"All is well: {checked.spaces} spaces, {checked.envelopes} entries.")
-        if checked.withheld:
-            click.echo(f"{checked.withheld} entries have no body, and nobody erased it. A device that has it fills it in.")
+        try:
+            torn = storage.damages()
+        except StorageError:
+            torn = ["some of its pages can't be read."]
+        for words in torn:
+            click.echo(f"The database file is damaged: {words}")
+        checked, damaged = admin.find_damaged(storage)
+        for space in damaged:
+            click.echo(f"Space {space.number} is damaged: {space.words}")
+        if not torn and not damaged:
+            click.echo(f"All is well: {checked.spaces} spaces, {checked.envelopes} entries.")
+            if checked.withheld:
+                click.echo(f"{checked.withheld} entries have no body, and nobody erased it. A device that has it fills it in.")
+            return
+        click.echo(f"{checked.spaces} spaces are whole, {len(damaged)} are not.")
+        click.echo(_ADVICE_FILE if torn else _ADVICE_SPACES, err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -188,11 +208,17 @@ def spaces(data: Path) -> None:
 
 @main.command()
 @data_option
-@click.option("--idle-days", required=True, type=click.IntRange(30), help="Days without any connection, at least 30.")
+@click.option("--idle-days", type=click.IntRange(30), help="Days without any connection, at least 30.")
+@click.option("--damaged", is_flag=True, help="Those that bide-relay check finds damaged: their devices bring them back.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
-def purge(data: Path, idle_days: int, yes: bool) -> None:
-    """Delete for good the spaces that no device has asked for in a long time. The relay must be stopped."""
+def purge(data: Path, idle_days: int | None, damaged: bool, yes: bool) -> None:
+    """Delete for good the spaces that are damaged, or that no device has asked for in a long time. The relay must be off."""
     with plain_errors(), _only_one(data), _opened(data) as storage:
+        if damaged is (idle_days is not None):
+            raise InputError("Say which: --idle-days DAYS or --damaged.")
+        if idle_days is None:
+            _purge_damaged(storage, yes=yes)
+            return
         before = int(time.time() // 86_400) - idle_days
         found = [space for space in storage.footprints() if space.used_day < before]
         if not found:
@@ -202,6 +228,19 @@ def purge(data: Path, idle_days: int, yes: bool) -> None:
         if not yes and not click.confirm("Delete them for good? The devices keep what they have."):
             sys.exit(1)
         click.echo(f"Deleted {storage.purge(before)} spaces.")
+
+
+def _purge_damaged(storage: SqliteStorage, *, yes: bool) -> None:
+    storage.quick_check()
+    found = [each.space for each in admin.find_damaged(storage)[1]]
+    if not found:
+        click.echo("No space is damaged.")
+        return
+    click.echo(f"{len(found)} spaces are damaged.")
+    if not yes and not click.confirm("Delete them here? Their devices bring back what they have when they sync."):
+        sys.exit(1)
+    storage.purge_spaces(found)
+    click.echo(f"Deleted {len(found)} spaces.")
 
 
 def _day(days: int) -> str:

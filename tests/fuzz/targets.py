@@ -18,7 +18,18 @@ from bide.crdt.document import EntryDocument, amend_change, create_change
 from bide.crypto.pairing_code import PairingCode
 from bide.crypto.recovery import RecoveryPhrase
 from bide.entries.records import EventRecord, Standing
-from bide.errors import BideError, ChangeRejected, EnvelopeRejected, InputError, MembershipRejected, RemoteProtocolError
+from bide.errors import (
+    BideError,
+    ChangeRejected,
+    CodeMismatch,
+    EnvelopeRejected,
+    InputError,
+    MembershipRejected,
+    NotAllowed,
+    RelayUnreachable,
+    RemoteProtocolError,
+    VerificationFailed,
+)
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.control import read_control
 from bide.log.envelope import parse_envelope
@@ -32,6 +43,7 @@ from bide.replica.bundles import read_bundle
 from bide.storage.memory import MemoryStorage
 from bide.testing import SeededRandomness
 from bide.words.deckfiles import parse_deck
+from fuzz import sessions
 
 RUN_S_MAX = 10
 """One input that takes longer is a finding."""
@@ -143,6 +155,10 @@ TARGETS = {
     "dayone": Target(_import("dayone"), (InputError,)),
     "daylio": Target(_import("daylio"), (InputError,)),
     "bide-json": Target(_import("bide_json"), (InputError,)),
+    # A target for bundle files belongs here as soon as there is a reader of them.
+    "relay-says": Target(sessions.relay_says, (RemoteProtocolError, VerificationFailed, NotAllowed, RelayUnreachable)),
+    "client-says": Target(sessions.client_says, (RemoteProtocolError,)),
+    "partner-says": Target(sessions.partner_says, (RemoteProtocolError, CodeMismatch)),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bide.errors import Phrase
+from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
 from bide.replica.doctor import DAMAGE, NOTE, OK, Finding
 from bide_cli import failures
 from bide_cli import home as homes
@@ -19,39 +19,130 @@ from bide_cli.shell import Shell
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
+    from bide_cli.mending import Mending
 
 MARKS = {OK: N_("ok"), NOTE: N_("note"), DAMAGE: N_("DAMAGE")}
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @click.command(
-    epilog="\b\nExamples:\n  bide doctor\n  bide doctor --again\n"
+    epilog="\b\nExamples:\n  bide doctor\n  bide doctor --repair\n  bide doctor --again\n"
     "  bide doctor --json | jq '.findings[] | select(.level != \"ok\")'"
 )
 @click.option("--again", is_flag=True, help="First try again what was set aside because it stops Bide, as after an upgrade.")
+@click.option("--repair", is_flag=True, help="Keep a copy of a damaged database, and mend what can be mended.")
 @shell_options
-def command(shell: Shell, again: bool) -> int:
+def command(shell: Shell, again: bool, repair: bool) -> int:
     """Look for anything wrong in this home.
 
     Reads everything and changes nothing, unless --again finds that something set aside can be taken in now. It is tried in a
     process of its own, so nothing can happen to this one. Exit code 1 if there is damage.
+
+    --repair changes nothing in a sound home. Of a damaged one it first keeps the database as it is, in damaged-DATE in the
+    home. Then it saves the keys and all log entries that can be proved, and builds everything else again. What is missing
+    comes back with the next bide sync.
     """
-    replica = open_replica(shell)
-    if again:
-        _look_again(shell, replica)
-    findings = [*replica.doctor(), *_permissions(shell.home)]
+    replica, findings = _look(shell, again=again)
+    mending = None
+    if repair:
+        mending, findings = _repair(shell, replica, findings)
+    findings = [*findings, *_permissions(shell.home)]
     sound = all(finding.level != DAMAGE for finding in findings)
     told = [{"level": finding.level, "words": worded(*finding.words)} for finding in findings]
     if shell.as_json:
-        shell.emit("doctor", findings=told, sound=sound)
+        shell.emit("doctor", findings=told, sound=sound, **_repair_json(mending) if repair else {})
     else:
         marks = {level: _(mark) for level, mark in MARKS.items()}
         width = max(map(len, marks.values()))
         for finding in told:
             shell.out(f"{marks[finding['level']]:<{width}}  {finding['words']}")
         if not sound:
-            shell.say(_("Keep a copy of this home before anything else. What is only derived comes back with: bide rebuild"))
+            shell.say(_("Nothing was changed. A copy is kept and what can be mended is mended by: bide doctor --repair"))
     return failures.OK if sound else failures.ERROR
+
+
+def _look(shell: Shell, *, again: bool) -> tuple[Replica | None, list[Finding]]:
+    """What there is to say of the home, if it opens or not.
+
+    Raises:
+        Locked: it can't be opened with what is there, and nothing says that this is due to damage.
+    """
+    try:
+        replica = open_replica(shell)
+        if again:
+            _look_again(shell, replica)
+    except Locked as error:
+        if not _is_damaged(shell):
+            raise error from None
+        return None, [Finding(DAMAGE, Phrase("The beginning of the database file can't be read any more."), True)]
+    except (NewerFormat, StorageBusy):
+        raise
+    except StorageDamaged:
+        return None, [Finding(DAMAGE, Phrase("A part of the database file can't be read any more."), True)]
+    except (StorageError, VerificationFailed) as error:
+        # Such as a home without a name: what else there may be, it is not as Bide leaves it.
+        if not homes.exists(shell.home):
+            raise
+        return None, [Finding(DAMAGE, Phrase(error.template, error.values), True)]
+    return replica, replica.doctor()
+
+
+def _is_damaged(shell: Shell) -> bool:
+    """Whether a database that the key doesn't open is this key's all the same. Asks for the key again if it has to be asked."""
+    from bide_cli.mending import key_opens
+    from bide_cli.unlocking import unlock
+
+    return key_opens(shell, unlock(shell, homes.read_config(shell.home)))
+
+
+def _repair(shell: Shell, replica: Replica | None, findings: list[Finding]) -> tuple[Mending | None, list[Finding]]:
+    if not any(finding.mendable for finding in findings):
+        shell.say(_("There is nothing to mend; nothing was changed."))
+        return None, findings
+    from bide_cli.mending import mend_home
+
+    if replica is not None:
+        replica.storage.close()
+    mending = mend_home(shell, homes.read_config(shell.home))
+    _tell(shell, mending)
+    again = open_replica(shell)
+    return mending, again.doctor()
+
+
+def _tell(shell: Shell, mending: Mending) -> None:
+    if mending.kept is not None:
+        shell.say(_("The damaged database is kept in {folder}").format(folder=mending.kept))
+    mended = mending.mended
+    if mended is None:
+        shell.say(_("An earlier repair that was interrupted is finished now."))
+        return
+    shell.say(plural("Mended: {n} log entry is in its place.", "Mended: {n} log entries are in their place.", mended.entries))
+    if mended.laid_by:
+        words = (
+            "{n} more is laid by until what was before it comes back.",
+            "{n} more are laid by until what was before them comes back.",
+        )
+        shell.say(plural(*words, mended.laid_by))
+    if mended.lost_spaces:
+        words = (
+            "The keys of {n} space could not be saved. It comes back from another device of yours, or by pairing anew.",
+            "The keys of {n} spaces could not be saved. They come back from another device of yours, or by pairing anew.",
+        )
+        shell.say(plural(*words, mended.lost_spaces))
+    if mended.held_torn:
+        shell.say(_("Something that waited in the outbox may be gone: bide outbox shows what is there."))
+    if mended.nameless:
+        shell.say(_("What you are called could not be found; it comes back with a sync."))
+    if mended.must_sync:
+        shell.say(_("Now run: bide sync    Before that nothing can be written where something may be missing."))
+    else:
+        shell.say(_("If anything is missing, it comes back with: bide sync"))
+
+
+def _repair_json(mending: Mending | None) -> dict[str, object]:
+    kept = str(mending.kept) if mending is not None and mending.kept is not None else ""
+    done = mending.mended._asdict() if mending is not None and mending.mended is not None else None
+    return {"repaired": mending is not None, "kept": kept, "mended": done}
 
 
 def _look_again(shell: Shell, replica: Replica) -> None:

@@ -87,7 +87,7 @@ _bide_spec() {
     "import") below="" flags="--dry-run --yes --json --plain --accessible --no-input --help" takes="--with --zone --timeformat" ;;
     "export") below="" flags="--force --mine --private-only --shared-only --json --plain --accessible --no-input --help" takes="--format --output --since --until --kind --with" ;;
     "completion") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
-    "doctor") below="" flags="--again --json --plain --accessible --no-input --help" takes="" ;;
+    "doctor") below="" flags="--again --repair --json --plain --accessible --no-input --help" takes="" ;;
     "rebuild") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "digest") below="" flags="--json --plain --accessible --no-input --help" takes="" ;;
     "demo") below="" flags="--help" takes="--dir" ;;

@@ -738,6 +738,7 @@ complete -c bide -n "__bide_at 'completion'" -l no-input -d 'Never ask anything.
 complete -c bide -n "__bide_at 'completion'" -l help -d 'Show what it does.'
 complete -c bide -n "__bide_at 'completion' 1" -a 'bash zsh fish'
 complete -c bide -n "__bide_at 'doctor'" -l again -d 'First try again what was set aside because it stops Bide, as after an upgrade.'
+complete -c bide -n "__bide_at 'doctor'" -l repair -d 'Keep a copy of a damaged database, and mend what can be mended.'
 complete -c bide -n "__bide_at 'doctor'" -l json -d 'Print one JSON object on stdout.'
 complete -c bide -n "__bide_at 'doctor'" -l plain -d 'No colours, no pager, no wrapping.'
 complete -c bide -n "__bide_at 'doctor'" -l accessible -d 'For screen readers: plain lines, numbered choices.'

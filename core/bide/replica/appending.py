@@ -11,7 +11,7 @@ from bide.crypto import sealing
 from bide.entries.kinds import EventType
 from bide.entries.records import Standing
 from bide.errors import NotAllowed
-from bide.ids import Clock, EntryId, Randomness
+from bide.ids import Clock, EntryId, Randomness, SpaceId
 from bide.log.envelope import (
     ZERO_HASH,
     Envelope,
@@ -29,6 +29,11 @@ from bide.storage.base import SpaceRecord, Storage
 
 _DAY_MINUTES = 24 * 60
 _STAYS = "What is here stays readable; bide export takes it along. To share again: bide pair"
+
+
+def short_key(space: SpaceId) -> str:
+    """Where it is kept that this device's own log may have been longer than it is here: see `bide.replica.mending`."""
+    return f"mended.short.{space.hex()}"
 
 
 class Moment(NamedTuple):
@@ -102,6 +107,7 @@ class Appender:
         Raises:
             NotAllowed: it was this device; or the space has ended, or was left.
         """
+        self._require_whole(space)
         belonging = read_belonging(self._storage, space.space_id)
         if space.log_id in belonging.ended:
             raise NotAllowed(
@@ -125,11 +131,24 @@ class Appender:
 
     def control(self, body: bytes, *, space: SpaceRecord) -> Envelope:
         """Sign, chain and store a control payload. Inside a transaction; the caller brings members up to date."""
+        self._require_whole(space)
         heads = self._storage.heads(space.space_id)
         prefix = _prefix(space, heads, klass=EnvelopeClass.CONTROL, epoch_id=bytes(16), nonce=bytes(24))
         envelope = write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed)
         self._storage.append(space.space_id, stored(envelope))
         return envelope
+
+    def _require_whole(self, space: SpaceRecord) -> None:
+        """Whoever has lost the end of their own log must not write at its place anew: others may have what was there.
+
+        Raises:
+            NotAllowed: that is so, until the relay was asked.
+        """
+        if space.relay_url and self._storage.meta(short_key(space.space_id)):
+            raise NotAllowed(
+                "This home was mended, and has to ask the relay for what is missing before anything can be written.",
+                hint="Run: bide sync",
+            )
 
     def _local_day(self, now_ms: int) -> str:
         try:

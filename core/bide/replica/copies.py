@@ -32,6 +32,7 @@ from bide.log.control import (
 )
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
+from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event, project
 from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, revoke_in
@@ -197,7 +198,12 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
 
 
 def note_arrived(storage: Storage, space: SpaceRecord, fresh: Iterable[Envelope]) -> None:
-    """Note what arrived in this device's own log. In a transaction."""
+    """Note what arrived in this device's own log. In a transaction.
+
+    A home that was mended asks for what it lost of its own log, and has written nothing since: it just gets it back.
+    """
+    if storage.meta(short_key(space.space_id)):
+        return
     for envelope in fresh:
         if envelope.log_id == space.log_id:
             moved_on = envelope.klass is EnvelopeClass.CONTROL and isinstance(_read(envelope), DeviceAdded | EpochMinted)

@@ -9,15 +9,17 @@ from bide.errors import BideError, Phrase
 from bide.ids import DeviceId, log_id
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.control import DeviceRevoked, read_control
-from bide.log.envelope import Envelope, parse_envelope, verify_signature
+from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.head import Head
 from bide.log.leaving import is_erased
 from bide.replica.belonging import read_belonging
 from bide.replica.honesty import examine_honesty
+from bide.replica.mending import is_short, laid_by
 from bide.replica.reading import Reader
-from bide.replica.rebuilding import load_membership
+from bide.replica.rebuilding import load_membership, rebuild
 from bide.replica.relays import CANNOT, GIVEN_UP, read_formers
 from bide.storage.base import SpaceRecord, Storage
+from bide.storage.memory import MemoryStorage
 
 _BATCH_BYTES = 1024 * 1024
 _BATCH_COUNT = 500
@@ -28,6 +30,7 @@ _STANDINGS = {
     "newer": "{count} events in {space} are from a newer Bide and come to life after an upgrade.",
     "ignored": "{count} events in {space} were not allowed where they were made; they are kept and not shown.",
 }
+_UNREADABLE = "Something in the database can't be made sense of."
 
 
 class Finding(NamedTuple):
@@ -36,20 +39,38 @@ class Finding(NamedTuple):
     level: str
     """`OK`, `NOTE` or `DAMAGE`."""
     words: Phrase
+    mendable: bool = False
+    """`bide.replica.mending` can do something about it."""
 
 
 def examine(storage: Storage, reader: Reader) -> list[Finding]:
-    """Look at everything; changes nothing."""
+    """Look at everything; changes nothing. Whatever it stumbles over is a finding."""
     damages = storage.check()
-    findings = [Finding(DAMAGE, damage) for damage in damages] or [_finding(OK, "The database file is sound.")]
+    findings = [Finding(DAMAGE, damage, True) for damage in damages] or [_finding(OK, "The database file is sound.")]
+    try:
+        return findings + _examine_spaces(storage, reader)
+    except Exception:
+        return [*findings, Finding(DAMAGE, Phrase(_UNREADABLE), True)]
+
+
+def _examine_spaces(storage: Storage, reader: Reader) -> list[Finding]:
+    findings: list[Finding] = []
     view = reader.view()
-    for space in storage.spaces():
+    spaces = storage.spaces()
+    if not any(space.kind == "own" for space in spaces):
+        findings.append(Finding(DAMAGE, Phrase("The keys of your own space are missing."), True))
+    kept = rebuilt(storage)
+    for space in spaces:
         names = view.others(space.space_id)
         label = Phrase("the space with {name}", {"name": names[0]}) if names else _OWN_SPACE
-        findings.extend(_examine_log(storage, space, label))
+        log_findings = _examine_log(storage, space, label)
+        findings.extend(log_findings)
+        if kept is None or all(finding.level != DAMAGE for finding in log_findings):
+            findings.extend(_examine_shown(storage, space, label, kept))
         findings.extend(_examine_derived(storage, space, label))
         for is_damage, words in examine_honesty(storage, space, label, view):
             findings.append(Finding(DAMAGE if is_damage else NOTE, words))
+        findings.extend(_examine_mended(storage, space, label))
         pending = reader.pending(space)
         findings.extend(_examine_relays(storage, space, label))
         if not space.relay_url:
@@ -76,6 +97,12 @@ def _finding(level: str, words: str, **values: object) -> Finding:
 
 def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
     """Every chain from its first entry, and the signature on each head and each control envelope."""
+    mended = is_short(storage, space)
+    if mended and not storage.heads(space.space_id):
+        return [_finding(NOTE, "The log of {space} is not here; it comes back with: bide sync", space=label)]
+    if not storage.epochs(space.space_id) and not space.pending:
+        words = "The keys to what was written in {space} are missing."
+        return [Finding(DAMAGE, Phrase(words, {"space": label}), not mended)]
     if space.pending:
         return [_finding(NOTE, "A pairing has not been finished on the other side yet; the next sync may complete it.")]
     try:
@@ -86,11 +113,13 @@ def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Fi
             count += head.seq
             device = membership.devices.get(log)
             if device is None or last is None:
-                return [_finding(DAMAGE, "A log in {space} belongs to no member.", space=label)]
+                return [Finding(DAMAGE, Phrase("A log in {space} belongs to no member.", {"space": label}), True)]
+            if head != storage.heads(space.space_id)[log]:
+                raise BideError
             verify_signature(last, space=space.space_id, device=device.id)
     except BideError:
         words = "The log of {space} does not verify. Don't write here; keep a copy of the home."
-        return [_finding(DAMAGE, words, space=label)]
+        return [Finding(DAMAGE, Phrase(words, {"space": label}), True)]
     words = "The log of {space} is whole: {count} entries, chains and signatures verified."
     return [_finding(OK, words, space=label, count=count)]
 
@@ -102,10 +131,76 @@ def _walk(storage: Storage, space: SpaceRecord, head: Head) -> tuple[Head, Envel
     ):
         for stored in batch:
             last = parse_envelope(stored.data)
-            if place(head, last) is not Place.NEXT:
+            there = (last.log_id, last.seq, last.hash, last.klass is EnvelopeClass.CONTROL)
+            if place(head, last) is not Place.NEXT or there != stored[:4]:
                 raise BideError
             head = head_of(last)
     return head, last
+
+
+def rebuilt(storage: Storage) -> MemoryStorage | None:
+    """The same logs in memory with everything derived anew; None if they don't lead to anything."""
+    kept = MemoryStorage()
+    try:
+        with kept.transaction():
+            for space in storage.spaces():
+                kept.put_space(space)
+                for epoch, secret in storage.epochs(space.space_id).items():
+                    kept.put_epoch(space.space_id, epoch, secret)
+                for suspect in storage.suspects(space.space_id):
+                    kept.put_suspect(suspect)
+                for beside in storage.beside(space.space_id):
+                    kept.put_beside(space.space_id, beside)
+                for log in storage.heads(space.space_id):
+                    seq = 0
+                    while batch := storage.envelopes_after(
+                        space.space_id, log, seq, bytes_max=_BATCH_BYTES, count_max=_BATCH_COUNT
+                    ):
+                        for envelope in batch:
+                            kept.append(space.space_id, envelope)
+                        seq = batch[-1].seq
+            rebuild(kept)
+    except BideError:
+        return None
+    return kept
+
+
+def _examine_shown(storage: Storage, space: SpaceRecord, label: Phrase, kept: MemoryStorage | None) -> list[Finding]:
+    """Whether what is shown is what the log says. Left out while something is still to be tried apart."""
+    if kept is None or space.pending or any(not suspect.set_aside for suspect in storage.suspects(space.space_id)):
+        return []
+    try:
+        fits = _derived(storage, space) == _derived(kept, space)
+    except Exception:
+        fits = False
+    if fits:
+        return [_finding(OK, "What is shown of {space} is what its log says.", space=label)]
+    return [Finding(DAMAGE, Phrase("What is shown of {space} is not what its log says.", {"space": label}), True)]
+
+
+def _derived(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
+    of = space.space_id
+    return (
+        list(storage.all_entries(of)),
+        storage.members(of),
+        storage.citations(of),
+        storage.standing_counts(of),
+        {(item.log_id, item.seq) for item in storage.quarantine(of)},
+        read_belonging(storage, of),
+    )
+
+
+def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
+    findings = []
+    if is_short(storage, space):
+        words = (
+            "{space} was mended: nothing can be written there before the relay was asked for what is missing. Run: bide sync"
+        )
+        findings.append(_finding(NOTE, words, space=label))
+    if count := len(laid_by(storage, space.space_id)):
+        words = "{count} log entries of {space} are laid by until what was before them comes back."
+        findings.append(_finding(NOTE, words, count=count, space=label))
+    return findings
 
 
 def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:

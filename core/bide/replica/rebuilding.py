@@ -24,6 +24,8 @@ def rebuild(storage: Storage) -> None:
     """Drop everything derived and build it again from the log. Inside a transaction."""
     storage.clear_derived()
     for space in storage.spaces():
+        if not storage.heads(space.space_id):
+            continue  # its log was lost here, and comes back with a sync
         rebuild_members(storage, space.space_id)
         if not space.pending:
             derive_all(storage, space.space_id)

@@ -487,10 +487,12 @@ class Replica:
         """
         from bide.ids import person_entry_id
         from bide.replica.copies import is_due, settle
+        from bide.replica.mending import take_back
 
         space = self._space(space_id)
         if space.pending:
             return []
+        take_back(self.storage, space)
         notices = settle(self, space)
         if is_due(self.storage, space_id):
             return notices

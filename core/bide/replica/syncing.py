@@ -52,7 +52,7 @@ from bide.replica import copies, incidents
 from bide.replica.belonging import read_belonging
 from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 _BATCHES_IN_FLIGHT_MAX = 8
 """Sent and not yet acknowledged: enough to keep the relay busy, little enough to keep memory flat."""
@@ -526,6 +526,10 @@ class SpaceSync:
         """Those who admit before those whom they admit."""
         return [member.log_id for member in self._storage.members(self._space.space_id)]
 
+    def _founds(self, envelope: StoredEnvelope) -> bool:
+        logs = self._logs_in_order()
+        return envelope.seq == 1 and bool(logs) and envelope.log_id == logs[0]
+
     def _not_admitted_yet(self) -> None:
         self.notices.append(Phrase("The other device has not finished pairing on its side yet."))
         self._session.fail("not_admitted", "This device has not been admitted yet.")
@@ -561,13 +565,16 @@ class SpaceSync:
         if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is Stance.USUAL)):
             self._not_here(error.code)
             return
-        if error.code in NOT_HERE_CODES and not error.fatal:
+        if error.code in NOT_HERE_CODES and not error.fatal and self._session.state is not State.SYNCING:
             if self._space.pending:
                 self._not_admitted_yet()
                 return
-            founder = self._logs_in_order()[0]
-            genesis = self._storage.envelope(self._space.space_id, founder, 1)
-            assert genesis is not None  # every space begins with it
+            genesis = next((each for each in self._storage.controls(self._space.space_id) if self._founds(each)), None)
+            if genesis is None:
+                raise NotAllowed(
+                    "Neither this device nor the relay has the beginning of this journal.",
+                    hint="Another device of it brings it back to the relay: sync there first.",
+                )
             self._session.send(Register(self._storage.meta("relay_invite"), genesis.data))
             return
         if error.code == REVOKED_LOG_CODE and not error.fatal:

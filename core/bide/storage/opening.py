@@ -11,10 +11,11 @@ from pathlib import Path
 
 import apsw
 
-from bide.errors import Locked, NewerFormat, StorageBusy, StorageError
+from bide.errors import Locked, NewerFormat, StorageBusy, StorageDamaged, StorageError
 
 KEY_BYTES = 32
-FORMAT = 6
+PAGE_BYTES = 4096
+FORMAT = 7
 """Number of the last schema file."""
 BUSY_TIMEOUT_MS = 15_000
 REKEY_WAIT_MS = 5_000
@@ -33,23 +34,32 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
     Raises:
         Locked: the key does not open it.
         NewerFormat: a newer Bide wrote it; it was left as it is.
-        StorageError: it is missing or damaged, or not encrypted.
+        StorageDamaged: some of it can't be read.
+        StorageError: it is missing, or not encrypted.
     """
     if len(key) != KEY_BYTES:
         raise Locked
+    if path is not None and not create and path.exists() and path.stat().st_size == 0:
+        # SQLite would take it for a new one, and begin a journal in it.
+        raise StorageDamaged
+    is_new = path is not None and not (path.exists() and path.stat().st_size)
+    if path is not None and not is_new:
+        _require_encrypted(path)
     read_only = path is not None and not create and _is_read_only(path)
     try:
         connection = _connect(path, create=create, read_only=read_only)
     except apsw.CantOpenError as error:
         raise StorageError("There is no database here.", hint="bide init makes one.") from error
     try:
-        _set_up(connection, key, in_memory=path is None, read_only=read_only)
+        _set_up(connection, key, path=path, read_only=read_only)
         _migrate(connection, read_only=read_only)
     except BaseException:
         connection.close()
         raise
-    if path is not None:
-        _assert_encrypted(connection, path)
+    if path is not None and is_new:
+        # The file is looked at while nobody here has it open: closing it would let go of SQLite's locks on it, all of them.
+        connection.close()
+        return open_database(path, key)
     return connection
 
 
@@ -116,9 +126,9 @@ def _is_read_only(path: Path) -> bool:
     return True
 
 
-def _set_up(connection: apsw.Connection, key: bytes, *, in_memory: bool, read_only: bool) -> None:
+def _set_up(connection: apsw.Connection, key: bytes, *, path: Path | None, read_only: bool) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    if not in_memory:
+    if path is not None:
         connection.execute("PRAGMA cipher = 'chacha20'")
         connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
     try:
@@ -130,11 +140,26 @@ def _set_up(connection: apsw.Connection, key: bytes, *, in_memory: bool, read_on
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
     except apsw.NotADBError as error:
-        raise Locked("That key doesn't open this home.") from error
+        if path is not None and begins_blank(path):
+            raise StorageDamaged from error
+        raise Locked(
+            "That key doesn't open this home.", hint="If it is the right one, the file is damaged. bide doctor tells."
+        ) from error
     except apsw.BusyError as error:
         raise StorageBusy from error
+    except apsw.CorruptError as error:
+        raise StorageDamaged from error
     except apsw.Error as error:
         raise StorageError from error
+
+
+def begins_blank(path: Path) -> bool:
+    """Whether the first page of a database is missing or all zeros: of a whole one it never is, whatever the key.
+
+    So begins what `bide doctor --repair` has not finished to put in place, and what some broken disks leave.
+    """
+    with path.open("rb") as file:
+        return not any(file.read(PAGE_BYTES))
 
 
 def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
@@ -154,6 +179,8 @@ def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
         connection.execute("COMMIT")
     except apsw.BusyError as error:
         raise StorageBusy from error
+    except apsw.CorruptError as error:
+        raise StorageDamaged from error
     except apsw.Error as error:
         raise StorageError("The database could not be brought to the current format.") from error
 
@@ -167,8 +194,11 @@ def schema_text(number: int) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
-def _assert_encrypted(connection: apsw.Connection, path: Path) -> None:
-    with path.open("rb") as file:
-        if file.read(len(_PLAIN_MAGIC)) == _PLAIN_MAGIC:
-            connection.close()
-            raise StorageError("The database on disk is not encrypted; it was not used.")
+def _require_encrypted(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_PLAIN_MAGIC))
+    except OSError:
+        return  # SQLite says what is wrong with it
+    if begins == _PLAIN_MAGIC:
+        raise StorageError("The database on disk is not encrypted; it was not used.")

@@ -9,13 +9,13 @@ from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
 from bide.log.head import Head
 from bide.storage.base import Citation, EntryQuery, MemberRecord, Quarantined
-from bide.storage.sqlite_truth import SqliteTruth
+from bide.storage.sqlite_truth import SqliteTruth, readable
 
 _ENTRY_COLUMNS = "entry_id, space_id, kind, slot, at_ms, zone, day, shown, reply_to, edited, state, body, search_text"
 _EVENT_COLUMNS = (
     "space_id, entry_id, log_id, seq, slot, type, version, least_version, time_ms, zone, day, change, frontier, standing"
 )
-_DERIVED_TABLES = ("member", "event", "entry", "citation", "quarantine")
+DERIVED_TABLES = ("member", "event", "entry", "citation", "quarantine")
 _HEAD_BYTES = 16 + 8 + 32
 _TRIGRAM_CHARS = 3
 _FOUND_MAX = 8
@@ -267,11 +267,12 @@ class SqliteStorage(SqliteTruth):
 
     def all_entries(self, space: SpaceId) -> Iterator[EntryRecord]:
         """See the contract."""
-        for row in self._db.execute(
-            f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE space_id = ? ORDER BY entry_id",  # noqa: S608
-            (space,),
-        ):
-            yield _entry(row)
+        with readable():
+            for row in self._db.execute(
+                f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE space_id = ? ORDER BY entry_id",  # noqa: S608
+                (space,),
+            ):
+                yield _entry(row)
 
     def forget_removed(self) -> None:
         """See the contract. Merging all of the index leaves out what is marked as deleted."""
@@ -279,7 +280,7 @@ class SqliteStorage(SqliteTruth):
 
     def clear_derived(self) -> None:
         """See the contract."""
-        for table in _DERIVED_TABLES:
+        for table in DERIVED_TABLES:
             self._run(f"DELETE FROM {table}")  # noqa: S608 constants only
         self._run("INSERT INTO search (search) VALUES ('delete-all')")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageError
+from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageDamaged, StorageError
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
 from bide.storage.base import Citation, Displaced, FormerDevice, HeldRecord, SpaceRecord, StoredEnvelope, Suspect
@@ -21,6 +21,25 @@ from bide.storage.opening import open_database
 
 if TYPE_CHECKING:
     from bide.storage.mark import Mark
+
+_UNFIT_SEARCH = (
+    "SELECT number FROM entry WHERE search_text <> '' EXCEPT SELECT rowid FROM search"
+    " UNION ALL SELECT * FROM (SELECT rowid FROM search EXCEPT SELECT number FROM entry) LIMIT 1"
+)
+"""What is to be found and isn't in the index, and what is in the index and nowhere else."""
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn what SQLite raises while reading into our own errors."""
+    try:
+        yield
+    except apsw.BusyError as error:
+        raise StorageBusy from error
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
+        raise StorageDamaged from error
+    except apsw.Error as error:
+        raise StorageError("The database on this device can't be read as it is.") from error
 
 
 _HEADER_BYTES = 204
@@ -55,7 +74,11 @@ class SqliteTruth:
                 self._take_over(left)
         except apsw.BusyError as error:
             raise StorageBusy from error
-        except (apsw.ReadOnlyError, apsw.IOError, apsw.CorruptError, apsw.FullError) as error:
+        except apsw.CorruptError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StorageDamaged from error
+        except (apsw.ReadOnlyError, apsw.IOError, apsw.FullError) as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise StorageError("The database could not be written; nothing was changed.") from error
@@ -71,6 +94,8 @@ class SqliteTruth:
                 raise StorageError("There is no room left on the disk; nothing was written.", hint="Make room.") from error
             if isinstance(error, apsw.BusyError):
                 raise StorageBusy from error
+            if isinstance(error, apsw.CorruptError):
+                raise StorageDamaged from error
             if isinstance(error, apsw.Error):
                 raise StorageError("The database could not be written; nothing was changed.") from error
             raise
@@ -79,15 +104,14 @@ class SqliteTruth:
         """See the contract."""
         self._db.close()
 
+    def make_single_file(self) -> None:
+        """Put everything into the one file, which then has no write-ahead log until it is opened again."""
+        with readable():
+            self._db.execute("PRAGMA journal_mode = DELETE")
+
     def _rows(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
-        try:
+        with readable():
             return list(self._db.execute(sql, bindings))
-        except apsw.BusyError as error:
-            raise StorageBusy from error
-        except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
-            raise StorageError("The database on this device is damaged.") from error
-        except apsw.Error as error:
-            raise StorageError("The database on this device can't be read as it is.") from error
 
     def _run(self, sql: str, *bindings: Any) -> None:
         self._db.execute(sql, bindings)
@@ -238,19 +262,20 @@ class SqliteTruth:
 
     def envelopes_after(self, space: SpaceId, log: LogId, seq: int, *, bytes_max: int, count_max: int) -> list[StoredEnvelope]:
         """See the contract."""
-        rows = self._db.execute(
-            "SELECT log_id, seq, hash, control, data FROM envelope"
-            " WHERE space_id = ? AND log_id = ? AND seq > ? ORDER BY seq LIMIT ?",
-            (space, log, seq, count_max),
-        )
         batch: list[StoredEnvelope] = []
         size = 0
-        for row in rows:
-            envelope = _envelope(row)
-            size += len(envelope.data)
-            if batch and size > bytes_max:
-                break
-            batch.append(envelope)
+        with readable():
+            rows = self._db.execute(
+                "SELECT log_id, seq, hash, control, data FROM envelope"
+                " WHERE space_id = ? AND log_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                (space, log, seq, count_max),
+            )
+            for row in rows:
+                envelope = _envelope(row)
+                size += len(envelope.data)
+                if batch and size > bytes_max:
+                    break
+                batch.append(envelope)
         return batch
 
     def controls(self, space: SpaceId) -> list[StoredEnvelope]:
@@ -339,7 +364,10 @@ class SqliteTruth:
         self._mark.set(space, places, key=self._mark_key(), durable=durable)
 
     def _mark_key(self) -> bytes:
-        return bytes(self._rows("SELECT key FROM applying_key")[0][0])
+        rows = self._rows("SELECT key FROM applying_key")
+        if not rows:
+            raise StorageDamaged
+        return bytes(rows[0][0])
 
     def _take_over(self, left: bytes) -> None:
         """Somebody died with the write lock: what they were at is suspect from now on. Committed before anything else."""
@@ -400,8 +428,16 @@ class SqliteTruth:
 
     def check(self) -> list[Phrase]:
         """See the contract."""
-        findings = [str(row[0]) for row in self._rows("PRAGMA quick_check")]
-        return [] if findings == ["ok"] else [Phrase("The database file is damaged.")]
+        try:
+            findings = [str(row[0]) for row in self._rows("PRAGMA integrity_check(1)")]
+            strays = self._rows("PRAGMA foreign_key_check")
+            unfit = self._rows(_UNFIT_SEARCH)
+            keyless = not self._rows("SELECT 1 FROM applying_key")
+        except StorageError:
+            return [Phrase("A part of the database file can't be read any more.")]
+        if findings != ["ok"]:
+            return [Phrase("The database file is damaged.")]
+        return [Phrase("Parts of the database don't fit together.")] if strays or unfit or keyless else []
 
 
 def _envelope(row: tuple[Any, ...]) -> StoredEnvelope:

@@ -177,6 +177,11 @@ class SqliteStorage:
             if connection.execute("PRAGMA quick_check(1)").get != "ok":
                 raise StorageDamaged
 
+    def damages(self) -> list[str]:
+        """What SQLite finds wrong with the file and its indexes, at most a few lines; empty if it is whole."""
+        found = [str(row[0]) for row in self._rows("PRAGMA integrity_check(5)")]
+        return [] if found == ["ok"] else [line.strip().replace("\n", " ")[:200] for line in found]
+
     # Writing: one thread at a time
 
     def found(self, space: SpaceId, genesis: Envelope, *, invite: bytes | None) -> bool:
@@ -350,14 +355,26 @@ class SqliteStorage:
 
     def purge(self, before_day: int) -> int:
         """Delete for good every space that was last used before a day; returns how many. No relay may run meanwhile."""
+        spaces = [SpaceId(row[0]) for row in self._rows("SELECT space_id FROM spaces WHERE used_day < ?", before_day)]
+        self._delete(spaces)
+        return len(spaces)
+
+    def purge_spaces(self, spaces: Collection[SpaceId]) -> None:
+        """Delete spaces that their devices are to bring back: what an invite paid for them it has again."""
+        with self._transaction() as connection:
+            query = (
+                "UPDATE invites SET spaces_left = spaces_left + 1 WHERE digest = (SELECT invite FROM spaces WHERE space_id = ?)"
+            )
+            connection.executemany(query, [(space,) for space in spaces])
+        self._delete(spaces)
+
+    def _delete(self, spaces: Collection[SpaceId]) -> None:
         with self._lock:
             self._writer.execute("PRAGMA secure_delete = ON")
-        spaces = [SpaceId(row[0]) for row in self._rows("SELECT space_id FROM spaces WHERE used_day < ?", before_day)]
         for space in spaces:
             with self._transaction() as connection:
                 for table in ("envelopes", "moved_on", "logs", "spaces"):
                     connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
-        return len(spaces)
 
     # Checkpoints: off the commit path
 

@@ -1,0 +1,1 @@
+"""Networks that cut, stall, swallow and crawl, between real clients and a real relay."""
