@@ -16,6 +16,7 @@ from bide.ids import SpaceId
 from bide.replica.addresses import host_of
 from bide.replica.belonging import read_belonging
 from bide.replica.moving import Visit, settle
+from bide.replica.refusals import Stance
 from bide.replica.relays import (
     ASKED,
     ASKING_MAX_MS,
@@ -28,7 +29,7 @@ from bide.replica.relays import (
     put_formers,
     read_formers,
 )
-from bide.replica.syncing import SpaceSync, Stance
+from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord
 from bide_cli.locks import Lock
 from bide_cli.syncing import LOCK_BUSY, LOCK_WAIT_S, SYNC_LOCK, Carrier, sync_locked, worst_error

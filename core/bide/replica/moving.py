@@ -13,8 +13,9 @@ from bide.ids import LogId, SpaceId
 from bide.log.head import Head
 from bide.log.packing import pack
 from bide.replica.personal import offer_key, said_of_me
+from bide.replica.refusals import Stance
 from bide.replica.relays import MOVED_KEY, Former, place_to_say, put_followed, put_formers, read_formers, relay_key
-from bide.replica.syncing import SpaceSync, Stance
+from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:

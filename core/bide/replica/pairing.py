@@ -49,7 +49,7 @@ from bide.replica.people import joined_key, peer_name_key
 from bide.replica.personal import enrolling_key
 from bide.replica.rebuilding import rebuild_members
 from bide.replica.receiving import Receiver
-from bide.replica.syncing import plain_words
+from bide.replica.refusals import plain_words
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:

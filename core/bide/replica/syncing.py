@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from enum import Enum
 
 from bide.crypto import signing
 from bide.errors import (
@@ -29,7 +28,6 @@ from bide.ids import LogId, Randomness
 from bide.log.envelope import LOG_ID_AT, is_signed_header
 from bide.log.head import Head
 from bide.log.leaving import is_erased
-from bide.log.membership import fold
 from bide.protocol.frames import (
     BATCH_BYTES_MAX,
     BATCH_ENVELOPES_MAX,
@@ -50,28 +48,13 @@ from bide.protocol.session import ClientSession
 from bide.protocol.states import FORGOTTEN_CODE, NOT_HERE_CODES, REVOKED_LOG_CODE, State
 from bide.replica import copies, incidents
 from bide.replica.belonging import read_belonging
-from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
-from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+from bide.replica.refusals import NO_INVITE, Stance, moved_away, refusal
+from bide.replica.sending import SendingOrder
+from bide.storage.base import SpaceRecord, Storage
 
 _BATCHES_IN_FLIGHT_MAX = 8
 """Sent and not yet acknowledged: enough to keep the relay busy, little enough to keep memory flat."""
-_RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
-    "revoked": (NotAllowed, "This device was removed from the devices of this journal."),
-    "not_a_member": (VerificationFailed, "The relay doesn't know this device as a member of the space."),
-    "invite_required": (NotAllowed, "This relay asks for an invite."),
-    "invite_spent": (NotAllowed, "That invite has been used up or is not of this relay."),
-    "quota": (NotAllowed, "The relay has no more room for this space."),
-    "disk_low": (RelayUnreachable, "The relay's disk is full; it takes nothing just now."),
-    "rate_limited": (RelayUnreachable, "The relay asks for patience."),
-    "error": (RelayUnreachable, "Something went wrong at the relay."),
-    "gap": (VerificationFailed, "The relay lacks something that comes before what was sent."),
-    "envelope_rejected": (VerificationFailed, "The relay refused an entry as not genuine."),
-    "membership_rejected": (VerificationFailed, "The relay refused a change of who belongs to the space."),
-    "too_many_connections": (RelayUnreachable, "The relay is busy."),
-    "shutting_down": (RelayUnreachable, "The relay is being restarted."),
-    FORGOTTEN_CODE: (NotAllowed, "This journal was moved to another relay."),
-}
 _INCIDENTS: Mapping[type[BideError], str] = {
     ForkDetected: incidents.TWO_PASTS,
     SequenceGap: incidents.OUT_OF_ORDER,
@@ -84,33 +67,10 @@ _WITHHELD_HINT = "It may be holding something back. What is here stays; bide doc
 _CONTRADICTED = Phrase(
     "Two devices were shown different histories, or one of them has two. Nothing was overwritten; see: bide doctor"
 )
-_MOVED_HINT = "bide relay on a device of yours, or the other person's, shows which. Then here: {command}"
 _SEQ_AT = slice(24, 32)
 _LEFT_OUT = Phrase(
     "The relay has another past of a log than this device. That log is left out, all else goes on; bide doctor tells more."
 )
-_INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
-
-
-_FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
-_MOVE_INVITE_HINT = "Nothing was moved. Ask whoever runs it for one, then: bide relay move URL --invite TOKEN"
-_NO_INVITE = Phrase(
-    "This relay takes your private entries only with an invite of your own; they stay on this device. "
-    "With one: bide relay set URL --invite TOKEN"
-)
-
-
-class Stance(Enum):
-    """What a relay is to the space that is synced with it."""
-
-    USUAL = "usual"
-    """The space's own: it is registered where it is not known, but not where it was forgotten."""
-    MOVING = "moving"
-    """It is to become the own one: the space is registered in any case."""
-    FOLLOWING = "following"
-    """It is to become the own one, and has the space already."""
-    LEAVING = "leaving"
-    """It was the own one: nothing is registered there, and it is asked to forget the space once nobody needs it."""
 
 
 class SpaceSync:
@@ -173,8 +133,7 @@ class SpaceSync:
         """The relay refused what a removed device wrote: what else there is goes once it is known here how far that counts."""
         self._refused_some = False
         self._store_is_new = False
-        self._milestones: tuple[int, list[tuple[LogId, int]]] = (-1, [])
-        """For so many control entries: their places, each after all that it builds on."""
+        self._order = SendingOrder(storage, space.space_id)
         self._caught_up = False
         self._same_relay = False
         """This is where it was synced last: a person who chose another relay is no incident."""
@@ -477,7 +436,7 @@ class SpaceSync:
         if self._halted:
             return
         space = self._space.space_id
-        for log, upto in self._stretches():
+        for log, upto in self._order.stretches(self._relay, self._sendable()):
             while self._relay.get(log, 0) < upto:
                 if len(self._in_flight) >= _BATCHES_IN_FLIGHT_MAX:
                     return
@@ -492,22 +451,6 @@ class SpaceSync:
                 self.sent += len(batch)
         self.to_send = max(self.to_send, self.sent + self._unsent())
 
-    def _stretches(self) -> list[tuple[LogId, int]]:
-        """How far to send which log, one after the other: whatever changes the membership after all that it builds on."""
-        space = self._space.space_id
-        ends = self._sendable()
-        controls = self._storage.controls(space)
-        stretches: list[tuple[LogId, int]] = []
-        if any(control.seq > self._relay.get(control.log_id, 0) for control in controls):
-            count, places = self._milestones
-            if count != len(controls):
-                order = fold(space, control_envelopes(self._storage, space))[1]
-                kept = {control.hash for control in controls}
-                places = [(envelope.log_id, envelope.seq) for envelope in order if envelope.hash in kept]
-                self._milestones = len(controls), places
-            stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
-        return stretches + [(log, ends[log]) for log in self._logs_in_order() if log in ends]
-
     def passed_on(self) -> dict[LogId, int]:
         """How far each log has to be on a relay for nothing to be missing there."""
         return self._sendable()
@@ -521,14 +464,6 @@ class SpaceSync:
         if self._own_upto is not None and self._space.log_id in ends:
             ends[self._space.log_id] = min(ends[self._space.log_id], self._own_upto)
         return ends
-
-    def _logs_in_order(self) -> list[LogId]:
-        """Those who admit before those whom they admit."""
-        return [member.log_id for member in self._storage.members(self._space.space_id)]
-
-    def _founds(self, envelope: StoredEnvelope) -> bool:
-        logs = self._logs_in_order()
-        return envelope.seq == 1 and bool(logs) and envelope.log_id == logs[0]
 
     def _not_admitted_yet(self) -> None:
         self.notices.append(Phrase("The other device has not finished pairing on its side yet."))
@@ -563,13 +498,13 @@ class SpaceSync:
         self.refusal = error.code
         elsewhere = self._stance in (Stance.LEAVING, Stance.FOLLOWING)
         if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is Stance.USUAL)):
-            self._not_here(error.code)
+            self._not_here()
             return
         if error.code in NOT_HERE_CODES and not error.fatal and self._session.state is not State.SYNCING:
             if self._space.pending:
                 self._not_admitted_yet()
                 return
-            genesis = next((each for each in self._storage.controls(self._space.space_id) if self._founds(each)), None)
+            genesis = self._order.genesis()
             if genesis is None:
                 raise NotAllowed(
                     "Neither this device nor the relay has the beginning of this journal.",
@@ -580,24 +515,18 @@ class SpaceSync:
         if error.code == REVOKED_LOG_CODE and not error.fatal:
             self._refused_a_log()
             return
-        if self._stance is Stance.MOVING and error.code.startswith("invite"):
-            raise NotAllowed(_RELAY_ERRORS[error.code][1], hint=_MOVE_INVITE_HINT)
         if error.code == ForkDetected.code:
             self._refused_as_fork(error)
-        if error.code == "invite_required" and self._space.kind == "own" and len(self._storage.spaces()) > 1:
+        alone = len(self._storage.spaces()) == 1
+        if error.code == "invite_required" and self._space.kind == "own" and not alone and self._stance is not Stance.MOVING:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.
-            self.notices.append(_NO_INVITE)
+            self.notices.append(NO_INVITE)
             self.declined = error.code
             self._session.fail("no_invite", "There is no invite for this space.")
             return
-        if error.code.startswith("invite") and self._space.slot == 1:
-            raise NotAllowed("This relay asks for an invite of the one who founded the space.", hint=_FOUNDER_INVITE_HINT)
-        if error.code not in _RELAY_ERRORS:
-            raise RemoteProtocolError("The relay refused: {words}", words=plain_words(error.words))
-        kind, words = _RELAY_ERRORS[error.code]
-        raise kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
+        raise refusal(error, self._space, self._stance)
 
-    def _not_here(self, code: str) -> None:
+    def _not_here(self) -> None:
         """The relay doesn't hold the space, and it is not begun there: it would go on in two places."""
         self._session.fail("not_here", "Nothing is begun here.")
         if self._stance is Stance.LEAVING:
@@ -605,10 +534,4 @@ class SpaceSync:
         elif self._stance is Stance.FOLLOWING:
             raise NotAllowed("That relay doesn't hold this journal.", hint="Is the address right? bide relay shows it.")
         else:
-            command = "bide relay set URL" if self._space.kind == "own" else "bide relay follow URL"
-            raise NotAllowed(_RELAY_ERRORS[code][1], hint=_MOVED_HINT, command=command)
-
-
-def plain_words(words: str) -> str:
-    """A relay's words, fit for a terminal."""
-    return "".join(character if character.isprintable() else " " for character in words)[:200]
+            raise moved_away(self._space)

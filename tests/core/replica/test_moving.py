@@ -7,6 +7,7 @@ import pytest
 from bide.errors import NotAllowed
 from bide.replica import Replica
 from bide.replica.moving import Visit, settle
+from bide.replica.refusals import Stance
 from bide.replica.relays import (
     FORMERS_MAX,
     MOVED_KEY,
@@ -18,7 +19,6 @@ from bide.replica.relays import (
     read_formers,
     relay_key,
 )
-from bide.replica.syncing import Stance
 from bide.storage.base import SpaceRecord
 from bide.testing_replicas import (
     RELAY_HOST,

@@ -1,0 +1,72 @@
+"""What a relay's refusal means for a person: its codes, as errors with words of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from bide.errors import BideError, NotAllowed, Phrase, RelayUnreachable, RemoteProtocolError, VerificationFailed
+from bide.protocol.frames import Error
+from bide.protocol.states import FORGOTTEN_CODE
+from bide.storage.base import SpaceRecord
+
+_RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
+    "revoked": (NotAllowed, "This device was removed from the devices of this journal."),
+    "not_a_member": (VerificationFailed, "The relay doesn't know this device as a member of the space."),
+    "invite_required": (NotAllowed, "This relay asks for an invite."),
+    "invite_spent": (NotAllowed, "That invite has been used up or is not of this relay."),
+    "quota": (NotAllowed, "The relay has no more room for this space."),
+    "disk_low": (RelayUnreachable, "The relay's disk is full; it takes nothing just now."),
+    "rate_limited": (RelayUnreachable, "The relay asks for patience."),
+    "error": (RelayUnreachable, "Something went wrong at the relay."),
+    "gap": (VerificationFailed, "The relay lacks something that comes before what was sent."),
+    "envelope_rejected": (VerificationFailed, "The relay refused an entry as not genuine."),
+    "membership_rejected": (VerificationFailed, "The relay refused a change of who belongs to the space."),
+    "too_many_connections": (RelayUnreachable, "The relay is busy."),
+    "shutting_down": (RelayUnreachable, "The relay is being restarted."),
+    FORGOTTEN_CODE: (NotAllowed, "This journal was moved to another relay."),
+}
+_INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
+_FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
+_MOVE_INVITE_HINT = "Nothing was moved. Ask whoever runs it for one, then: bide relay move URL --invite TOKEN"
+_MOVED_HINT = "bide relay on a device of yours, or the other person's, shows which. Then here: {command}"
+NO_INVITE = Phrase(
+    "This relay takes your private entries only with an invite of your own; they stay on this device. "
+    "With one: bide relay set URL --invite TOKEN"
+)
+
+
+class Stance(Enum):
+    """What a relay is to the space that is synced with it."""
+
+    USUAL = "usual"
+    """The space's own: it is registered where it is not known, but not where it was forgotten."""
+    MOVING = "moving"
+    """It is to become the own one: the space is registered in any case."""
+    FOLLOWING = "following"
+    """It is to become the own one, and has the space already."""
+    LEAVING = "leaving"
+    """It was the own one: nothing is registered there, and it is asked to forget the space once nobody needs it."""
+
+
+def refusal(error: Error, space: SpaceRecord, stance: Stance) -> BideError:
+    """The error to raise for a relay's, in the words of this side."""
+    if stance is Stance.MOVING and error.code.startswith("invite"):
+        return NotAllowed(_RELAY_ERRORS[error.code][1], hint=_MOVE_INVITE_HINT)
+    if error.code.startswith("invite") and space.slot == 1:
+        return NotAllowed("This relay asks for an invite of the one who founded the space.", hint=_FOUNDER_INVITE_HINT)
+    if error.code not in _RELAY_ERRORS:
+        return RemoteProtocolError("The relay refused: {words}", words=plain_words(error.words))
+    kind, words = _RELAY_ERRORS[error.code]
+    return kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
+
+
+def moved_away(space: SpaceRecord) -> NotAllowed:
+    """The error for a space that everybody else has taken to another relay."""
+    command = "bide relay set URL" if space.kind == "own" else "bide relay follow URL"
+    return NotAllowed(_RELAY_ERRORS[FORGOTTEN_CODE][1], hint=_MOVED_HINT, command=command)
+
+
+def plain_words(words: str) -> str:
+    """A relay's words, fit for a terminal."""
+    return "".join(character if character.isprintable() else " " for character in words)[:200]
