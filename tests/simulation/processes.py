@@ -214,6 +214,9 @@ class Device(Process):
                     if live:
                         self.live[space.space_id] = carrier
                     await carrier.run(self.promise)
+                    # What waited for something that arrived just now.
+                    self.replica.holding.send_due()
+                    self.promise()
                 finally:
                     await end.close()
         except OSError:
@@ -225,9 +228,6 @@ class Device(Process):
                 if live:
                     self.live.pop(space.space_id, None)
                 self.syncing.discard(space.space_id)
-        # What waited for something that arrived just now.
-        if self.replica.holding.send_due():
-            self.promise()
 
     def _told(self, code: str, space: bytes = b"") -> None:
         if self.loop.alive:

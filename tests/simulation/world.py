@@ -202,11 +202,15 @@ class World:
         self._check()
 
     def _where_all_are(self) -> Any:
+        relay = self.relay.storage
         return [
-            [(space.space_id, device.replica.storage.heads(space.space_id), space) for space in device.replica.spaces()]
+            [
+                (space, device.replica.storage.heads(space.space_id), device.replica.storage.relay_heads(space.space_id))
+                for space in device.replica.spaces()
+            ]
             + [device.replica.storage.outbox()]
             for device in self.devices
-        ]
+        ], {space: dict(relay.heads(space)) for space in relay.spaces()}
 
     # What operations and faults tell
 

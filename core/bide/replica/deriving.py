@@ -119,7 +119,8 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
     own_space = any(found.space_id == space and found.kind == "own" for found in storage.spaces())
     for entry in sorted(entries):
         judged = _judge_stored(storage, space, entry)
-        if judged.kind is REPAIR or Standing.IGNORED in judged.standings.values():
+        # None: its invitation was taken out, with the end of a removed device's log.
+        if judged.kind in (REPAIR, None) or Standing.IGNORED in judged.standings.values():
             formerly.update(_folded_with(storage, space, entry))
         if judged.kind is REPAIR:
             repairs[entry] = judged
