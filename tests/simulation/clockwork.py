@@ -218,6 +218,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def create_task(self, coro: Coroutine[Any, Any, Any], **how: Any) -> asyncio.Task[Any]:  # type: ignore[override]
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **how)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+        if not self.alive:
+            coro.close()  # begun by a `finally` of what died: it never runs
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return task

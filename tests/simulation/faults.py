@@ -140,20 +140,21 @@ def decade(world: World, chance: random.Random) -> None:
 def wipe_relay(world: World, chance: random.Random) -> None:
     """The relay loses its disk and begins with an empty one."""
     world.repair_relay(lambda disk: disk.wipe())
+    world.rotten = False
     world.fired("wipe_relay")
 
 
 def back_up_relay(world: World, chance: random.Random) -> None:
     """Somebody makes a copy of the relay's database."""
     if world.relay.alive:
-        world.relay_backups.append(world.relay.disk.image())
+        world.relay_backups.append((world.relay.disk.image(), world.rotten))
 
 
 def roll_back_relay(world: World, chance: random.Random) -> None:
     """The relay is put back to a copy; at times as ``bide-relay restore`` does it, at times by copying files or a whole disk."""
     if not world.relay_backups:
         return
-    backup = chance.choice(world.relay_backups)
+    backup, world.rotten = chance.choice(world.relay_backups)
     properly = chance.random() < 0.5
 
     def put_back(disk: object) -> None:

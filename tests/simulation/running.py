@@ -8,9 +8,11 @@ import multiprocessing
 import multiprocessing.pool
 import re
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from simulation import faults
 from simulation.operations import OPERATIONS
@@ -66,6 +68,9 @@ def run(plan: Plan, *, story: list[str] | None = None) -> Result:
             world.run()
         except Broken as error:
             result.breach = str(error)
+        except Exception as error:  # whatever nobody caught is a breach, too
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            result.breach = f"{type(error).__name__} from {Path(where.filename).name}:{where.lineno}: {error}"
         finally:
             if story is not None and world.clockwork.story is not None:
                 story.extend(world.clockwork.story)

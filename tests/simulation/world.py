@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -58,7 +57,8 @@ class World:
         self.breach: Broken | None = None
         self.rotten = False
         self.storming = False
-        self.relay_backups: list[Any] = []
+        self.relay_backups: list[tuple[Any, bool]] = []
+        """Images, and whether they were rotten already."""
         self.home_backups: list[tuple[Device, Any]] = []
         self.devices: list[Device] = []
         self.network = Network(self.clockwork, plan.seed, acknowledged=self._acknowledged, fired=self.fired)
@@ -71,8 +71,6 @@ class World:
 
     def __enter__(self) -> Self:
         self._seeded.__enter__()
-        # A process that dies leaves coroutines that nobody waits for.
-        warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
         self._leave_controls = self.controls.take_out()
         if self.plan.sqlite:
             shared = Path("/dev/shm")
