@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import bide.replica.receiving
-import bide_relay.rooms
 import bide_relay.service
+from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.membership import Membership
+from bide_relay.connection import DeviceConnection
+from bide_relay.rooms import Cursor, Room
+from bide_relay.storage.base import Entry
 
 DISKS = ("device acknowledges before commit", "relay acknowledges before commit")
 """These are done by the disks themselves."""
@@ -21,27 +24,21 @@ def _no_verification(module: Any) -> Callable[[], list[tuple[Any, str, Any]]]:
 
 
 def _cursor_of_what_was_sent() -> list[tuple[Any, str, Any]]:
-    """The relay remembers how far it has sent, by a number of its own, instead of asking how far the client has it."""
-    sent: dict[frozenset[Any], dict[Any, int]] = {}
-    real = bide_relay.rooms.Cursor
+    """The relay remembers by itself how far it has sent to each device, instead of asking how far the device has each log."""
+    sent: dict[tuple[SpaceId, DeviceId], dict[LogId, int]] = {}
+    welcome, put = DeviceConnection._welcome, DeviceConnection._put
 
-    class Remembering(real):  # type: ignore[misc, valid-type]
-        __slots__ = ("_key",)
+    async def welcome_back(self: DeviceConnection, room: Room) -> None:
+        await welcome(self, room)
+        assert self._cursor is not None  # the welcome ends with it
+        for log, seq in sent.setdefault((self._space, self.device), {}).items():
+            self._cursor.advance(log, seq)
 
-        def __init__(self, have: dict[Any, int]) -> None:
-            # Devices know different logs first; their own set of logs is the nearest thing to a name that a cursor has.
-            self._key = frozenset(have)
-            known = sent.setdefault(self._key, {})
-            super().__init__({log: max(seq, known.get(log, 0)) for log, seq in have.items()})
+    def put_and_remember(self: DeviceConnection, cursor: Cursor, entries: list[Entry]) -> None:
+        put(self, cursor, entries)
+        sent[self._space, self.device].update({log: seq for log, seq, _ in entries})
 
-        def advance(self, log: Any, seq: int) -> None:
-            super().advance(log, seq)
-            known = sent[self._key]
-            known[log] = max(seq, known.get(log, 0))
-
-    import bide_relay.connection
-
-    return [(bide_relay.connection, "Cursor", Remembering)]
+    return [(DeviceConnection, "_welcome", welcome_back), (DeviceConnection, "_put", put_and_remember)]
 
 
 def _old_epochs_stay() -> list[tuple[Any, str, Any]]:

@@ -26,9 +26,8 @@ class Fault(NamedTuple):
     """It is only drawn in worlds in which this is switched on."""
 
 
-def _link(world: World, chance: random.Random) -> Link | None:
-    links = list(world.network.links.values())
-    return chance.choice(links) if links else None
+_WITHIN_MESSAGES = 40
+"""A fault of a connection strikes one that is in use: that which carries one of the next so many messages."""
 
 
 # Of the network
@@ -36,15 +35,18 @@ def _link(world: World, chance: random.Random) -> Link | None:
 
 def drop(world: World, chance: random.Random) -> None:
     """A connection dies."""
-    if link := _link(world, chance):
+
+    def strike(link: Link) -> None:
         link.sever()
         world.fired("drop")
+
+    world.network.befall(chance.randrange(_WITHIN_MESSAGES), strike)
 
 
 def cut(world: World, chance: random.Random) -> None:
     """Of the next message a beginning arrives, and then the connection is dead."""
-    if link := _link(world, chance):
 
+    def strike(link: Link) -> None:
         def change(message: bytes) -> bytes:
             world.fired("cut")
             link.cut_after = True
@@ -52,30 +54,40 @@ def cut(world: World, chance: random.Random) -> None:
 
         link.next_message = change
 
+    world.network.befall(chance.randrange(_WITHIN_MESSAGES), strike)
+
 
 def flip(world: World, chance: random.Random) -> None:
-    """A bit of the next message is another when it arrives."""
-    if link := _link(world, chance):
+    """A bit of the next message is another when it arrives; mostly of one with envelopes."""
+    envelopes = chance.random() < 0.7
 
+    def strike(link: Link) -> None:
         def change(message: bytes) -> bytes:
+            if envelopes and b"envelopes" not in message[:12]:
+                link.next_message = change
+                return message
             world.fired("flip")
             at = chance.randrange(len(message))
             return message[:at] + bytes([message[at] ^ (1 << chance.randrange(8))]) + message[at + 1 :]
 
         link.next_message = change
 
+    world.network.befall(chance.randrange(_WITHIN_MESSAGES), strike)
+
 
 def half_open(world: World, chance: random.Random) -> None:
     """Everything on a connection is lost without a word, until the keepalive notices."""
-    if link := _link(world, chance):
-        link.go_silent()
+    world.network.befall(chance.randrange(_WITHIN_MESSAGES), lambda link: link.go_silent())
 
 
 def stall(world: World, chance: random.Random) -> None:
     """Nothing moves on a connection for a while."""
-    if link := _link(world, chance):
+
+    def strike(link: Link) -> None:
         link.hold("stall")
         world.clockwork.after(chance.uniform(1_000, 90_000), link.release)
+
+    world.network.befall(chance.randrange(_WITHIN_MESSAGES), strike)
 
 
 def partition(world: World, chance: random.Random) -> None:
@@ -219,15 +231,15 @@ FAULTS: dict[str, Fault] = {
     "jump": Fault(4, jump),
     "decade": Fault(3, decade),
     "wipe_relay": Fault(2, wipe_relay),
-    "back_up_relay": Fault(3, back_up_relay, ()),
+    "back_up_relay": Fault(3, back_up_relay),
     "roll_back_relay": Fault(3, roll_back_relay),
     "rot": Fault(2, rot),
-    "back_up_home": Fault(3, back_up_home, (), COPIES),
-    "restore_home": Fault(2, restore_home, (), COPIES),
-    "clone_home": Fault(1, clone_home, (), COPIES),
+    "back_up_home": Fault(3, back_up_home, switch=COPIES),
+    "restore_home": Fault(2, restore_home, switch=COPIES),
+    "clone_home": Fault(1, clone_home, switch=COPIES),
 }
 """Name to fault."""
-_SILENT = ("back_up_relay", "back_up_home")
+SILENT = ("back_up_relay", "back_up_home")
 
 
 def drawn(switches: frozenset[str] = frozenset()) -> dict[str, int]:
@@ -237,4 +249,4 @@ def drawn(switches: frozenset[str] = frozenset()) -> dict[str, int]:
 
 def counted(switches: frozenset[str] = frozenset()) -> list[str]:
     """Under which names what is switched on is counted."""
-    return [name for each in drawn(switches) if each not in _SILENT for name in FAULTS[each].fires or (each,)]
+    return [name for each in drawn(switches) if each not in SILENT for name in FAULTS[each].fires or (each,)]

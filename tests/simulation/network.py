@@ -147,6 +147,9 @@ class Link:
         """Take a message at one end and bring it to the other, sometime."""
         if self.dead or not sender.process.alive or not sender.open:
             return
+        self.network.carries(self)
+        if self.dead:
+            return
         if self.silent:
             self.network.fired("half_open")
             return
@@ -233,10 +236,37 @@ class Network:
         self.messages = 0
         self.slow = 0
         """Messages that took long."""
+        self._armed: list[tuple[int, Callable[[Link], None]]] = []
+        """After which message which fault strikes the connection that carries it."""
+        self.carried = 0
         self._seed = zlib.crc32(seed.encode())
         self._count = 0
         self._acknowledged = acknowledged
         self.fired = fired
+
+    def befall(self, after: int, fault: Callable[[Link], None]) -> None:
+        """Let a fault strike the connection that carries the message after so many more."""
+        self._armed.append((self.carried + after, fault))
+
+    def calm(self) -> None:
+        """Whatever was to strike does not, and what is held up goes on."""
+        self._armed.clear()
+        for name in self.apart:
+            while self.apart[name]:
+                self.join(name)
+        for link in list(self.links.values()):
+            link.next_message = None
+            while link.held:
+                link.release()
+
+    def carries(self, link: Link) -> None:
+        """Count a message, and let strike what is due."""
+        self.carried += 1
+        if self._armed:
+            due = [fault for at, fault in self._armed if at < self.carried]
+            self._armed = [each for each in self._armed if each[0] >= self.carried]
+            for fault in due:
+                fault(link)
 
     def acknowledged(self, space: bytes, message: bytes) -> None:
         frame = decode_frame(message)

@@ -48,10 +48,13 @@ class Result:
         self.deeds += other.deeds
 
 
-def plan_of(seed: str, *, controls: tuple[str, ...] = (), switches: frozenset[str] = frozenset()) -> Plan:
-    """The plan of one world."""
+def plan_of(
+    seed: str, *, controls: tuple[str, ...] = (), switches: frozenset[str] = frozenset(), only: tuple[str, ...] = ()
+) -> Plan:
+    """The plan of one world; with `only` no other faults are in it."""
     weights = {name: weight for name, (weight, _) in OPERATIONS.items()}
-    return draw_plan(seed, weights, faults.drawn(switches), controls=controls)
+    drawn = faults.drawn(switches)
+    return draw_plan(seed, weights, {name: drawn[name] for name in only or drawn}, controls=controls)
 
 
 def run(plan: Plan, *, story: list[str] | None = None) -> Result:

@@ -162,17 +162,11 @@ class World:
     def _come_to_rest(self) -> None:
         """Faults stop; everybody syncs until nothing moves."""
         self.storming = False
-        for name in list(self.network.apart):
-            while self.network.apart[name]:
-                self.network.join(name)
+        self.network.calm()
         for device in self.devices:
             device.crash_in = 0
             device.stop_live()
         self.relay.crash_in = 0
-        for link in list(self.network.links.values()):
-            link.next_message = None
-            while link.held:
-                link.release()
         if self.rotten:
             self.invariants.rot_is_noticed()
             self.repair_relay(lambda disk: disk.wipe())
