@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check audit format bench soak fuzz docs translations lock package clean
+.PHONY: help setup demo test check audit format bench simulate soak fuzz docs translations lock package clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,9 +60,17 @@ format: setup  ## format and sort imports
 bench: setup  ## the figures, each beside its yardstick
 	$(BIN)/python -m benchmarks
 
-soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1)
+# SEED=7.13 is one world of the seed 7. STORY=file replays a story; SHRINK=file writes a short one of a world that breaks;
+# WITHOUT='…' takes a safety out (see tests/simulation/controls.py), SWITCH=copies switches a kind of fault on.
+simulate: setup  ## live through worlds in which everything goes wrong (SEED= STEPS=200000 WORKERS=2)
+	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-200000} --seconds $${SECONDS_MAX:-0} --workers $(WORKERS) \
+	  $(if $(STORY),--story "$(STORY)") $(if $(SHRINK),--shrink "$(SHRINK)") $(if $(WITHOUT),--without "$(WITHOUT)") \
+	  $(if $(SWITCH),--switch "$(SWITCH)")
+
+soak: setup  ## longer campaigns; prints seeds that replay (KILLS=2000 SEED=1 STEPS=10000000)
 	KILLS=$${KILLS:-2000} $(BIN)/pytest -q -n $(WORKERS) -rA tests/system/test_kills.py
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
+	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-10000000} --workers $(WORKERS)
 
 # atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.
 fuzz: setup  ## fuzz every reader of bytes, MINUTES=1 each, or one TARGET=change

@@ -1,4 +1,4 @@
-"""``make simulate SEED=… STEPS=…``: runs worlds, prints what happened in them, and for a world that breaks how to see it again."""
+"""``make simulate SEED=… STEPS=…``: runs worlds, and prints what happened in them and how to see again what broke."""
 
 from __future__ import annotations
 

@@ -52,11 +52,13 @@ def seeded(clockwork: Clockwork, seed: str) -> Iterator[None]:
         "time": lambda: START_MS / 1000 + now_s(),
         "time_ns": lambda: int((START_MS + clockwork.now_ms) * 1_000_000),
     }
-    doors: list[tuple[Any, str, Any]] = [(sodium, "crypto_box_seal", seal_box)]
-    for module in (bide_relay.server, bide_relay.storage.memory, bide_relay.storage.sqlite):
-        doors.append((module, "os", _Instead(module.os, urandom=bytes_of)))  # type: ignore[attr-defined]
-    for module in (bide_relay.server, bide_relay.connection, bide_relay.storage.sqlite):
-        doors.append((module, "time", _Instead(module.time, **times)))  # type: ignore[attr-defined]
+    with_chance: tuple[Any, ...] = (bide_relay.server, bide_relay.storage.memory, bide_relay.storage.sqlite)
+    with_time: tuple[Any, ...] = (bide_relay.server, bide_relay.connection, bide_relay.storage.sqlite)
+    doors: list[tuple[Any, str, Any]] = [
+        (sodium, "crypto_box_seal", seal_box),
+        *((module, "os", _Instead(module.os, urandom=bytes_of)) for module in with_chance),
+        *((module, "time", _Instead(module.time, **times)) for module in with_time),
+    ]
     before = [(module, name, getattr(module, name)) for module, name, _ in doors]
     try:
         for module, name, door in doors:

@@ -172,7 +172,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         tasks, self._tasks = self._tasks, {}
         for task in tasks:
             with contextlib.suppress(BaseException), self.running():
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()
         self._ready.clear()
 
     @property
@@ -181,7 +181,9 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     # What asyncio asks of a loop
 
-    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         if self.alive:
             self._ready.append(handle)
@@ -190,12 +192,14 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
         handle = _Alarm(when, callback, args, self, context)
 
         def ring() -> None:
@@ -243,11 +247,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         return future
 
     def _inside(self, work: Callable[[], None]) -> None:
-        with self.running():
-            try:
-                work()
-            except Crashed:
-                pass
+        with self.running(), contextlib.suppress(Crashed):
+            work()
         if not self.alive:
             self.bury()
 
@@ -264,3 +265,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         error = context.get("exception")
         if self.alive and not isinstance(error, Crashed):
             self._failed(str(context.get("message")), error)
+
+
+def begin_process(clockwork: Clockwork, name: str, *, failed: Callable[[str, BaseException | None], None]) -> ProcessLoop:
+    """A new process's loop; sockets, signals and children are not for it."""
+    return ProcessLoop(clockwork, name, failed=failed)  # type: ignore[abstract]

@@ -47,7 +47,7 @@ def _old_epochs_stay() -> list[tuple[Any, str, Any]]:
 
 
 SAFETIES: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
-    **{name: list for name in DISKS},
+    **dict.fromkeys(DISKS, list),
     "relay verifies no signature": _no_verification(bide_relay.service),
     "device verifies no signature": _no_verification(bide.replica.receiving),
     "relay remembers what it sent": _cursor_of_what_was_sent,

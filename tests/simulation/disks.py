@@ -239,9 +239,8 @@ class RelayMemoryDisk:
 
     def renew(self) -> None:
         """What ``bide-relay restore`` does: it is another store from now on."""
-        import bide_relay.storage.memory as module
-
-        self.identity = self.identity._replace(store_id=module.os.urandom(16))
+        # A new one of its kind gets a new id, which comes from the seed.
+        self.identity = self.identity._replace(store_id=RelayMemory().identity().store_id)
 
     def rot(self, pick: int) -> bool:
         """Flip a bit in an envelope that lies there. False: there is none."""
@@ -306,7 +305,9 @@ class RelaySqliteDisk:
             count = connection.execute("SELECT count(*) FROM envelopes").get
             if not count:
                 return False
-            row = connection.execute("SELECT rowid, data FROM envelopes ORDER BY space_id, log_id, seq LIMIT 1 OFFSET ?", (pick % count,))
+            row = connection.execute(
+                "SELECT rowid, data FROM envelopes ORDER BY space_id, log_id, seq LIMIT 1 OFFSET ?", (pick % count,)
+            )
             number, data = next(iter(row))
             row.close()
             spot = pick // 7 % len(data)

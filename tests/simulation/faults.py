@@ -1,5 +1,5 @@
-"""What befalls a world. A new fault is a function and a line in the table; it says itself, through `World.fired`, when it had an
-effect: one that only was tried counts for nothing.
+"""What befalls a world. A new fault is a function and a line in the table; it says itself, through `World.fired`, when it had
+an effect: one that only was tried counts for nothing.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def back_up_relay(world: World, chance: random.Random) -> None:
 
 
 def roll_back_relay(world: World, chance: random.Random) -> None:
-    """The relay is put back to a copy; at times as ``bide-relay restore`` does it, at times by copying files or a whole disk."""
+    """The relay is put back to a copy; at times as ``bide-relay restore`` does it, at times by copying files."""
     if not world.relay_backups:
         return
     backup, world.rotten = chance.choice(world.relay_backups)

@@ -216,7 +216,9 @@ class Invariants:
         """With everything that a removed device holds, and all that the relay has, nothing later can be read."""
         for device in self._world.devices:
             for space in device.replica.spaces():
-                later = [key for key, ended in self.sealed_without.items() if key[0] == space.space_id and space.log_id in ended]
+                later = [
+                    key for key, ended in self.sealed_without.items() if key[0] == space.space_id and space.log_id in ended
+                ]
                 others = members.get(space.space_id, [])
                 if not later or not others or device in others:
                     continue

@@ -228,7 +228,9 @@ class Link:
 class Network:
     """All connections of a world."""
 
-    def __init__(self, clockwork: Clockwork, seed: str, *, acknowledged: Callable[[bytes, Stored], None], fired: Callable[[str], None]) -> None:
+    def __init__(
+        self, clockwork: Clockwork, seed: str, *, acknowledged: Callable[[bytes, Stored], None], fired: Callable[[str], None]
+    ) -> None:
         self.clockwork = clockwork
         self.links: dict[int, Link] = {}
         self.apart: dict[str, int] = {}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from bide.crdt.document import NothingChanged
 from bide.errors import BideError
 from bide.replica.devices import rename, revoke
+from bide.replica.enrolling import DeviceAdded
 from bide.replica.holding import Deed, Do
 from bide.replica.personal import my_devices
 from bide.testing_replicas import AddingRun
-from bide.replica.enrolling import DeviceAdded
 
 if TYPE_CHECKING:
     from simulation.processes import Device
@@ -49,7 +49,9 @@ def write(world: World, device: Device, chance: random.Random) -> bool:
     kind = chance.choice(("checkin", "appreciation", "appreciation"))
     private = chance.random() < 0.2
     with_ = "" if private else _with(device, chance)
-    return device.do(lambda: world.wrote(device, device.replica.write(kind, _values(kind, chance), private=private, with_=with_)))
+    return device.do(
+        lambda: world.wrote(device, device.replica.write(kind, _values(kind, chance), private=private, with_=with_))
+    )
 
 
 def _entry(device: Device, chance: random.Random, *, mine: bool | None = None, kinds: tuple[str, ...] = ()) -> Any:

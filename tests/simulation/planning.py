@@ -74,7 +74,11 @@ def draw_plan(seed: str, operations: dict[str, int], faults: dict[str, int], *, 
     for _ in range(STORMS):
         storm = []
         for _ in range(STIMULI_A_STORM):
-            at, n, sort = chance.uniform(0, STORM_MS), chance.getrandbits(32), chance.choices(list(_MIX), list(_MIX.values()))[0]
+            at, n, sort = (
+                chance.uniform(0, STORM_MS),
+                chance.getrandbits(32),
+                chance.choices(list(_MIX), list(_MIX.values()))[0],
+            )
             table = {OPERATION: operations, FAULT: faults, SYNC: {"sync": 4, "watch": 1}}[sort] or {"sync": 1}
             storm.append(Stimulus(at, chance.choices(list(table), list(table.values()))[0], n))
         storms.append(sorted(storm))

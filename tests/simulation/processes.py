@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosed
 
 from bide.errors import BideError, StorageError
-from bide.ids import LogId, SpaceId
+from bide.ids import SpaceId
 from bide.log.head import Head
 from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
@@ -25,7 +25,7 @@ from bide_relay.committer import Committer, Job
 from bide_relay.limits import Visitor
 from bide_relay.server import RelayServer
 from bide_relay.settings import Settings
-from simulation.clockwork import START_MS, Clockwork, Crashed, ProcessLoop
+from simulation.clockwork import START_MS, Clockwork, Crashed, begin_process
 from simulation.disks import Disk
 from simulation.network import End
 
@@ -69,7 +69,7 @@ class Process:
         self.lives = 0
         self.crash_in = 0
         """At how many writes from now it ends; 0: at none."""
-        self.loop = ProcessLoop(world.clockwork, name, failed=world.failed)
+        self.loop = begin_process(world.clockwork, name, failed=world.failed)
         self.loop.alive = False
         self._left: Any = None
 
@@ -105,7 +105,7 @@ class Process:
             self.disk.put(self._left)
             self._left = None
         self.lives += 1
-        self.loop = ProcessLoop(self.world.clockwork, self.name, failed=self.world.failed)
+        self.loop = begin_process(self.world.clockwork, self.name, failed=self.world.failed)
 
     def come_back(self) -> None:
         """Start again, if that was not done."""
@@ -142,7 +142,8 @@ class Device(Process):
     def open_empty(self) -> Storage:
         """A first start as a device that is being added: a storage with nothing in it."""
         self._begin_life()
-        return self.disk.open(self.reached)
+        storage: Storage = self.disk.open(self.reached)
+        return storage
 
     def settle_in(self, storage: Storage) -> None:
         """It was added."""
@@ -321,5 +322,3 @@ class RelayProcess(Process):
                 server._visitors.pop(end.number, None)
                 server._gate.leave(visitor)
         await end.close()
-
-

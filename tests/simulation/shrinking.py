@@ -27,10 +27,10 @@ def shrink(plan: Plan, *, tries_max: int = 400, told: Callable[[int, int], None]
         raise ValueError("nothing breaks in that story")
     tries = 0
 
-    def breaks(stimuli: Sequence[Placed], **changes: int) -> bool:
+    def breaks(stimuli: Sequence[Placed], *, people: int = plan.people) -> bool:
         nonlocal tries
         tries += 1
-        return tries <= tries_max and kind_of(run(_with(plan, stimuli)._replace(**changes)).breach) == wanted
+        return tries <= tries_max and kind_of(run(_with(plan, stimuli)._replace(people=people)).breach) == wanted
 
     stimuli: list[Placed] = [(number, stimulus) for number, storm in enumerate(plan.storms) for stimulus in storm]
     # What came after the breach is of no use; and one storm is shorter than two.
