@@ -5,6 +5,7 @@ the world. Only doors through which the code reaches for them are replaced, noth
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
@@ -56,6 +57,9 @@ def seeded(clockwork: Clockwork, seed: str) -> Iterator[None]:
     with_time: tuple[Any, ...] = (bide_relay.server, bide_relay.connection, bide_relay.storage.sqlite)
     doors: list[tuple[Any, str, Any]] = [
         (sodium, "crypto_box_seal", seal_box),
+        # Its minute is one of the machine's; and it costs a thread at every turn.
+        (faulthandler, "dump_traceback_later", lambda *_, **__: None),
+        (faulthandler, "cancel_dump_traceback_later", lambda: None),
         *((module, "os", _Instead(module.os, urandom=bytes_of)) for module in with_chance),
         *((module, "time", _Instead(module.time, **times)) for module in with_time),
     ]
