@@ -75,8 +75,20 @@ class Invariants:
             self.sealed_without[space, record.log_id, head.seq] = frozenset(ended)
 
     def disk_lost(self, device: Device) -> None:
-        """Its disk was put back: what nobody else has may be gone."""
-        device.promised.clear()
+        """Its disk was put back to an old copy: what nobody else has may be gone, and only that."""
+        others = [other.replica.storage for other in self._world.devices if other is not device and other.alive]
+        storages = [device.replica.storage, *others]
+        for space, head in list(device.promised.items()):
+            kept = [heads[head.log_id] for each in storages if head.log_id in (heads := each.heads(space))]
+            device.promised[space] = max(kept, key=lambda each: each.seq)
+        own = {(space.space_id, space.log_id) for space in device.replica.spaces()}
+        for (space, entry), log in list(self.entries.items()):
+            if (space, log) in own and not any(each.events(space, entry) for each in storages):
+                del self.entries[space, entry]
+        mine = device.replica.storage
+        for entry, holder in list(self.held.items()):
+            if holder is device and mine.held(entry) is None and not mine.entries_with_id(entry):
+                del self.held[entry]
 
     # At rest
 

@@ -122,6 +122,8 @@ class Device(Process):
         self.person = person
         self.clock = SkewedClock(world.clockwork)
         self.added_by: Device | None = None
+        self.put_back = False
+        """Its disk is that of an old copy; it has not started since."""
         self.promised: dict[SpaceId, Head] = {}
         """The end of its own log, as far as it was told that something is written."""
         self.live: dict[SpaceId, Carrier] = {}
@@ -162,6 +164,9 @@ class Device(Process):
             self.syncing.clear()
             with contextlib.suppress(Crashed):
                 self.replica = Replica(self.disk.open(self.reached), clock=self.clock, randomness=self.randomness())
+                if self.put_back:
+                    self.put_back = False
+                    self.world.invariants.disk_lost(self)
                 self.world.invariants.kept_its_word(self)
 
     def do(self, deed: Callable[[], Any]) -> bool:

@@ -282,7 +282,7 @@ class World:
         """Put a home back to an old image of it; what nobody else has of it is lost with the disk."""
         device.die()
         device._left = image
-        self.invariants.disk_lost(device)
+        device.put_back = True
 
     def clone_home(self, device: Device) -> None:
         """Another machine with the same home."""
