@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosed
 
 from bide.errors import BideError, StorageError
-from bide.ids import SpaceId
+from bide.ids import LogId, SpaceId
 from bide.log.head import Head
 from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
@@ -122,6 +122,8 @@ class Device(Process):
         self.person = person
         self.clock = SkewedClock(world.clockwork)
         self.added_by: Device | None = None
+        self.own_logs: set[LogId] = set()
+        """What it writes, or wrote before its home was a copy, in its person's own space."""
         self.put_back = False
         """Its disk is that of an old copy; it has not started since."""
         self.promised: dict[SpaceId, Head] = {}
@@ -193,6 +195,8 @@ class Device(Process):
             head = self.replica.storage.heads(space.space_id).get(space.log_id)
             if head is not None:
                 self.promised[space.space_id] = head
+            if space.kind == "own":
+                self.own_logs.add(space.log_id)
 
     # Syncing, as the command line does it
 

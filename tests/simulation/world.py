@@ -288,5 +288,6 @@ class World:
         """Another machine with the same home."""
         twin = self.make_device(device.person)
         twin.disk.put(device.disk.image())
+        twin.added_by, twin.own_logs = device.added_by, set(device.own_logs)
         twin.come_back()
         self.devices.append(twin)
