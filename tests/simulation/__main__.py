@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -43,12 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
     results = run_many(
         seed, steps=asked.steps, seconds=asked.seconds, workers=asked.workers, controls=controls, switches=switches
     )
-    for result in results:
-        total.add(result)
-        if result.breach:
-            broken.append(result)
-            more = "".join(f" WITHOUT='{name}'" for name in controls) + "".join(f" SWITCH={name}" for name in switches)
-            print(f"BROKEN: {result.breach}\n  make simulate SEED={result.seed}{more}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):  # what came of it so far is told all the same
+        for result in results:
+            total.add(result)
+            if result.breach:
+                broken.append(result)
+                more = "".join(f" WITHOUT='{name}'" for name in controls) + "".join(f" SWITCH={name}" for name in switches)
+                print(f"BROKEN: {result.breach}\n  make simulate SEED={result.seed}{more}", flush=True)
     print(table(total, time.monotonic() - began))
     missing = [name for name in faults.counted(switches) if not total.counts[name]]
     if missing and total.worlds > 1:
