@@ -4,19 +4,27 @@ test asserts that it then does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import bide.log.chain
 import bide.replica.receiving
 import bide_relay.service
+from bide.errors import ForkDetected
 from bide.ids import DeviceId, LogId, SpaceId
+from bide.log.chain import Place
+from bide.log.envelope import Envelope
+from bide.log.head import Head
 from bide.log.membership import Membership
+from bide.replica.receiving import Receiver
 from bide_relay.connection import DeviceConnection
 from bide_relay.rooms import Cursor, Room
 from bide_relay.storage.base import Entry
 
 DISKS = ("device acknowledges before commit", "relay acknowledges before commit")
 """These are done by the disks themselves."""
+FORKS = "nobody looks for forks"
+"""Shows something only where homes are copied or put back."""
 
 
 def _no_verification(module: Any) -> Callable[[], list[tuple[Any, str, Any]]]:
@@ -41,6 +49,27 @@ def _cursor_of_what_was_sent() -> list[tuple[Any, str, Any]]:
     return [(DeviceConnection, "_welcome", welcome_back), (DeviceConnection, "_put", put_and_remember)]
 
 
+def _no_fork_check() -> list[tuple[Any, str, Any]]:
+    """Nobody looks whether an entry goes on from the end of its log, or is the one that is known at its place."""
+    real = bide.log.chain.place
+
+    def place_anyhow(head: Head, envelope: Envelope) -> Place:
+        try:
+            return real(head, envelope)
+        except ForkDetected:
+            return Place.NEXT
+
+    def is_known(_self: Receiver, envelope: Envelope, head: Head, _fresh: Sequence[Envelope]) -> bool:
+        return place_anyhow(head, envelope) is Place.KNOWN
+
+    return [
+        (bide.replica.receiving, "place", place_anyhow),
+        (bide_relay.service, "place", place_anyhow),
+        (bide_relay.service._Judge, "_recognize", lambda *_: None),
+        (Receiver, "_is_known", is_known),
+    ]
+
+
 def _old_epochs_stay() -> list[tuple[Any, str, Any]]:
     """Whatever epoch there is may be sealed under, whoever holds it."""
     return [(Membership, "eligible_epochs", lambda self: sorted(self.recipients))]
@@ -52,6 +81,7 @@ SAFETIES: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
     "device verifies no signature": _no_verification(bide.replica.receiving),
     "relay remembers what it sent": _cursor_of_what_was_sent,
     "removal mints no epoch": _old_epochs_stay,
+    FORKS: _no_fork_check,
 }
 """What is taken out, and how."""
 

@@ -217,6 +217,8 @@ def clone_home(world: World, chance: random.Random) -> None:
 
 
 COPIES = "copies"
+COPIES_UNDERSTOOD = False
+"""Whether copied homes, and those that were put back, go on by themselves: then these faults are drawn like the others."""
 FAULTS: dict[str, Fault] = {
     "drop": Fault(14, drop),
     "cut": Fault(8, cut),
@@ -244,7 +246,8 @@ SILENT = ("back_up_relay", "back_up_home")
 
 def drawn(switches: frozenset[str] = frozenset()) -> dict[str, int]:
     """Name to weight, of those that are switched on."""
-    return {name: fault.weight for name, fault in FAULTS.items() if not fault.switch or fault.switch in switches}
+    on = switches | ({COPIES} if COPIES_UNDERSTOOD else set())
+    return {name: fault.weight for name, fault in FAULTS.items() if not fault.switch or fault.switch in on}
 
 
 def counted(switches: frozenset[str] = frozenset()) -> list[str]:

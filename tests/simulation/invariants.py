@@ -74,20 +74,21 @@ class Invariants:
             head = device.replica.storage.heads(space)[record.log_id]
             self.sealed_without[space, record.log_id, head.seq] = frozenset(ended)
 
-    def disk_lost(self, device: Device) -> None:
-        """Its disk was put back to an old copy: what nobody else has may be gone, and only that."""
+    def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
+        """What is on no other device that runs: it is gone with this one's disk, unless the relay has it."""
         others = [other.replica.storage for other in self._world.devices if other is not device and other.alive]
-        storages = [device.replica.storage, *others]
-        # What others have of it is looked at by its entries.
+        return {key for key in self.entries if not any(storage.events(*key) for storage in others)}
+
+    def disk_lost(self, device: Device, lost: set[tuple[SpaceId, EntryId]]) -> None:
+        """Its disk was put back to an old copy: what was on it alone may be gone, and only that."""
+        storage = device.replica.storage
         device.promised.clear()
         device.promise()
-        own = {(space.space_id, space.log_id) for space in device.replica.spaces()}
-        for (space, entry), log in list(self.entries.items()):
-            if (space, log) in own and not any(each.events(space, entry) for each in storages):
-                del self.entries[space, entry]
-        mine = device.replica.storage
+        for key in lost:
+            if not storage.events(*key):
+                self.entries.pop(key, None)
         for entry, holder in list(self.held.items()):
-            if holder is device and mine.held(entry) is None and not mine.entries_with_id(entry):
+            if holder is device and storage.held(entry) is None and not storage.entries_with_id(entry):
                 del self.held[entry]
 
     # At rest

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosed
 
 from bide.errors import BideError, StorageError
-from bide.ids import LogId, SpaceId
+from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
 from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
@@ -124,8 +124,8 @@ class Device(Process):
         self.added_by: Device | None = None
         self.own_logs: set[LogId] = set()
         """What it writes, or wrote before its home was a copy, in its person's own space."""
-        self.put_back = False
-        """Its disk is that of an old copy; it has not started since."""
+        self.put_back: set[tuple[SpaceId, EntryId]] | None = None
+        """Its disk is that of an old copy, and it has not started since: what was on it alone."""
         self.promised: dict[SpaceId, Head] = {}
         """The end of its own log, as far as it was told that something is written."""
         self.live: dict[SpaceId, Carrier] = {}
@@ -166,9 +166,9 @@ class Device(Process):
             self.syncing.clear()
             with contextlib.suppress(Crashed):
                 self.replica = Replica(self.disk.open(self.reached), clock=self.clock, randomness=self.randomness())
-                if self.put_back:
-                    self.put_back = False
-                    self.world.invariants.disk_lost(self)
+                if self.put_back is not None:
+                    lost, self.put_back = self.put_back, None
+                    self.world.invariants.disk_lost(self, lost)
                 self.world.invariants.kept_its_word(self)
 
     def do(self, deed: Callable[[], Any]) -> bool:

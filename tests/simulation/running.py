@@ -58,7 +58,7 @@ def plan_of(
 ) -> Plan:
     """The plan of one world; with `only` no other faults are in it, and what is in `often` people do ten times as often."""
     weights = {name: weight * (10 if name in often else 1) for name, (weight, _) in OPERATIONS.items()}
-    drawn = faults.drawn(switches)
+    drawn = faults.drawn(switches | {faults.FAULTS[name].switch for name in only})
     return draw_plan(seed, weights, {name: drawn[name] for name in only or drawn}, controls=controls)
 
 

@@ -280,9 +280,10 @@ class World:
 
     def restore_home(self, device: Device, image: Any) -> None:
         """Put a home back to an old image of it; what nobody else has of it is lost with the disk."""
+        lost = self.invariants.only_on(device) | (device.put_back or set())
         device.die()
         device._left = image
-        device.put_back = True
+        device.put_back = lost
 
     def clone_home(self, device: Device) -> None:
         """Another machine with the same home."""
