@@ -32,7 +32,7 @@ def tell_own_devices(shell: Shell, replica: Replica) -> bool:
     """Bring what was just said in the own space to the relay, if there are other devices of mine that are to hear of it."""
     from bide.replica.personal import my_devices
 
-    several = sum(device.active for device in my_devices(replica.storage)) > 1
+    several = sum(device.active and not device.on_paper for device in my_devices(replica.storage)) > 1
     if several and replica.relay():
         with contextlib.suppress(BideError):  # then it goes with the next sync
             sync_now(shell, replica)

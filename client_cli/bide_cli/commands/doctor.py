@@ -118,17 +118,13 @@ def _tell(shell: Shell, mending: Mending) -> None:
         return
     shell.say(plural("Mended: {n} log entry is in its place.", "Mended: {n} log entries are in their place.", mended.entries))
     if mended.laid_by:
-        words = (
-            "{n} more is laid by until what was before it comes back.",
-            "{n} more are laid by until what was before them comes back.",
-        )
-        shell.say(plural(*words, mended.laid_by))
+        one = "{n} more is laid by until what was before it comes back."
+        many = "{n} more are laid by until what was before them comes back."
+        shell.say(plural(one, many, mended.laid_by))
     if mended.lost_spaces:
-        words = (
-            "The keys of {n} space could not be saved. It comes back from another device of yours, or by pairing anew.",
-            "The keys of {n} spaces could not be saved. They come back from another device of yours, or by pairing anew.",
-        )
-        shell.say(plural(*words, mended.lost_spaces))
+        one = "The keys of {n} space could not be saved. It comes back from another device of yours, or by pairing anew."
+        many = "The keys of {n} spaces could not be saved. They come back from another device of yours, or by pairing anew."
+        shell.say(plural(one, many, mended.lost_spaces))
     if mended.held_torn:
         shell.say(_("Something that waited in the outbox may be gone: bide outbox shows what is there."))
     if mended.nameless:

@@ -30,6 +30,11 @@ _STANDINGS = {
     "newer": "{count} events in {space} are from a newer Bide and come to life after an upgrade.",
     "ignored": "{count} events in {space} were not allowed where they were made; they are kept and not shown.",
 }
+_LEFT_BEHIND = {
+    GIVEN_UP: "The relay {url} was asked for 30 days to delete {space} and never did; it is not asked any more.",
+    CANNOT: "The relay {url} may still hold {space}, sealed: it is of a kind that can't be asked to delete it.",
+}
+"""Relays that may still hold what they are no longer asked to delete."""
 _UNREADABLE = "Something in the database can't be made sense of."
 
 
@@ -83,12 +88,8 @@ def _examine_spaces(storage: Storage, reader: Reader) -> list[Finding]:
 
 def _examine_relays(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
     """Relays that may still hold what they are no longer asked to delete."""
-    words = {
-        GIVEN_UP: "The relay {url} was asked for 30 days to delete {space} and never did; it is not asked any more.",
-        CANNOT: "The relay {url} may still hold {space}, sealed: it is of a kind that can't be asked to delete it.",
-    }
-    formers = read_formers(storage, space.space_id)
-    return [_finding(NOTE, words[former.state], url=former.url, space=label) for former in formers if former.state in words]
+    left = [former for former in read_formers(storage, space.space_id) if former.state in _LEFT_BEHIND]
+    return [_finding(NOTE, _LEFT_BEHIND[former.state], url=former.url, space=label) for former in left]
 
 
 def _finding(level: str, words: str, **values: object) -> Finding:
