@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bide.errors import BideError, InputError, RelayUnreachable, VerificationFailed
+from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
 from bide.replica.addresses import host_of
 from bide.replica.belonging import read_belonging
@@ -67,6 +67,7 @@ def move(
     """
     with _alone(home):
         before = replica.relay()
+        _require_awake(replica, space)
         spaces = [space] if space is not None else [each for each in _movable(replica) if each.relay_url in ("", before)]
         if url == before and all(each.relay_url == url for each in spaces):
             raise InputError("That is the relay that is in use already.")
@@ -85,6 +86,7 @@ def move(
 def follow(replica: Replica, home: Path, url: str, space: SpaceRecord) -> None:
     """Go after the other person to the relay that they moved to. Raises as `move`."""
     with _alone(home):
+        _require_awake(replica, space)
         if space.relay_url:
             sync_locked(replica)  # as far as it can be had: what is not there yet comes with the visit
         visits = asyncio.run(_visit_all(replica, [space], url, Stance.FOLLOWING))
@@ -97,12 +99,23 @@ def _alone(home: Path) -> Lock:
 
 
 def _movable(replica: Replica) -> list[SpaceRecord]:
-    """Spaces in which this device belongs. One whose pairing is not finished stays where the other side looks for it."""
+    """Spaces in which this device belongs. One whose pairing is not finished stays where the other side looks for it.
+
+    Of what is paused or was left quietly nothing is sent, to no relay.
+    """
+    resting = replica.resting()
     return [
         space
         for space in replica.spaces()
-        if not space.pending and space.log_id not in read_belonging(replica.storage, space.space_id).ended
+        if not space.pending
+        and space.space_id not in resting
+        and space.log_id not in read_belonging(replica.storage, space.space_id).ended
     ]
+
+
+def _require_awake(replica: Replica, space: SpaceRecord | None) -> None:
+    if space is not None and space.space_id in replica.resting():
+        raise NotAllowed("That is paused, so nothing of it is sent to any relay.", hint="To go on: bide pause --end")
 
 
 def _last_sync(replica: Replica, spaces: Sequence[SpaceRecord]) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bide.errors import InputError
-from bide_cli.asking import ask, ask_until_good, require_person, say_again
+from bide_cli.asking import Stopped, ask, ask_until_good, require_person, say_again
 from bide_cli.language import _
 from bide_cli.quiet import may_draw
 
@@ -41,12 +41,29 @@ def require_screen(shell: Shell) -> None:
 
 
 def show_until_noted(shell: Shell, phrase: RecoveryPhrase, randomness: Randomness) -> None:
-    """Show the words once, take them off the screen, and ask for some of them."""
+    """Show the words once, take them off the screen, and ask for some of them.
+
+    Who stops meanwhile is told that these words count for nothing, and isn't left with them on the screen.
+    """
     words = phrase.words()
-    _show(shell, words)
-    order = sorted(range(len(words)), key=lambda _at: randomness.token(8))[:ASKED_BACK]
-    for at in sorted(order):
-        _ask_back(shell, words, at)
+    try:
+        _show(shell, words)
+        order = sorted(range(len(words)), key=lambda _at: randomness.token(8))[:ASKED_BACK]
+        for at in sorted(order):
+            _ask_back(shell, words, at)
+    except (Stopped, KeyboardInterrupt):
+        clear_words(shell)
+        shell.say(_("Stopped: the words that were shown count for nothing, and nothing was changed."))
+        raise
+
+
+def clear_words(shell: Shell) -> None:
+    """Take what was shown or typed off the screen, and off what was scrolled away."""
+    if may_draw(shell):
+        sys.stdout.write(_CLEARED)
+        sys.stdout.flush()
+    else:
+        shell.say(_("The words are still on this screen: close the window when you are done."))
 
 
 def _show(shell: Shell, words: tuple[str, ...]) -> None:
@@ -57,11 +74,7 @@ def _show(shell: Shell, words: tuple[str, ...]) -> None:
     sys.stdout.flush()
     shell.say()
     ask(shell, _("When they are on the paper: Enter"))
-    if may_draw(shell):
-        sys.stdout.write(_CLEARED)
-        sys.stdout.flush()
-    else:
-        shell.say(_("The words are still on this screen: close the window when you are done."))
+    clear_words(shell)
 
 
 def _ask_back(shell: Shell, words: tuple[str, ...], at: int) -> None:
@@ -101,6 +114,9 @@ def read_words(shell: Shell, given: str | None) -> RecoveryPhrase:
                 break
             typed += " " + line.replace("-", " ")
         try:
-            return RecoveryPhrase.parse(typed)
+            phrase = RecoveryPhrase.parse(typed)
         except InputError as error:
             say_again(shell, error)
+        else:
+            clear_words(shell)
+            return phrase

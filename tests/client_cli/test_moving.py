@@ -121,6 +121,37 @@ def test_everybody_moves_and_the_old_relay_holds_nothing(
     assert "After the move." in str(words(phone) if phone.ok("sync") else "")
 
 
+def test_a_paper_keeps_nobody_on_the_old_relay(two: tuple[Person, Person], relays: tuple[Relay, Relay], tmp_path: Path) -> None:
+    """A recovery phrase is a device that never moves: both have moved all the same, and the old relay forgets."""
+    (sam, robin), (old, new) = two, relays
+    sam.json("recovery", "create", "--words-noted", "--no-input")
+    rounds(sam, robin, times=1)
+    sam.ok("relay", "move", new.url)
+    robin.ok("sync")
+    robin.ok("relay", "follow", "--yes")
+    rounds(sam, robin)
+    assert [formers(person) for person in (sam, robin)] == [[], []]
+    old.stop()
+    assert held(tmp_path / "old")[0] == 1  # Robin's own
+
+
+def test_what_has_ended_goes_along_and_what_is_paused_stays(two: tuple[Person, Person], relays: tuple[Relay, Relay]) -> None:
+    """Nothing is sent of what is paused, to no relay; an end is no reason why the rest can't move."""
+    (sam, _robin), (old, new) = two, relays
+    sam.ok("pause")
+    moved = sam.ok("relay", "move", new.url)
+    assert f"stays on {old.url}" in moved.err
+    assert (relay_of(sam), relay_of(sam, "own")) == (old.url, new.url)
+    refused = sam.run("relay", "move", new.url, "--with", "Robin")
+    assert (refused.code, "paused" in refused.err) == (8, True)
+    sam.ok("pause", "--end")
+    sam.ok("leave", "--yes")
+    sam.ok("relay", "move", old.url)
+    sam.ok("relay", "move", new.url)
+    assert relay_of(sam) == new.url
+    sam.ok("sync")
+
+
 def test_one_person_alone_deletes_nothing(two: tuple[Person, Person], relays: tuple[Relay, Relay], tmp_path: Path) -> None:
     """Who never follows goes on as before, and both miss nothing; the old relay keeps the space."""
     (sam, robin), (old, new) = two, relays

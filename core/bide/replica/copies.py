@@ -35,7 +35,7 @@ from bide.log.head import Head, empty_head
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event, project
-from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, revoke_in
+from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, may_write, revoke_in
 from bide.replica.people import folded
 from bide.replica.personal import device_key, device_names, my_devices, place_key
 from bide.replica.rebuilding import load_membership, rebuild_members
@@ -363,7 +363,7 @@ def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord) -> None:
             if each.space_id not in was.places:
                 # The other copy has the logs that both had; where it has gone on in another one, it says so itself.
                 fields[place_key(before.log_id, each.space_id)] = own_logs(storage, each)[0].hex()
-    if fields:
+    if fields and may_write(storage, space):
         replica.writer.say_of_person(fields, space=space)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bide.ids import LogId, SpaceId
 from bide.log.head import Head
 from bide.log.packing import pack
+from bide.replica.devices import may_write
 from bide.replica.personal import offer_key, said_of_me
 from bide.replica.refusals import Stance
 from bide.replica.relays import MOVED_KEY, Former, place_to_say, put_followed, put_formers, read_formers, relay_key
@@ -141,7 +142,8 @@ def settle(replica: Replica, visits: Sequence[Visit], *, new_home: bool, invite:
             fields = {relay_key(space.log_id): visit.url}
             if moved:
                 fields[MOVED_KEY] = visit.url
-            replica.writer.say_of_person(fields, space=space)
+            if may_write(storage, space):  # in what has ended nothing is said any more: both relays go on having it
+                replica.writer.say_of_person(fields, space=space)
         _offer_anew(replica, [now[visit.space.space_id] for visit in visits])
 
 

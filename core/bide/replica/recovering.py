@@ -23,12 +23,13 @@ from bide.log.membership import Device
 from bide.replica.belonging import read_belonging
 from bide.replica.copies import own_all
 from bide.replica.deriving import stored
-from bide.replica.devices import revoke_in
+from bide.replica.devices import may_write, revoke_in
 from bide.replica.founding import found_space
 from bide.replica.personal import device_key, place_key, said_of_me
 from bide.replica.phrases import FoundSpace, enrol_phrase, no_more, own_logs, spaces_for
 from bide.replica.rebuilding import load_membership, rebuild, rebuild_members
 from bide.replica.replica import DERIVATION, NAME_CHARS_MAX, Replica
+from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage
 
@@ -83,8 +84,11 @@ def open_others(storage: Storage, phrase: RecoveryPhrase) -> list[SpaceRecord]:
     """Begin with the spaces that the first one names."""
     [anchor] = storage.spaces()
     opened = []
+    left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
     with storage.transaction():
         for found in spaces_for(storage, phrase, anchor):
+            if found.space_id in left:
+                continue  # of what was left quietly nothing is ever sent again, and coming back would take sending
             space = _pending(phrase, found._replace(relay_url=found.relay_url or anchor.relay_url))
             storage.put_space(space)
             opened.append(space)
@@ -224,9 +228,11 @@ def _remove_others(replica: Replica, phrase: RecoveryPhrase, space: SpaceRecord)
 
 
 def _name_device(replica: Replica, device_name: str) -> None:
-    own = replica.reader.own_space()
+    storage, own = replica.storage, replica.reader.own_space()
     spaces = replica.spaces()
     for space in spaces:
+        if not may_write(storage, space):
+            continue  # what has ended can be read here again, and nothing is said in it any more
         fields = {device_key(space.log_id): device_name}
         if space.kind == "own":
             fields |= {place_key(own.log_id, each.space_id): each.log_id.hex() for each in spaces}

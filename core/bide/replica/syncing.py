@@ -321,7 +321,7 @@ class SpaceSync:
             self._relay[self._space.log_id] = 0
         self.to_send = self._unsent()
         whole = self._whole_up_to(heads)
-        self._session.send(Want([LogPosition(log, min(seq, whole[log])) for log, seq in sorted(asked.items())]))
+        self._session.send(Want([LogPosition(log, min(seq, whole.get(log, 0))) for log, seq in sorted(asked.items())]))
         self._send_more()
 
     def _is_proved(self, head: Head) -> bool:

@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from bide.crypto.recovery import RecoveryPhrase
-from bide.errors import EnvelopeRejected, InputError, MembershipRejected, NotAllowed, NotFound, VerificationFailed
+from bide.errors import EnvelopeRejected, InputError, MembershipRejected, NotAllowed, NotFound, NotPaired, VerificationFailed
 from bide.ids import LogId, SpaceId
 from bide.log.control import DeviceRecord, RecoveryAdded, write_control
 from bide.replica import Replica
@@ -345,3 +345,34 @@ def test_without_the_right_words_nothing_opens(couple: tuple[Replica, Replica], 
     guessed = RecoveryPhrase.new(ada.spaces()[0].space_id, SeededRandomness("guess"))
     with pytest.raises((NotFound, VerificationFailed, EnvelopeRejected)):
         use_phrase(guessed, relay, "thief")
+
+
+def test_what_has_ended_comes_back_to_be_read(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """An end is no reason why somebody who lost every device should stay out of all the rest."""
+    ada, robin = couple
+    phrase = made(ada)
+    sync_all(relay, ada, robin)
+    robin.leave("Ada")
+    sync_all(relay, robin, ada)
+    before = texts(ada)
+    again, taken = use_phrase(phrase, relay, "new laptop")
+    assert texts(again) == before
+    assert taken.removed == 1
+    again.write("checkin", {"lift": "For myself, after."}, private=True)
+    sync_all(relay, again, robin)
+    with pytest.raises(NotPaired, match="has ended"):
+        again.reader.pair_space("Robin")
+    assert [each.name for each in my_devices(again.storage) if each.active] == ["recovery phrase (on paper)", "new laptop"]
+
+
+def test_what_was_left_quietly_is_not_come_back_to(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Coming back to it would take sending, which the other person could see."""
+    ada, robin = couple
+    phrase = made(ada)
+    sync_all(relay, ada, robin)
+    ada.leave("Robin", quietly=True)
+    sync(ada, relay, space=ada.reader.own_space().space_id)
+    again, _ = use_phrase(phrase, relay, "new laptop")
+    assert [space.kind for space in again.spaces()] == ["own"]
+    sync_all(relay, robin)
+    assert len(load_membership(robin.storage, pair_space(robin).space_id).devices) == 3  # both, and the paper
