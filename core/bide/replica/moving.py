@@ -13,6 +13,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.head import Head
 from bide.log.packing import pack
 from bide.replica.personal import offer_key, said_of_me
+from bide.replica.phrases import tell_paper
 from bide.replica.refusals import Stance
 from bide.replica.relays import MOVED_KEY, Former, place_to_say, put_followed, put_formers, read_formers, relay_key
 from bide.replica.syncing import SpaceSync
@@ -142,7 +143,10 @@ def settle(replica: Replica, visits: Sequence[Visit], *, new_home: bool, invite:
             if moved:
                 fields[MOVED_KEY] = visit.url
             replica.writer.say_of_person(fields, space=space)
-        _offer_anew(replica, [now[visit.space.space_id] for visit in visits])
+        spaces = [now[visit.space.space_id] for visit in visits]
+        _offer_anew(replica, spaces)
+        if moved:
+            tell_paper(replica, spaces)
 
 
 def _offer_anew(replica: Replica, spaces: Sequence[SpaceRecord]) -> None:

@@ -23,12 +23,13 @@ from bide.log.membership import Device
 from bide.replica.belonging import read_belonging
 from bide.replica.copies import own_all
 from bide.replica.deriving import stored
-from bide.replica.devices import revoke_in
+from bide.replica.devices import may_write, revoke_in
 from bide.replica.founding import found_space
 from bide.replica.personal import device_key, place_key, said_of_me
 from bide.replica.phrases import FoundSpace, enrol_phrase, no_more, own_logs, spaces_for
 from bide.replica.rebuilding import load_membership, rebuild, rebuild_members
 from bide.replica.replica import DERIVATION, NAME_CHARS_MAX, Replica
+from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage
 
@@ -42,7 +43,8 @@ class TakenOver(NamedTuple):
     name: str
     """What the person is called."""
     former: tuple[SpaceRecord, ...]
-    """Every space with the keys of the paper: with these what was said is brought to the relay."""
+    """Every space with the keys of the paper: with these what was said is brought to the relay. Not those that were left quietly:
+    of them nothing is sent again."""
     removed: int
     """How many other devices were removed in the space where most were."""
     own_lost: bool
@@ -144,6 +146,7 @@ def take_over(
         replica = Replica(storage, zone=zone, clock=clock, randomness=randomness)
         taken = {space.space_id: _key_number(phrase, space) for space in former}
         removed = 0
+        left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
         for space in former:
             own_all(storage, space.space_id)  # what the paper said when it was used before
             removed = max(removed, _remove_others(replica, phrase, space))
@@ -152,7 +155,7 @@ def take_over(
             replica.writer.name_person(name, space=replica.reader.own_space())
         enrol_phrase(replica, phrase, taken)
         _name_device(replica, device_name)
-    return TakenOver(name, former, removed, own_lost)
+    return TakenOver(name, tuple(space for space in former if space.space_id not in left), removed, own_lost)
 
 
 def move_in(source: Storage, target: Storage) -> None:
@@ -227,6 +230,8 @@ def _name_device(replica: Replica, device_name: str) -> None:
     own = replica.reader.own_space()
     spaces = replica.spaces()
     for space in spaces:
+        if not may_write(replica.storage, space):
+            continue  # it has ended or was left: it is there to be read
         fields = {device_key(space.log_id): device_name}
         if space.kind == "own":
             fields |= {place_key(own.log_id, each.space_id): each.log_id.hex() for each in spaces}
