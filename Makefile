@@ -7,7 +7,7 @@ WORKERS ?= 2
 TALLY  := .tally
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check audit format bench soak fuzz docs translations lock package clean
+.PHONY: help setup demo test check audit format bench simulate soak fuzz docs translations lock package clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,7 +61,14 @@ format: setup  ## format and sort imports
 bench: setup  ## the figures, each beside its yardstick
 	$(BIN)/python -m benchmarks
 
-soak: setup  ## longer campaigns; prints seeds that replay, and what really hit (KILLS=20000 CUTS=100000 SEED=1)
+# SEED=7.13 is one world of the seed 7. STORY=file replays a story; SHRINK=file writes a short one of a world that breaks;
+# WITHOUT='…' takes a safety out (see tests/simulation/controls.py), SWITCH=copies switches a kind of fault on.
+simulate: setup  ## live through worlds in which everything goes wrong (SEED= STEPS=200000 WORKERS=2)
+	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-200000} --seconds $${SECONDS_MAX:-0} --workers $(WORKERS) \
+	  $(if $(STORY),--story "$(STORY)") $(if $(SHRINK),--shrink "$(SHRINK)") $(if $(WITHOUT),--without "$(WITHOUT)") \
+	  $(if $(SWITCH),--switch "$(SWITCH)")
+
+soak: setup  ## longer campaigns; prints seeds that replay, and what really hit (KILLS=20000 CUTS=100000 STEPS=10000000 SEED=1)
 	@rm -f $(TALLY)
 	BIDE_TALLY=$(TALLY) KILLS=$${KILLS:-20000} CUTS=$${CUTS:-100000} HOME_CUTS=$${HOME_CUTS:-1000} ALL_PLACES=1 \
 	  $(BIN)/pytest -q -n $(WORKERS) tests/crash; result=$$?; \
@@ -69,6 +76,7 @@ soak: setup  ## longer campaigns; prints seeds that replay, and what really hit 
 	HYPOTHESIS_PROFILE=soak BIDE_COPIES=deep $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
 	PARTITIONS=$${PARTITIONS:-2000} WEEK_EVENTS=$${WEEK_EVENTS:-1000} DAMAGES=$${DAMAGES:-4000} FUZZ_SESSIONS=$${FUZZ_SESSIONS:-3000} \
 	  $(BIN)/pytest -q -n $(WORKERS) -rA tests/network tests/system/test_damage.py tests/fuzz/test_sessions.py
+	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-10000000} --workers $(WORKERS)
 
 # atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.
 fuzz: setup  ## fuzz every reader of bytes, MINUTES=1 each, or one TARGET=change

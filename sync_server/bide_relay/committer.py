@@ -139,21 +139,30 @@ class Committer:
             while True:
                 group, more = self._collect(crowded=crowded)
                 crowded = len(group) > 1
-                uploads = [job for job in group if isinstance(job, Upload)]
-                results: list[Callable[[], None]] = []
-                if uploads:
-                    results += self._store(uploads)
-                results += [self._found(job) for job in group if isinstance(job, Founding)]
-                results += [self._forget(job) for job in group if isinstance(job, Forgetting)]
-                self._touch([job for job in group if isinstance(job, Use)])
-                if any(isinstance(job, _Sweep) for job in group):
-                    self._sweep()
+                results = self.work_off(group)
                 if results:
                     self._loop.call_soon_threadsafe(_deliver, results)
                 if not more:
                     return
         except BaseException as error:  # the process must not go on acknowledging
             self._fail(error)
+
+    def work_off(self, group: Sequence[Job]) -> list[Callable[[], None]]:
+        """Judge and store a group of jobs. What is returned is to be called on the event loop, in this order.
+
+        Raises:
+            StorageError: nothing can be promised any more; the process must end.
+        """
+        results: list[Callable[[], None]] = []
+        uploads = [job for job in group if isinstance(job, Upload)]
+        if uploads:
+            results += self._store(uploads)
+        results += [self._found(job) for job in group if isinstance(job, Founding)]
+        results += [self._forget(job) for job in group if isinstance(job, Forgetting)]
+        self._touch([job for job in group if isinstance(job, Use)])
+        if any(isinstance(job, _Sweep) for job in group):
+            self._sweep()
+        return results
 
     def _collect(self, *, crowded: bool) -> tuple[list[Job], bool]:
         """The next group: what is queued, and what comes in a moment if things are busy. False: the last one."""

@@ -324,10 +324,16 @@ class _Judge:
         return admitted.is_bare if admitted is not None else self.is_bare(envelope.log_id, envelope.seq)
 
     def _fork(self, envelope: Envelope, seq: int) -> BideError:
-        """The error for an entry that contradicts what is at `seq`: a fork only if its author signed it."""
+        """The error for an entry that contradicts what is at `seq`: a fork only if its author signed both.
+
+        What was admitted is vouched for; what came in this batch may have been altered on its way, before an honest entry.
+        """
         device = self.state.membership.devices[envelope.log_id].id
+        there = next((other for other in self.new if (other.log_id, other.seq) == (envelope.log_id, seq)), None)
         try:
             verify_signature(envelope, space=self.state.space, device=device)
+            if there is not None:
+                verify_signature(there, space=self.state.space, device=device)
         except EnvelopeRejected as error:
             return error
         return ForkDetected(evidence=self._header(envelope.log_id, seq) or b"")

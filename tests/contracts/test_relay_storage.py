@@ -437,8 +437,8 @@ def test_sqlite_that_is_damaged_or_missing_is_said_so(tmp_path: Path, space: Spa
 
 def test_sqlite_checkpoints_keep_the_log_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under steady writing the write-ahead log begins anew again and again."""
-    monkeypatch.setattr("bide_relay.storage.sqlite.CHECKPOINT_PAGES", 20)
-    monkeypatch.setattr("bide_relay.storage.sqlite.CHECKPOINT_PAGES_URGENT", 100)
+    monkeypatch.setattr("bide_relay.storage.sqlite_checkpoints.CHECKPOINT_PAGES", 20)
+    monkeypatch.setattr("bide_relay.storage.sqlite_checkpoints.CHECKPOINT_PAGES_URGENT", 100)
     storage = SqliteStorage(tmp_path)
     space = SpaceBuilder.found("own", randomness=SystemRandomness())
     found(storage, space)

@@ -22,7 +22,7 @@ from bide_relay.admin import check_spaces
 from bide_relay.committer import Committer, Founding, Outcome, Upload
 from bide_relay.service import load_state
 from bide_relay.settings import Settings
-from bide_relay.storage import sqlite as relay_sqlite
+from bide_relay.storage import sqlite_checkpoints
 from bide_relay.storage.base import Identity
 from bide_relay.storage.sqlite import SqliteStorage as RelayStorage
 from crash.recording import Recording
@@ -234,9 +234,9 @@ OPEN = Settings(registration="open", commit_wait_ms=0)
 async def run_relay(recording: Recording, chance: random.Random, *, rounds: int, uploads: int) -> None:
     """Let a relay's storage and its committer serve a few devices; each round ends with a restart."""
     spaces = [SpaceBuilder.found("own", randomness=SeededRandomness(f"{chance.random()}")) for _ in range(3)]
-    before = relay_sqlite.CHECKPOINT_PAGES, relay_sqlite.CHECKPOINT_PAGES_URGENT
+    before = sqlite_checkpoints.CHECKPOINT_PAGES, sqlite_checkpoints.CHECKPOINT_PAGES_URGENT
     # So that checkpoints come often, beside the writer and by it.
-    relay_sqlite.CHECKPOINT_PAGES, relay_sqlite.CHECKPOINT_PAGES_URGENT = 15, 40
+    sqlite_checkpoints.CHECKPOINT_PAGES, sqlite_checkpoints.CHECKPOINT_PAGES_URGENT = 15, 40
     try:
         for number in range(rounds):
             storage = RelayStorage(Path(recording.folder))
@@ -244,7 +244,7 @@ async def run_relay(recording: Recording, chance: random.Random, *, rounds: int,
             await _serve(storage, recording, chance, spaces, uploads, found=number == 0)
             storage.close()
     finally:
-        relay_sqlite.CHECKPOINT_PAGES, relay_sqlite.CHECKPOINT_PAGES_URGENT = before
+        sqlite_checkpoints.CHECKPOINT_PAGES, sqlite_checkpoints.CHECKPOINT_PAGES_URGENT = before
 
 
 async def _serve(

@@ -146,6 +146,15 @@ def test_what_nobody_signed_is_no_fork(desk: Desk) -> None:
     assert type(admission.refusal) is EnvelopeRejected
 
 
+def test_what_was_altered_on_its_way_accuses_nobody(desk: Desk) -> None:
+    """An entry that nobody signed as it is, and after it in the batch an honest one that doesn't fit it."""
+    space = desk.space
+    first, second = space.write(space.founder), space.write(space.founder)
+    admission = desk.store([space.envelopes[1], altered(first, 80), second])
+    assert type(admission.refusal) is EnvelopeRejected
+    assert code(desk.store([first, second])) is None
+
+
 @pytest.mark.parametrize("at", [0, 2, 3, 4, 5, 30, 64, 80, 104, 110, 145, 210], ids=lambda at: f"byte {at}")
 def test_an_altered_envelope_is_refused(desk: Desk, at: int) -> None:
     """Whichever byte: header, hash of the body, signature, body."""

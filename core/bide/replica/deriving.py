@@ -139,7 +139,8 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
         judged = _judge_stored(storage, space, entry, erased=erased)
         if erased:
             bereft.update(_perhaps_bereft(storage, space, entry, before))
-        if judged.kind is REPAIR or judged.kind is None or Standing.IGNORED in judged.standings.values():
+        # None: its invitation was taken out, with the end of a removed device's log.
+        if judged.kind in (REPAIR, None) or Standing.IGNORED in judged.standings.values():
             formerly.update(_folded_with(storage, space, entry))
         if judged.kind is REPAIR:
             repairs[entry] = judged

@@ -252,17 +252,20 @@ class Receiver:
             if place(head, envelope) is Place.NEXT:
                 return False
         except ForkDetected:
-            raise self._fork(envelope) from None
+            raise self._fork(envelope, head.seq, fresh) from None
         there = self._storage.envelope(self._space.space_id, envelope.log_id, envelope.seq)
         here = there.hash if there is not None else None
         if here is None:  # it came earlier in this same batch
             here = next(e.hash for e in fresh if (e.log_id, e.seq) == (envelope.log_id, envelope.seq))
         if here != envelope.hash:
-            raise self._fork(envelope)
+            raise self._fork(envelope, envelope.seq, fresh)
         return True
 
-    def _fork(self, envelope: Envelope) -> EnvelopeRejected:
-        """The error for an entry that contradicts what is here: a fork only if its author signed it."""
+    def _fork(self, envelope: Envelope, seq: int, fresh: Sequence[Envelope]) -> EnvelopeRejected:
+        """The error for an entry that contradicts what is at `seq`: a fork only if its author signed both.
+
+        What is stored is vouched for; what came in the same batch may have been altered on its way, before an honest entry.
+        """
         membership = self._membership
         device = membership.devices.get(envelope.log_id) if membership else None
         if device is None:
@@ -271,6 +274,9 @@ class Receiver:
             verify_signature(envelope, space=self._space.space_id, device=device.id)
         except EnvelopeRejected as error:
             return error
+        there = next((other for other in fresh if (other.log_id, other.seq) == (envelope.log_id, seq)), None)
+        if there is not None and not self._is_signed(there):
+            return EnvelopeRejected(_WRONG_SIGNATURE)
         return ForkDetected(hint=_FORK_HINT, evidence=envelope.header)
 
     def _take_grants(self, envelope: Envelope, statement: Control) -> None:

@@ -139,6 +139,8 @@ class SpaceSync:
         """This is where it was synced last: a person who chose another relay is no incident."""
         self._suspicion = ""
         """What kind of incident an error that comes up now is, where its class alone doesn't say so."""
+        self._claims: list[Head] = []
+        """Heads of other pasts, by the relay's welcome: it has to show them."""
         self._disputed: set[LogId] = set()
         """Logs of others of which the relay said that it has another past than is here."""
         self._proofs = len(storage.evidence(space.space_id))
@@ -283,6 +285,7 @@ class SpaceSync:
                 # Another copy of this home has written: its log is looked at from the beginning, and nothing is sent before.
                 asked[log] = 0
                 self._halted = True
+                self._claims.append(head)
             elif self._is_here(head):
                 self._receiver.left_out.pop(log, None)
             elif mine is not None and (head.seq <= mine.seq or log in forked):
@@ -290,6 +293,7 @@ class SpaceSync:
                 asked[log] = min(mine.seq, beside.get(log, 0))
                 if head.seq <= mine.seq:
                     self._disputed.add(log)
+                    self._claims.append(head)
             self._relay[log] = self._announced[log] = self._confirmed[log] = head.seq
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
         lost = any(self._relay.get(log, 0) < head.seq for log, head in known.items())
@@ -319,6 +323,11 @@ class SpaceSync:
         whole = self._whole_up_to(heads)
         self._session.send(Want([LogPosition(log, min(seq, whole[log])) for log, seq in sorted(asked.items())]))
         self._send_more()
+
+    def _is_proved(self, head: Head) -> bool:
+        """Whether the relay has shown the other past of a log that it claimed to have."""
+        forked = {LogId(header[LOG_ID_AT]) for header in self._storage.evidence(self._space.space_id)}
+        return self._is_here(head) or (head.log_id in forked and head.log_id in self._left_out())
 
     def _is_here(self, head: Head) -> bool:
         here = self._storage.envelope(self._space.space_id, head.log_id, head.seq)
@@ -375,8 +384,8 @@ class SpaceSync:
         self._receiver.finish()
         heads = self._storage.heads(self._space.space_id)
         left_out = self._left_out()
-        lacking = (log for log, seq in self._announced.items() if log not in heads or heads[log].seq < seq)
-        if any(log not in left_out for log in lacking):
+        lacking = [log for log, seq in self._announced.items() if log not in heads or heads[log].seq < seq]
+        if any(log not in left_out for log in lacking) or any(not self._is_proved(head) for head in self._claims):
             self._suspicion = incidents.NOT_SENT
             raise VerificationFailed("The relay announced entries that it did not send.", hint=_WITHHELD_HINT)
         self._announced.clear()

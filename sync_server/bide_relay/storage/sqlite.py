@@ -39,19 +39,13 @@ from bide_relay.storage.base import (
     StorageFailed,
     Usage,
 )
+from bide_relay.storage.sqlite_checkpoints import Checkpoints
 from bide_relay.storage.sqlite_layout import layout, layout_of, schemas
 
 FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
 _DAY_MS = 86_400_000
 READERS_MAX = 4
-_EMPTY_BUSY_MS = 200
-"""How long the emptying of the write-ahead log may hold up who writes."""
-_EMPTY_AGAIN_S = 5.0
-CHECKPOINT_PAGES = 1_000
-"""Pages in the write-ahead log after which a checkpoint begins beside the writer."""
-CHECKPOINT_PAGES_URGENT = 16_000
-"""Pages after which the writer lends a hand: under steady load only it can let the log begin anew."""
 
 _HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
 _KNOWS = "SELECT 1 FROM spaces WHERE space_id = ?"
@@ -104,15 +98,8 @@ class SqliteStorage:
         self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
         self._lock = threading.Lock()
         """Held while the writer connection is in use."""
-        self._wal_pages = 0
-        self._checkpointing = threading.Lock()
-        self._wake_checkpointer = threading.Event()
-        self._closing = False
-        self._empty_log = False
-        """The write-ahead log may hold pages of what was deleted or erased."""
-        self._writer.set_wal_hook(self._on_commit)
-        self._checkpointer = threading.Thread(target=self._checkpoint_beside, name="checkpoint", daemon=True)
-        self._checkpointer.start()
+        self._checkpoints = Checkpoints(lambda: self._connect(apsw.SQLITE_OPEN_READWRITE))
+        self._writer.set_wal_hook(self._checkpoints.on_commit)
 
     # Opening
 
@@ -210,8 +197,7 @@ class SqliteStorage:
         with self._transaction() as connection:
             appended = [self._append(connection, batch) for batch in batches]
         if erasing:
-            self._empty_log = True
-            self._wake_checkpointer.set()
+            self._checkpoints.empty_soon()
         return appended
 
     @contextmanager
@@ -231,8 +217,7 @@ class SqliteStorage:
                 raise DiskLow from error
             except apsw.Error as error:
                 raise StorageFailed(f"The relay's database failed while writing: {error}") from error
-            if self._wal_pages >= CHECKPOINT_PAGES_URGENT:
-                self._checkpoint(connection)
+            self._checkpoints.help_out(connection)
 
     def _append(self, connection: apsw.Connection, batch: Batch) -> Appended:
         space = batch.space
@@ -312,8 +297,7 @@ class SqliteStorage:
             if not sqlite_forgetting.sweep(connection, envelopes_max, before_day=before_day, known_max=known_max):
                 return False
         # Else copies of the pages would stay in the write-ahead log for as long as little is written.
-        self._empty_log = True
-        self._wake_checkpointer.set()
+        self._checkpoints.empty_soon()
         return True
 
     # What an operator does
@@ -375,55 +359,6 @@ class SqliteStorage:
             with self._transaction() as connection:
                 for table in ("envelopes", "moved_on", "logs", "spaces"):
                     connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
-
-    # Checkpoints: off the commit path
-
-    def _on_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        self._wal_pages = pages
-        if pages >= CHECKPOINT_PAGES:
-            self._wake_checkpointer.set()
-        return apsw.SQLITE_OK
-
-    def _checkpoint_beside(self) -> None:
-        connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
-        try:
-            while True:
-                self._wake_checkpointer.wait()
-                self._wake_checkpointer.clear()
-                if self._closing:
-                    return
-                self._checkpoint(connection)
-                if self._empty_log:
-                    self._empty_the_log(connection)
-        finally:
-            connection.close()
-
-    def _checkpoint(self, connection: apsw.Connection) -> None:
-        """Copy the write-ahead log into the file as far as that disturbs nobody. Trying again later is safe."""
-        try:
-            # One at a time, waiting: the writer's own must not give up because the one beside it is at work.
-            with self._checkpointing:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except (apsw.BusyError, apsw.LockedError):
-            return
-        except apsw.FullError:
-            return
-        except apsw.Error as error:
-            raise StorageFailed(f"The relay's database failed while writing: {error}") from error
-
-    def _empty_the_log(self, connection: apsw.Connection) -> None:
-        """Leave nothing of what was erased in the write-ahead log. While others are at it, later will do, or closing."""
-        connection.set_busy_timeout(_EMPTY_BUSY_MS)
-        try:
-            with self._checkpointing:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            self._empty_log = False
-        except (apsw.BusyError, apsw.LockedError, apsw.FullError):
-            self._retry = threading.Timer(_EMPTY_AGAIN_S, self._wake_checkpointer.set)
-            self._retry.daemon = True
-            self._retry.start()
-        finally:
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
 
     # Reading: any thread
 
@@ -520,9 +455,7 @@ class SqliteStorage:
 
     def close(self) -> None:
         """Checkpoint and let go."""
-        self._closing = True
-        self._wake_checkpointer.set()
-        self._checkpointer.join()
+        self._checkpoints.close()
         while not self._readers.empty():
             self._readers.get().close()
         # Closing the last connection checkpoints and removes the write-ahead log.

@@ -176,6 +176,18 @@ def test_a_fork_is_refused_and_what_was_first_stays(pair: tuple[Replica, Replica
     assert not robin.storage.displaced(space.space_id)
 
 
+@pytest.mark.parametrize("at", [64, 80, 103], ids=["epoch", "nonce", "end of the nonce"])
+def test_what_was_altered_on_its_way_accuses_nobody(pair: tuple[Replica, Replica], at: int) -> None:
+    """An entry that nobody signed as it is, and after it an honest one: no second past, though the two don't fit."""
+    sam, robin = pair
+    sam.write("appreciation", {"noticed": "one"})
+    sam.write("appreciation", {"noticed": "two"})
+    one, two = news(sam, robin)
+    other = one[:at] + bytes([one[at] ^ 1]) + one[at + 1 :]
+    assert type(refused(robin, [other, two], EnvelopeRejected)) is EnvelopeRejected
+    assert receive(robin, [one, two]) == 2
+
+
 def test_membership_cannot_be_changed_by_who_may_not(pair: tuple[Replica, Replica]) -> None:
     """The second person can admit nobody as a second person, and nothing of the try is kept."""
     sam, robin = pair

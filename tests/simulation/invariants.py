@@ -1,0 +1,307 @@
+"""What must hold. Some of it is looked at whenever a process comes back, the rest when everybody has come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
+from bide.errors import BideError, EnvelopeRejected, MembershipRejected
+from bide.ids import EntryId, LogId, SpaceId
+from bide.log.chain import Place, empty_head, head_of, place
+from bide.log.control import Granting, read_control
+from bide.log.envelope import SIGNED_BYTES, entry_hash, parse_envelope, verify_signature
+from bide.log.head import Head
+from bide.replica.belonging import read_belonging
+from bide.replica.deriving import open_event
+from bide.replica.doctor import DAMAGE
+from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
+from bide.storage.base import SpaceRecord, Storage
+from bide_relay.service import load_state
+from bide_relay.storage.base import Span
+from simulation.processes import Device
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+_EVERYTHING = 1 << 30
+
+
+class Invariants:
+    """What was promised in a world so far, and whether it holds."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.acknowledged: dict[tuple[SpaceId, LogId], Head] = {}
+        """What the relay said that it has for good."""
+        self.entries: dict[tuple[SpaceId, EntryId], LogId] = {}
+        """What people were told that is written, and in whose log."""
+        self.held: dict[EntryId, Device] = {}
+        """What they were told that is held."""
+        self.sealed_without: dict[tuple[SpaceId, LogId, int], frozenset[LogId]] = {}
+        """Entries, and whose devices' logs their writer knew to be at an end."""
+        self.tried_to_remove: set[LogId] = set()
+        self.removed: list[tuple[LogId, LogId]] = []
+        """Own logs: who has removed whom."""
+        self.checks = 0
+
+    def _broke(self, what: str) -> None:
+        self._world.broke(what)
+
+    # At any moment
+
+    def kept_its_word(self, device: Device) -> None:
+        """A device that came back has everything that its person was told is written."""
+        for space, head in device.promised.items():
+            here = device.replica.storage.envelope(space, head.log_id, head.seq)
+            if here is None or here.hash != head.hash:
+                self._broke(f"{device.name} lost what it had acknowledged as written")
+
+    def relay_kept_its_word(self) -> None:
+        """A relay that came back has everything that it acknowledged."""
+        if self._world.rotten:
+            return
+        for (space, log), head in self.acknowledged.items():
+            header = self._world.relay.storage.header(space, log, head.seq)
+            if header is None or entry_hash(header[:SIGNED_BYTES]) != head.hash:
+                self._broke("the relay lost what it had acknowledged as stored")
+
+    def note_sealed(self, device: Device, space: SpaceId) -> None:
+        """A device has just written: whoever it knows to be removed must not be able to read that."""
+        ended = read_belonging(device.replica.storage, space).ended
+        if ended:
+            record = next(each for each in device.replica.spaces() if each.space_id == space)
+            head = device.replica.storage.heads(space)[record.log_id]
+            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended)
+
+    def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
+        """What is on no other device that runs: it is gone with this one's disk, unless the relay has it."""
+        others = [other.replica.storage for other in self._world.devices if other is not device and other.alive]
+        return {key for key in self.entries if not any(storage.events(*key) for storage in others)}
+
+    def disk_lost(self, device: Device, lost: set[tuple[SpaceId, EntryId]]) -> None:
+        """Its disk was put back to an old copy: what was on it alone may be gone, and only that."""
+        storage = device.replica.storage
+        device.promised.clear()
+        device.promise()
+        for key in lost:
+            if not storage.events(*key):
+                self.entries.pop(key, None)
+        for entry, holder in list(self.held.items()):
+            if holder is device and storage.held(entry) is None and not storage.entries_with_id(entry):
+                del self.held[entry]
+
+    # At rest
+
+    def check(self) -> None:
+        """Everybody has come to rest: look at everything."""
+        self.checks += 1
+        members = self._members()
+        for space, devices in sorted(members.items()):
+            self._one_past(space, devices)
+            self._relay_has_all(space, devices)
+        everybody = {device for devices in members.values() for device in devices}
+        for device in sorted(everybody, key=lambda device: device.name):
+            self._sound(device)
+        self._nothing_lost(members)
+        self._nobody_stuck(members)
+        self._removed_stay_out(members)
+        self._relay_let_go()
+
+    def _members(self) -> dict[SpaceId, list[Device]]:
+        """Who is in which space, as the relay has it; and nobody else was removed than whom somebody wanted to remove."""
+        members: dict[SpaceId, list[Device]] = {}
+        relay = self._world.relay.storage
+        for device in self._world.devices:
+            for space in device.replica.spaces():
+                state = load_state(relay, space.space_id)
+                if state is None:
+                    self._broke(f"a space of {device.name} is not at the relay")
+                elif state.membership.is_active(space.log_id):
+                    members.setdefault(space.space_id, []).append(device)
+                elif not self._may_be_removed(device) and not space.pending:
+                    self._broke(f"{device.name} is no member of a space any more, and nobody removed it")
+        self._members_now = members
+        own = {self._own_log(device): device for device in self._world.devices}
+        active = {log for log, device in own.items() if device in members.get(device.replica.reader.own_space().space_id, [])}
+        for by, target in self.removed:
+            if by in active and target in active:
+                self._broke(f"{own[target].name} was removed and is still a member")
+        return members
+
+    def _may_be_removed(self, device: Device) -> bool:
+        """Whether somebody wanted to remove it, or the one that let it in: what that did after its end doesn't count."""
+        adder = device.added_by
+        wanted = not device.own_logs.isdisjoint(self.tried_to_remove)
+        return wanted or (adder is not None and self._may_be_removed(adder))
+
+    @staticmethod
+    def _own_log(device: Device) -> LogId:
+        return device.replica.reader.own_space().log_id
+
+    def _one_past(self, space: SpaceId, devices: list[Device]) -> None:
+        """All who are in a space hold the same and show the same."""
+        seen = {device.name: _digest(device, space) for device in devices}
+        if len(set(seen.values())) > 1:
+            self._broke(f"{', '.join(seen)} don't come to the same in a space: {sorted(set(seen.values()))}")
+
+    def _relay_has_all(self, space: SpaceId, devices: list[Device]) -> None:
+        """The relay has everything, whole, and counts it right."""
+        relay, storage = self._world.relay.storage, devices[0].replica.storage
+        heads = relay.heads(space)
+        needed = read_belonging(storage, space).needed
+        for log, head in storage.heads(space).items():
+            upto = min(head.seq, needed.get(log, head.seq))
+            if upto and (log not in heads or heads[log].seq < upto):
+                self._broke(f"the relay lacks something of a space after {devices[0].name} has synced")
+        count = size = 0
+        for log, head in heads.items():
+            last = empty_head(log)
+            while last.seq < head.seq:
+                for entry in relay.read(space, [Span(log, last.seq, head.seq)], bytes_max=_EVERYTHING, envelopes_max=1000):
+                    envelope = parse_envelope(entry.data)
+                    if place(last, envelope) is not Place.NEXT:
+                        self._broke("a log at the relay is not whole")
+                    last, count, size = head_of(envelope), count + 1, size + len(entry.data)
+            if last.hash != head.hash:
+                self._broke("the relay's head is not the end of its log")
+        usage = relay.usage(space)
+        if (usage.entries, usage.bytes) != (count, size):
+            self._broke(f"the relay counts {usage} where {count} entries of {size} bytes lie")
+
+    def _sound(self, device: Device) -> None:
+        """Chains and signatures verify, nothing waits, and what is shown follows from the log."""
+        replica = device.replica
+        copied = self._world.counts["restore_home"] + self._world.counts["clone_home"]
+        for finding in replica.doctor():
+            if finding.level == DAMAGE and not (copied and "two pasts" in str(finding.words)):
+                self._broke(f"doctor finds damage at {device.name}: {finding.words}")
+        shown = replica.digest()
+        replica.rebuild()
+        if replica.digest() != shown:
+            self._broke(f"rebuilding changes what {device.name} shows")
+        for space in self._spaces_of(device):
+            storage = replica.storage
+            odd = {item.reason for item in storage.quarantine(space.space_id)} - {BEYOND_THE_CUT}
+            if odd:
+                self._broke(f"{device.name} set something aside: {sorted(odd)}")
+            if replica.reader.pending(space):
+                self._broke(f"something of {device.name}'s waits for the relay")
+            waiting = {s.value: n for s, n in storage.standing_counts(space.space_id).items() if s.value == "waiting"}
+            if waiting and not read_belonging(storage, space.space_id).ended:
+                self._broke(f"events wait for something at {device.name}, and nothing is to come")
+        self.kept_its_word(device)
+
+    def _spaces_of(self, device: Device) -> Iterator[SpaceRecord]:
+        for space in device.replica.spaces():
+            if device in self._members_now.get(space.space_id, []):
+                yield space
+
+    def _nothing_lost(self, members: dict[SpaceId, list[Device]]) -> None:
+        """What anybody was told is written is with everybody in the space, unless its log was cut before it."""
+        for author in self._world.devices:
+            for space, head in author.promised.items():
+                for device in members.get(space, []):
+                    storage = device.replica.storage
+                    upto = min(head.seq, read_belonging(storage, space).ended.get(head.log_id, head.seq))
+                    here = storage.heads(space).get(head.log_id)
+                    if upto and (here is None or here.seq < upto):
+                        self._broke(f"{device.name} lacks what {author.name} was told is written")
+                    there = storage.envelope(space, head.log_id, head.seq)
+                    if there is not None and there.hash != head.hash:
+                        self._broke(f"{device.name} has another entry where {author.name} wrote one")
+        for (space, entry), log in self.entries.items():
+            for device in members.get(space, []):
+                storage = device.replica.storage
+                if storage.entry(space, entry) is None and log not in read_belonging(storage, space).ended:
+                    self._broke(f"an entry that was acknowledged is not shown at {device.name}")
+        for entry, device in self.held.items():
+            storage = device.replica.storage
+            if storage.held(entry) is None and not storage.entries_with_id(entry):
+                self._broke(f"what {device.name} held is gone")
+
+    def _nobody_stuck(self, members: dict[SpaceId, list[Device]]) -> None:
+        """The last sync of everybody went without a word of complaint."""
+        for device in self._world.devices:
+            everywhere = all(device in members.get(space.space_id, []) for space in device.replica.spaces())
+            if everywhere and device.errors:
+                self._broke(f"{device.name} can't sync: {device.errors}")
+
+    def _removed_stay_out(self, members: dict[SpaceId, list[Device]]) -> None:
+        """With everything that a removed device holds, and all that the relay has, nothing later can be read."""
+        for device in self._world.devices:
+            for space in device.replica.spaces():
+                later = [
+                    key for key, ended in self.sealed_without.items() if key[0] == space.space_id and space.log_id in ended
+                ]
+                others = members.get(space.space_id, [])
+                if not later or not others or device in others:
+                    continue
+                storage = others[0].replica.storage
+                secrets = _secrets_for(device, space, storage)
+                for _, log, seq in later:
+                    there = storage.envelope(space.space_id, log, seq)
+                    if there is None or there.control:
+                        continue
+                    self._world.deeds["tried to read after removal"] += 1
+                    try:
+                        open_event(parse_envelope(there.data), space=space.space_id, epochs=secrets)
+                    except EnvelopeRejected:
+                        continue
+                    self._broke(f"{device.name} was removed and can read what came later")
+
+    def _relay_let_go(self) -> None:
+        """Nobody is connected: the relay holds nothing open, and counts nothing."""
+        server = self._world.relay.server
+        gate = server._gate
+        held = (gate.connections, gate.unauthenticated, len(server._rooms), len(server._visitors), server.uploads.used)
+        if any(held):
+            self._broke(f"the relay still holds something of those who left: {held}")
+
+    def rot_is_noticed(self) -> None:
+        """What the operator's check reads in a damaged store: whether it sees the damage is told, not asserted."""
+        try:
+            relay = self._world.relay.disk.open(lambda _: None)
+            for space in relay.spaces():
+                state = load_state(relay, space)
+                assert state is not None  # it is among the spaces
+                for log, head in state.heads.items():
+                    last = empty_head(log)
+                    for entry in relay.read(space, [Span(log, 0, head.seq)], bytes_max=_EVERYTHING, envelopes_max=_EVERYTHING):
+                        envelope = parse_envelope(entry.data)
+                        place(last, envelope)
+                        verify_signature(envelope, space=space, device=state.membership.devices[log].id)
+                        last = head_of(envelope)
+        except (BideError, MembershipRejected):
+            self._world.fired("rot is noticed")
+
+
+def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
+    """All epoch secrets that a device can come by: its own, and what any statement seals to it."""
+    secrets = dict(device.replica.storage.epochs(space.space_id))
+    keys = DeviceKeys(space.signing_seed, space.sealing_secret)
+    for stored in storage.controls(space.space_id):
+        envelope = parse_envelope(stored.data)
+        statement = read_control(envelope.body)
+        if not isinstance(statement, Granting):
+            continue
+        for grant in statement.grants:
+            try:
+                secrets[grant.epoch_id] = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
+            except GrantBroken:
+                continue
+    return secrets
+
+
+def _digest(device: Device, space: SpaceId) -> str:
+    """As `Replica.digest`, of one space, without what is kept of a removed device's log and doesn't count."""
+    storage = device.replica.storage
+    ended = read_belonging(storage, space).ended
+    if not ended:
+        return next(str(each["digest"]) for each in device.replica.digest() if each["space"] == space.hex())
+    heads = [(log.hex()[:6], min(head.seq, ended.get(log, head.seq))) for log, head in sorted(storage.heads(space).items())]
+    rows = [tuple(record) for record in storage.all_entries(space)]
+    members = sorted(load_membership(storage, space).ends.items())
+    from hashlib import blake2b
+
+    return blake2b(repr(([h for h in heads if h[1]], rows, members)).encode(), digest_size=8).hexdigest()

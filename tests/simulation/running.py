@@ -1,0 +1,147 @@
+"""Running worlds: one, or as many as fit into a number of steps, on as many processors as there are."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import multiprocessing.pool
+import re
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from simulation import faults
+from simulation.operations import OPERATIONS
+from simulation.planning import Plan, draw_plan
+from simulation.world import Broken, World
+
+
+@dataclass
+class Result:
+    """What came of a world, or of many."""
+
+    seed: str
+    worlds: int = 0
+    steps: int = 0
+    messages: int = 0
+    cpu_s: float = 0.0
+    checks: int = 0
+    """Times at which everybody had come to rest."""
+    rounds: int = 0
+    sqlite: int = 0
+    """Of the worlds, how many kept everything in SQLite."""
+    counts: Counter[str] = field(default_factory=Counter)
+    deeds: Counter[str] = field(default_factory=Counter)
+    trace: str = ""
+    breach: str = ""
+    """What did not hold; empty: everything held."""
+
+    def add(self, other: Result) -> None:
+        """Count another one in."""
+        for name in ("worlds", "steps", "messages", "cpu_s", "checks", "rounds", "sqlite"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.counts += other.counts
+        self.deeds += other.deeds
+
+
+def plan_of(
+    seed: str,
+    *,
+    controls: tuple[str, ...] = (),
+    switches: frozenset[str] = frozenset(),
+    only: tuple[str, ...] = (),
+    often: tuple[str, ...] = (),
+) -> Plan:
+    """The plan of one world; with `only` no other faults are in it, and what is in `often` people do ten times as often."""
+    weights = {name: weight * (10 if name in often else 1) for name, (weight, _) in OPERATIONS.items()}
+    drawn = faults.drawn(switches | {faults.FAULTS[name].switch for name in only})
+    return draw_plan(seed, weights, {name: drawn[name] for name in only or drawn}, controls=controls)
+
+
+def run(plan: Plan, *, story: list[str] | None = None) -> Result:
+    """Live through one world.
+
+    Args:
+        plan: its story.
+        story: filled with every step in words.
+    """
+    result = Result(plan.seed, worlds=1, sqlite=int(plan.sqlite))
+    began = time.process_time()
+    with World(plan, story=story is not None) as world:
+        try:
+            world.run()
+        except Broken as error:
+            result.breach = str(error)
+        except Exception as error:  # whatever nobody caught is a breach, too
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            result.breach = f"{type(error).__name__} from {Path(where.filename).name}:{where.lineno}: {error}"
+        finally:
+            if story is not None and world.clockwork.story is not None:
+                story.extend(world.clockwork.story)
+    result.cpu_s = time.process_time() - began
+    result.steps, result.messages, result.trace = world.clockwork.steps, world.network.messages, world.clockwork.trace
+    result.checks, result.rounds = world.invariants.checks, world.rounds
+    result.counts, result.deeds = world.counts, world.deeds
+    return result
+
+
+def kind_of(breach: str) -> str:
+    """What did not hold, without who and where."""
+    return re.sub(r"\b[A-Z][a-z]+-\d+\b,? ?|\[.*|\(.*|\d+", "", breach).strip()
+
+
+def _run_seed(task: tuple[str, tuple[str, ...], frozenset[str]]) -> Result:
+    seed, controls, switches = task
+    return run(plan_of(seed, controls=controls, switches=switches))
+
+
+def run_many(
+    seed: str,
+    *,
+    steps: int = 0,
+    seconds: float = 0.0,
+    workers: int = 1,
+    controls: tuple[str, ...] = (),
+    switches: frozenset[str] = frozenset(),
+) -> Iterator[Result]:
+    """The worlds ``SEED.0``, ``SEED.1`` and so on, as they come to their ends.
+
+    Args:
+        seed: any text without a dot; with one it is that world alone.
+        steps: go on until there were so many in all.
+        seconds: or until so much time has gone by.
+        workers: processes.
+        controls: safeties to take out.
+        switches: faults to switch on besides.
+    """
+    if "." in seed:
+        yield _run_seed((seed, controls, switches))
+        return
+    until = time.monotonic() + seconds if seconds else float("inf")
+    tasks = ((f"{seed}.{number}", controls, switches) for number in itertools.count())
+    done = 0
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers))
+            results = _in_turn(pool, tasks, workers)
+        else:
+            results = map(_run_seed, tasks)
+        for result in results:
+            yield result
+            done += result.steps
+            if (steps and done >= steps) or time.monotonic() >= until:
+                return
+
+
+def _in_turn(
+    pool: multiprocessing.pool.Pool, tasks: Iterator[tuple[str, tuple[str, ...], frozenset[str]]], workers: int
+) -> Iterator[Result]:
+    """As `imap`, without drawing more tasks than are needed to keep everybody busy."""
+    waiting = [pool.apply_async(_run_seed, (task,)) for task in itertools.islice(tasks, workers + 2)]
+    while True:
+        yield waiting.pop(0).get()
+        waiting.append(pool.apply_async(_run_seed, (next(tasks),)))
