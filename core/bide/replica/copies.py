@@ -40,10 +40,11 @@ from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event, project
-from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, revoke_in
+from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, may_write, revoke_in
 from bide.replica.people import folded
 from bide.replica.personal import device_key, device_names, my_devices, place_key
 from bide.replica.rebuilding import load_membership, rebuild_members
+from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
@@ -88,7 +89,7 @@ def note_loss(storage: Storage, space: SpaceRecord) -> bool:
         Whether it was noted now.
     """
     acknowledged = storage.relay_heads(space.space_id).get(space.log_id)
-    key = f"acknowledged.{space.space_id.hex()}.{space.log_id.hex()}"
+    key = _given_key(space, space.log_id)
     # By any relay ever: it may have lost something again before it had all of it.
     furthest = max(acknowledged.seq if acknowledged is not None else 0, int(storage.meta(key) or 0))
     mine = own_logs(storage, space)
@@ -98,6 +99,22 @@ def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     storage.put_meta(key, str(furthest))
     storage.put_meta(_lost_key(space.space_id), str(max(furthest, _built_on(storage, space))))
     return True
+
+
+def note_given(storage: Storage, space: SpaceRecord) -> None:
+    """What is here of this device's log goes out by a file: others may have it from there, whatever a relay loses.
+
+    As good as acknowledged. Inside a transaction.
+    """
+    head = storage.heads(space.space_id).get(space.log_id)
+    key = _given_key(space, space.log_id)
+    if head is not None and head.seq > int(storage.meta(key) or 0):
+        storage.put_meta(key, str(head.seq))
+
+
+def _given_key(space: SpaceRecord, log: LogId) -> str:
+    """Where it is kept how far a log of this home's is known to others, though the relay may not know it any more."""
+    return f"acknowledged.{space.space_id.hex()}.{log.hex()}"
 
 
 def _built_on(storage: Storage, space: SpaceRecord) -> int:
@@ -175,6 +192,7 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
     logs = own_logs(storage, space)
     known = storage.relay_heads(space.space_id)
     reached = known[envelope.log_id].seq if envelope.log_id in known else 0
+    reached = max(reached, int(storage.meta(_given_key(space, envelope.log_id)) or 0))
     if envelope.log_id == space.log_id:
         reached = max(reached, lost_at(storage, space.space_id) or 0)
     if reached >= envelope.seq:
@@ -265,6 +283,8 @@ def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
     follows = space.kind == "own" and bool(storage.meta(FOLLOW_KEY))
     if not follows and not is_due(storage, space.space_id) and lost_at(storage, space.space_id) is None:
         return []
+    if read_stances(storage).get(space.space_id) == LEFT:
+        return []  # nothing is said there any more, not even again
     try:
         with storage.transaction():
             if space.log_id not in read_belonging(storage, space.space_id).ended:
@@ -413,7 +433,7 @@ def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord) -> None:
             if each.space_id not in was.places:
                 # The other copy has the logs that both had; where it has gone on in another one, it says so itself.
                 fields[place_key(before.log_id, each.space_id)] = own_logs(storage, each)[0].hex()
-    if fields:
+    if fields and may_write(storage, space):
         replica.writer.say_of_person(fields, space=space)
 
 

@@ -222,8 +222,8 @@ class Receiver:
                 self._take_grants(envelope, membership.admit(envelope))
             except MembershipRejected:
                 return False
-        # Nobody reads the words of another past: its headers prove it, and where they are meant they are said again elsewhere. Kept
-        # here, they would outlast their being erased.
+        # Nobody reads the words of another past: its headers prove it, and whoever means them says them again. Kept here, they
+        # would outlast their being erased.
         storage.put_beside(space, stored(envelope.bare() if envelope.klass is EnvelopeClass.DATA else envelope))
         return envelope.klass is EnvelopeClass.CONTROL
 

@@ -43,8 +43,8 @@ class TakenOver(NamedTuple):
     name: str
     """What the person is called."""
     former: tuple[SpaceRecord, ...]
-    """Every space with the keys of the paper: with these what was said is brought to the relay. Not those that were left quietly:
-    of them nothing is sent again."""
+    """Every space with the keys of the paper: with these what was said is brought to the relay. Not those that were left
+    quietly: of them nothing is sent again."""
     removed: int
     """How many other devices were removed in the space where most were."""
     own_lost: bool

@@ -9,18 +9,25 @@ from bide.errors import NotAllowed, NotPaired
 from bide.log.envelope import HEADER_BYTES, parse_envelope
 from bide.replica import Replica
 from bide.replica.belonging import read_belonging
+from bide.replica.comparing import _places
 from bide.replica.deriving import open_event
 from bide.replica.devices import find_device, revoke
+from bide.replica.holding import Deed, Do
 from bide.replica.leaving import leave_quietly, leave_with_notice, pause
-from bide.replica.phrases import anchor_for, create, destroy
+from bide.replica.moving import Visit, settle
+from bide.replica.phrases import anchor_for, create, destroy, spaces_for
+from bide.replica.refusals import Stance
+from bide.replica.relays import nobody_needs
 from bide.replica.stance import LEFT, PAUSED, read_stances
 from bide.storage.memory import MemoryStorage
-from bide.testing import SeededRandomness
+from bide.testing import FakeClock, SeededRandomness
 from bide.testing_replicas import (
+    RELAY_HOST,
     RELAY_URL,
     MemoryRelay,
     add_device,
     copied,
+    exchange,
     give,
     new_replica,
     pair_space,
@@ -30,6 +37,9 @@ from bide.testing_replicas import (
     use_phrase,
     wipe,
 )
+
+
+from .test_bundles import take, written
 
 
 def sync_home(replica: Replica, relay: MemoryRelay) -> list[str]:
@@ -311,5 +321,176 @@ def test_a_backup_from_before_a_removal(couple: tuple[Replica, Replica], relay: 
     sync_all(relay, backup, sam, robin)
     assert shared(robin) >= {"before", "also before", "after", "on the backup", "later"}
     for replica in (sam, robin, backup):
-        [gone] = [each for each in read_belonging(replica.storage, pair_space(replica).space_id).ended]
+        assert len(read_belonging(replica.storage, pair_space(replica).space_id).ended) == 1
     assert_sound(sam, robin, backup)
+
+
+@pytest.mark.parametrize("by_twin", [True, False])
+def test_what_a_copy_wrote_before_it_knew_of_the_end_is_not_lost(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, by_twin: bool
+) -> None:
+    """It was written at the same time as the end, and counts like what any other device had written."""
+    sam, robin = couple
+    twin = copied(sam, "twin")
+    thank(twin, "by the twin")
+    if by_twin:
+        leave_with_notice(twin, pair_space(twin))
+    else:
+        leave_with_notice(robin, pair_space(robin))
+        sync_home(robin, relay)
+    sync_home(twin, relay)
+    thank(sam, "meanwhile")
+    sync_all(relay, sam, robin, twin)
+    for replica in (sam, robin, twin):
+        assert shared(replica) == {"before", "also before", "by the twin", "meanwhile"}
+        assert not replica.storage.displaced(pair_space(replica).space_id, waiting=True)
+    assert_sound(sam, robin, twin)
+
+
+# Moving across the rest
+
+
+def test_a_phrase_finds_what_was_moved_after_it_was_made(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    phrase = made(sam)
+    sync_all(relay, sam, robin)
+    new = "wss://new.example.org"
+    settle(sam, [Visit(sam, pair_space(sam), new, Stance.MOVING, host=RELAY_HOST)], new_home=False)
+    own = sam.reader.own_space()
+    [found] = spaces_for(sam.storage, phrase, own)
+    assert found.relay_url == new
+    settle(sam, [Visit(sam, own, new, Stance.MOVING, host=RELAY_HOST)], new_home=True)
+    [found] = spaces_for(sam.storage, phrase, sam.reader.own_space())
+    assert found.relay_url in ("", new)
+
+
+def test_a_phrase_on_paper_keeps_no_relay_from_forgetting(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    made(sam)
+    made(robin)
+    sync_all(relay, sam, robin)
+    new = "wss://new.example.org"
+    for replica in (sam, robin):
+        settle(replica, [Visit(replica, pair_space(replica), new, Stance.MOVING, host=RELAY_HOST)], new_home=False)
+    exchange(sam, robin)
+    assert nobody_needs(sam.storage, pair_space(sam), RELAY_URL)
+    assert nobody_needs(robin.storage, pair_space(robin), RELAY_URL)
+
+
+def test_a_phrase_that_led_to_what_has_ended_stops_no_sync(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    create(sam, RecoveryPhrase.new(pair_space(sam).space_id, SeededRandomness("paper")))
+    sync_all(relay, sam, robin)
+    robin.leave()
+    sync_all(relay, robin, sam)
+    kim = new_replica("Kim")
+    kim.set_relay(RELAY_URL)
+    pair_up(sam, kim)
+    sync_all(relay, sam, kim)
+    assert not [finding for finding in sam.doctor() if finding.level == "damage"]
+
+
+# Bundles across the rest
+
+
+def test_an_old_bundle_brings_nothing_erased_back(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    entry = thank(sam, "secret-word")
+    sync_all(relay, sam, robin)
+    old = [written(sam), written(robin)]
+    sam.erase([entry])
+    sync_all(relay, sam, robin)
+    for replica in (sam, robin):
+        for bundle in old:
+            for taken in take(replica, bundle):
+                assert taken is None or taken.error is None, taken
+        assert "secret-word" not in everything_kept(replica)
+    assert_sound(sam, robin)
+
+
+def test_a_bundle_of_a_removed_device(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    thank(phone, "in time")
+    sync_all(relay, phone, sam, robin)
+    revoke(sam, find_device(sam.storage, "phone"))
+    sync_all(relay, sam)
+    thank(phone, "too late")
+    for replica in (robin, sam):
+        for taken in take(replica, written(phone)):
+            assert taken is None or taken.error is None, taken
+    sync_all(relay, sam, robin)
+    for replica in (sam, robin):
+        assert shared(replica) == {"before", "also before", "in time"}
+    assert_sound(sam, robin)
+
+
+@pytest.mark.parametrize("to_relay_first", [True, False])
+def test_what_went_out_by_file_is_not_taken_back_after_a_loss(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, to_relay_first: bool
+) -> None:
+    """Robin has it from the file: the log goes on from there, not from what the relay last acknowledged."""
+    sam, robin = couple
+    thank(sam, "by file")
+    for taken in take(robin, written(sam)):
+        assert taken is None or taken.error is None, taken
+    wipe(relay)
+    if to_relay_first:
+        sync_home(robin, relay)
+    sync_all(relay, sam, robin)
+    thank(sam, "after")
+    sync_all(relay, sam, robin)
+    for replica in (sam, robin):
+        assert shared(replica) == {"before", "also before", "by file", "after"}
+        assert not replica.storage.evidence(pair_space(replica).space_id)
+        assert not replica.storage.beside(pair_space(replica).space_id)
+    assert_sound(sam, robin)
+
+
+def test_a_bundle_for_a_copied_home(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    twin = copied(sam, "twin")
+    thank(twin, "by the twin")
+    thank(sam, "by Sam")
+    for taken in take(sam, written(twin)):
+        assert taken is None or taken.error is None, taken
+    sync_all(relay, sam, twin, robin)
+    for replica in (sam, robin, twin):
+        assert shared(replica) == {"before", "also before", "by the twin", "by Sam"}
+    assert_sound(sam, robin, twin)
+
+
+def test_what_waits_when_all_ends_stops_no_sync(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    sam.holding.put(Deed(Do.WRITE, "appreciation", {"noticed": "later"}), minutes=1, space=pair_space(sam))
+    robin.leave()
+    sync_all(relay, robin, sam)
+    assert isinstance(sam.clock, FakeClock)
+    sam.clock.advance(10 * 60_000)
+    assert sam.holding.send_due() == []
+    [waiting] = sam.holding.shown()
+    assert waiting["fields"] == {"noticed": "later"}
+    assert sam.holding.take_back(sam.holding.find(waiting["id"])[0].held_id)
+    assert_sound(sam, robin)
+
+
+def test_both_compare_the_same_words_after_all_this(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    entry = thank(sam, "secret-word")
+    twin = copied(robin, "twin")
+    thank(twin, "by the twin")
+    thank(robin, "by Robin")
+    sync_all(relay, twin, robin, sam, phone)
+    revoke(sam, find_device(sam.storage, "phone"))
+    sam.erase([entry])
+    phrase = made(sam)
+    sync_all(relay, sam, robin, twin)
+    again, _ = use_phrase(phrase, relay, "new")
+    leave_with_notice(again, pair_space(again))
+    sync_all(relay, again, robin, twin)
+    shown = {tuple(_places(replica.storage, pair_space(replica))) for replica in (again, robin, twin)}
+    assert len(shown) == 1
+    assert_sound(again, robin, twin)
