@@ -190,7 +190,7 @@ def _derived(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
 
 
 def _cites_the_same(storage: Storage, kept: Storage, space: SpaceRecord) -> bool:
-    """Whether what others said they had is as their events tell. What an erased one told stays known; it can't be derived anew."""
+    """Whether what others said they had is as their events tell. What an erased one told stays known, not derivable."""
     here, there = storage.citations(space.space_id), kept.citations(space.space_id)
     if not read_belonging(storage, space.space_id).erased:
         return here == there

@@ -26,6 +26,7 @@ from bide.testing_replicas import (
     RELAY_URL,
     MemoryRelay,
     add_device,
+    carry,
     copied,
     exchange,
     give,
@@ -37,7 +38,6 @@ from bide.testing_replicas import (
     use_phrase,
     wipe,
 )
-
 
 from .test_bundles import take, written
 
@@ -494,3 +494,35 @@ def test_both_compare_the_same_words_after_all_this(couple: tuple[Replica, Repli
     shown = {tuple(_places(replica.storage, pair_space(replica))) for replica in (again, robin, twin)}
     assert len(shown) == 1
     assert_sound(again, robin, twin)
+
+
+def test_a_body_kept_back_makes_nobody_download_the_rest_at_every_sync(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """It is asked for once a day: whoever keeps it back could else have the other fetch everything after it for ever."""
+    sam, robin = couple
+    for number in range(30):
+        thank(sam, f"{number}")
+    sync_all(relay, sam)
+    log = relay.spaces[pair_space(sam).space_id].logs[pair_space(sam).log_id]
+    log[5] = log[5].bare()
+    sync(robin, relay)
+
+    def carried_again() -> int:
+        session = robin.sync_session(pair_space(robin).space_id, host=relay.host)
+        known, taken = session.receive_data, 0
+
+        def counted(message: bytes) -> None:
+            nonlocal taken
+            taken += len(message)
+            known(message)
+
+        session.receive_data = counted  # type: ignore[method-assign]
+        carry(session, relay)
+        return taken
+
+    assert carried_again() > 10_000
+    assert carried_again() < 2_000
+    assert isinstance(robin.clock, FakeClock)
+    robin.clock.advance(26 * 3_600_000)
+    assert carried_again() > 10_000
