@@ -25,6 +25,7 @@ from bide.log.packing import pack, unpack
 from bide.protocol.codec import decode_frame, encode_frame
 from bide.protocol.frames import FRAME_BYTES_MAX, LOGS_MAX, VERSION, Auth, CaughtUp, Envelopes, Hello, LogHead, Stored, Want
 from bide.protocol.session import RelaySession
+from bide.replica.copies import note_given
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage
 
@@ -95,6 +96,8 @@ def write_bundle(storage: Storage, spaces: Sequence[SpaceRecord], *, randomness:
 
     yield counted(MAGIC + bytes([FORMAT]))
     for space in spaces[:SPACES_MAX]:
+        with storage.transaction():
+            note_given(storage, space)
         heads = [list(head) for _, head in sorted(storage.heads(space.space_id).items())][:LOGS_MAX]
         yield counted(_record(pack(["space", space.space_id, heads])))
         for frame in _frames(storage, space, randomness):

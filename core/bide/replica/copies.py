@@ -15,23 +15,28 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bide.errors import EnvelopeRejected, MembershipRejected, Phrase
 from bide.ids import DeviceId, EntryId, LogId, Randomness, SpaceId, log_id
 from bide.log.control import (
+    BodiesErased,
     Control,
     DeviceAdded,
     DeviceRevoked,
     EpochMinted,
     PersonJoined,
+    RecoveryAdded,
     SpaceCreated,
+    SpaceEnded,
     read_control,
+    write_control,
 )
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
+from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event, project
@@ -39,6 +44,7 @@ from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, may_write, revoke
 from bide.replica.people import folded
 from bide.replica.personal import device_key, device_names, my_devices, place_key
 from bide.replica.rebuilding import load_membership, rebuild_members
+from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
@@ -83,7 +89,7 @@ def note_loss(storage: Storage, space: SpaceRecord) -> bool:
         Whether it was noted now.
     """
     acknowledged = storage.relay_heads(space.space_id).get(space.log_id)
-    key = f"acknowledged.{space.space_id.hex()}.{space.log_id.hex()}"
+    key = _given_key(space, space.log_id)
     # By any relay ever: it may have lost something again before it had all of it.
     furthest = max(acknowledged.seq if acknowledged is not None else 0, int(storage.meta(key) or 0))
     mine = own_logs(storage, space)
@@ -93,6 +99,22 @@ def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     storage.put_meta(key, str(furthest))
     storage.put_meta(_lost_key(space.space_id), str(max(furthest, _built_on(storage, space))))
     return True
+
+
+def note_given(storage: Storage, space: SpaceRecord) -> None:
+    """What is here of this device's log goes out by a file: others may have it from there, whatever a relay loses.
+
+    As good as acknowledged. Inside a transaction.
+    """
+    head = storage.heads(space.space_id).get(space.log_id)
+    key = _given_key(space, space.log_id)
+    if head is not None and head.seq > int(storage.meta(key) or 0):
+        storage.put_meta(key, str(head.seq))
+
+
+def _given_key(space: SpaceRecord, log: LogId) -> str:
+    """Where it is kept how far a log of this home's is known to others, though the relay may not know it any more."""
+    return f"acknowledged.{space.space_id.hex()}.{log.hex()}"
 
 
 def _built_on(storage: Storage, space: SpaceRecord) -> int:
@@ -170,6 +192,7 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
     logs = own_logs(storage, space)
     known = storage.relay_heads(space.space_id)
     reached = known[envelope.log_id].seq if envelope.log_id in known else 0
+    reached = max(reached, int(storage.meta(_given_key(space, envelope.log_id)) or 0))
     if envelope.log_id == space.log_id:
         reached = max(reached, lost_at(storage, space.space_id) or 0)
     if reached >= envelope.seq:
@@ -260,6 +283,8 @@ def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
     follows = space.kind == "own" and bool(storage.meta(FOLLOW_KEY))
     if not follows and not is_due(storage, space.space_id) and lost_at(storage, space.space_id) is None:
         return []
+    if read_stances(storage).get(space.space_id) == LEFT:
+        return []  # nothing is said there any more, not even again
     try:
         with storage.transaction():
             if space.log_id not in read_belonging(storage, space.space_id).ended:
@@ -317,36 +342,81 @@ def _say_again(replica: Replica, space: SpaceRecord) -> None:
     """What was displaced, from the log that this home writes now: first who belongs, then what was written, each in order."""
     storage, appender = replica.storage, replica.writer.appender
     waiting = [parse_envelope(item.envelope.data) for item in storage.displaced(space.space_id, waiting=True)]
+    kept: dict[LogId, int] = {}
     for envelope in waiting:
-        if envelope.klass is EnvelopeClass.CONTROL:
-            _state_again(storage, appender, space, _read(envelope), randomness=replica.randomness)
+        kept[envelope.log_id] = min(envelope.seq - 1, kept.get(envelope.log_id, envelope.seq - 1))
+    statements = [_read(envelope) for envelope in waiting if envelope.klass is EnvelopeClass.CONTROL]
+    for statement in statements:
+        _state_again(storage, appender, space, statement, kept=kept, randomness=replica.randomness)
     epochs = storage.epochs(space.space_id)
     for envelope in waiting:
         if envelope.klass is EnvelopeClass.DATA:
             # What even this home can't open says nothing that could be said again; it stays kept.
             with suppress(EnvelopeRejected):
                 appender.again(open_event(envelope, space=space.space_id, epochs=epochs), space=space)
+                # It is in the log once more: kept here as well, its words would outlast their being erased.
+                storage.bare_displaced(space.space_id, envelope.hash)
+    # An end comes last, since nothing is said after it.
+    for statement in statements:
+        if isinstance(statement, SpaceEnded) and not read_belonging(storage, space.space_id).over:
+            _leave_again(storage, appender, space, statement)
     storage.settle_displaced(space.space_id)
 
 
 def _state_again(
-    storage: Storage, appender: Appender, space: SpaceRecord, statement: Control | None, *, randomness: Randomness
+    storage: Storage,
+    appender: Appender,
+    space: SpaceRecord,
+    statement: Control | None,
+    *,
+    kept: Mapping[LogId, int],
+    randomness: Randomness,
 ) -> None:
-    """Add or remove a device once more, where that still makes sense. Epochs are made anew when they are needed."""
+    """Make a statement once more, where that still makes sense. Epochs are made anew when they are needed.
+
+    Args:
+        storage: the replica.
+        appender: its.
+        space: which.
+        statement: what was said of devices, of a recovery phrase or of what is erased.
+        kept: of logs that something was taken out of, the last number that was not.
+        randomness: for keys.
+    """
     membership = load_membership(storage, space.space_id)
+    author = _who_belongs(storage, space, membership)
+    if author is None:
+        return
+    if isinstance(statement, BodiesErased):
+        spans = [span._replace(last=min(span.last, kept.get(LogId(span.log_id), span.last))) for span in statement.spans]
+        if spans := [span for span in spans if span.first <= span.last]:
+            _control(storage, appender, author, BodiesErased("bodies.erased", 1, sorted(membership.heads), spans))
+    elif isinstance(statement, DeviceAdded | RecoveryAdded):
+        if log_id(space.space_id, DeviceId(statement.device.signing_key)) not in membership.devices:
+            admit(storage, appender, author, statement.device, recovery=isinstance(statement, RecoveryAdded))
+    elif isinstance(statement, DeviceRevoked):
+        device = membership.devices.get(log_id(space.space_id, DeviceId(statement.device)))
+        if device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
+            cut = statement.cut_seq, statement.cut_hash
+            revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
+
+
+def _who_belongs(storage: Storage, space: SpaceRecord, membership: Membership) -> SpaceRecord | None:
+    """The space with the keys of the latest device that this home is or was and that belongs."""
     formers = reversed(storage.former_devices(space.space_id))
     faces = [space, *(space._replace(log_id=f.log_id, signing_seed=f[2], sealing_secret=f[3]) for f in formers)]
-    author = next((face for face in faces if membership.is_active(face.log_id)), None)
-    if author is None or not isinstance(statement, DeviceAdded | DeviceRevoked):
-        return
-    record = statement.device.signing_key if isinstance(statement, DeviceAdded) else statement.device
-    device = membership.devices.get(log_id(space.space_id, DeviceId(record)))
-    if isinstance(statement, DeviceAdded):
-        if device is None:
-            admit(storage, appender, author, statement.device)
-    elif device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
-        cut = statement.cut_seq, statement.cut_hash
-        revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
+    return next((face for face in faces if membership.is_active(face.log_id)), None)
+
+
+def _leave_again(storage: Storage, appender: Appender, space: SpaceRecord, statement: SpaceEnded) -> None:
+    membership = load_membership(storage, space.space_id)
+    author = _who_belongs(storage, space, membership)
+    if author is not None:
+        _control(storage, appender, author, statement._replace(parents=sorted(membership.heads)))
+
+
+def _control(storage: Storage, appender: Appender, space: SpaceRecord, statement: BodiesErased | SpaceEnded) -> None:
+    appender.control(write_control(statement), space=space)
+    rebuild_members(storage, space.space_id)
 
 
 def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord) -> None:

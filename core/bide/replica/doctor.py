@@ -171,7 +171,7 @@ def _examine_shown(storage: Storage, space: SpaceRecord, label: Phrase, kept: Me
     if kept is None or space.pending or any(not suspect.set_aside for suspect in storage.suspects(space.space_id)):
         return []
     try:
-        fits = _derived(storage, space) == _derived(kept, space)
+        fits = _derived(storage, space) == _derived(kept, space) and _cites_the_same(storage, kept, space)
     except Exception:
         fits = False
     if fits:
@@ -184,11 +184,18 @@ def _derived(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
     return (
         list(storage.all_entries(of)),
         storage.members(of),
-        storage.citations(of),
         storage.standing_counts(of),
         {(item.log_id, item.seq) for item in storage.quarantine(of)},
         read_belonging(storage, of),
     )
+
+
+def _cites_the_same(storage: Storage, kept: Storage, space: SpaceRecord) -> bool:
+    """Whether what others said they had is as their events tell. What an erased one told stays known, not derivable."""
+    here, there = storage.citations(space.space_id), kept.citations(space.space_id)
+    if not read_belonging(storage, space.space_id).erased:
+        return here == there
+    return all(here.get(cited, 0) >= seq for cited, seq in there.items())
 
 
 def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:

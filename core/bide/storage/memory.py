@@ -196,6 +196,13 @@ class MemoryStorage:
             if key[0] == space and only in (b"", key[2]):
                 self._t.displaced[key] = item._replace(waiting=False)
 
+    def bare_displaced(self, space: SpaceId, digest: bytes) -> None:
+        """See the contract."""
+        for key, item in self._t.displaced.items():
+            if key[0] == space and key[2] == digest and not item.envelope.control:
+                bare = item.envelope._replace(data=item.envelope.data[:_HEADER_BYTES])
+                self._t.displaced[key] = item._replace(envelope=bare)
+
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
         return {key[1]: Head(key[1], log[-1].seq, log[-1].hash) for key, log in self._t.logs.items() if key[0] == space}
