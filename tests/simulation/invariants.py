@@ -54,7 +54,7 @@ class Invariants:
         """A device that came back has everything that its person was told is written."""
         for space, head in device.promised.items():
             here = device.replica.storage.envelope(space, head.log_id, head.seq)
-            if here is None or here.hash != head.hash:
+            if (here is None or here.hash != head.hash) and not _moved(device, space, head):
                 self._broke(f"{device.name} lost what it had acknowledged as written")
 
     def relay_kept_its_word(self) -> None:
@@ -201,13 +201,15 @@ class Invariants:
         """What anybody was told is written is with everybody in the space, unless its log was cut before it."""
         for author in self._world.devices:
             for space, head in author.promised.items():
+                if _moved(author, space, head):
+                    continue  # it is said again in another log; its entries are looked for below
                 for device in members.get(space, []):
                     storage = device.replica.storage
                     upto = min(head.seq, read_belonging(storage, space).ended.get(head.log_id, head.seq))
                     here = storage.heads(space).get(head.log_id)
                     if upto and (here is None or here.seq < upto):
                         self._broke(f"{device.name} lacks what {author.name} was told is written")
-                    there = storage.envelope(space, head.log_id, head.seq)
+                    there = storage.envelope(space, head.log_id, head.seq) if upto == head.seq else None
                     if there is not None and there.hash != head.hash:
                         self._broke(f"{device.name} has another entry where {author.name} wrote one")
         for (space, entry), log in self.entries.items():
@@ -274,6 +276,11 @@ class Invariants:
                         last = head_of(envelope)
         except (BideError, MembershipRejected):
             self._world.fired("rot is noticed")
+
+
+def _moved(device: Device, space: SpaceId, head: Head) -> bool:
+    """Whether a device took this out of its log since another copy of it had written there."""
+    return any(each.envelope.hash == head.hash for each in device.replica.storage.displaced(space))
 
 
 def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:

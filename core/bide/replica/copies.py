@@ -58,6 +58,8 @@ TELL_KEY = "went_on"
 A_COPY, A_LOSS = "copy", "loss"
 FOLLOW_KEY = "own_space_follows"
 """Set where this home became another device in a pair space, and is to become one in its own space as well."""
+LEFT_PREFIX = "left."
+"""Of the keys under which it is kept how far this device's own logs have left this home."""
 _STAYED_KEY = "stayed_in_own_space"
 _NO_MORE_DEVICES = Phrase(
     "This home is a copy of another one, or was put back from a backup, and has to become a device of its own. You can't have"
@@ -82,39 +84,40 @@ def lost_at(storage: Storage, space: SpaceId) -> int | None:
 def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     """The relay has lost something that it had acknowledged. Inside a transaction, before that is forgotten.
 
-    What it never acknowledged of this device's log may stand where another copy has written meanwhile, and somebody may have
-    that from it. Whom nobody shares the space with needs not mind.
+    What has left this home stays where it stands. What never has may stand where another copy has written meanwhile, and
+    somebody may have that from it. Whom nobody shares the space with needs not mind.
 
     Returns:
         Whether it was noted now.
     """
-    acknowledged = storage.relay_heads(space.space_id).get(space.log_id)
-    key = _given_key(space, space.log_id)
-    # By any relay ever: it may have lost something again before it had all of it.
-    furthest = max(acknowledged.seq if acknowledged is not None else 0, int(storage.meta(key) or 0))
+    # To any relay ever: it may have lost something again before it had all of it.
+    furthest = max(_has_left(storage, space.space_id, space.log_id), _acknowledged(storage, space.space_id, space.log_id))
     mine = own_logs(storage, space)
     alone = all(member.log_id in mine for member in storage.members(space.space_id))
     if not furthest or alone or lost_at(storage, space.space_id) is not None:
         return False
-    storage.put_meta(key, str(furthest))
+    note_left(storage, space.space_id, space.log_id, furthest)
     storage.put_meta(_lost_key(space.space_id), str(max(furthest, _built_on(storage, space))))
     return True
 
 
-def note_given(storage: Storage, space: SpaceRecord) -> None:
-    """What is here of this device's log goes out by a file: others may have it from there, whatever a relay loses.
+def note_left(storage: Storage, space: SpaceId, log: LogId, seq: int) -> None:
+    """This device's own log goes out up to here, to a relay or into a file: somebody may have it from now on.
 
-    As good as acknowledged. Inside a transaction.
+    Noted before it goes, since whoever takes it may be gone before they say so.
     """
-    head = storage.heads(space.space_id).get(space.log_id)
-    key = _given_key(space, space.log_id)
-    if head is not None and head.seq > int(storage.meta(key) or 0):
-        storage.put_meta(key, str(head.seq))
+    if seq > _has_left(storage, space, log):
+        with storage.transaction():
+            storage.put_meta(_left_key(space, log), str(seq))
 
 
-def _given_key(space: SpaceRecord, log: LogId) -> str:
-    """Where it is kept how far a log of this home's is known to others, though the relay may not know it any more."""
-    return f"acknowledged.{space.space_id.hex()}.{log.hex()}"
+def _has_left(storage: Storage, space: SpaceId, log: LogId) -> int:
+    return int(storage.meta(_left_key(space, log)) or 0)
+
+
+def _acknowledged(storage: Storage, space: SpaceId, log: LogId) -> int:
+    head = storage.relay_heads(space).get(log)
+    return head.seq if head is not None else 0
 
 
 def _built_on(storage: Storage, space: SpaceRecord) -> int:
@@ -170,6 +173,10 @@ def is_due(storage: Storage, space: SpaceId) -> bool:
     return bool(verdict(storage, space)) or bool(storage.displaced(space, waiting=True))
 
 
+def _left_key(space: SpaceId, log: LogId) -> str:
+    return f"{LEFT_PREFIX}{space.hex()}.{log.hex()}"
+
+
 def _verdict_key(space: SpaceId) -> str:
     return f"copied.{space.hex()}"
 
@@ -191,13 +198,15 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
     """
     logs = own_logs(storage, space)
     known = storage.relay_heads(space.space_id)
-    reached = known[envelope.log_id].seq if envelope.log_id in known else 0
-    reached = max(reached, int(storage.meta(_given_key(space, envelope.log_id)) or 0))
+    left = _has_left(storage, space.space_id, envelope.log_id)
+    reached = max(left, _acknowledged(storage, space.space_id, envelope.log_id))
     if envelope.log_id == space.log_id:
         reached = max(reached, lost_at(storage, space.space_id) or 0)
     if reached >= envelope.seq:
-        # Others may have had from the relay what is taken out here; so this log is not gone on with.
+        # Others may have what is taken out here; so this log is not gone on with.
         note_foreign(storage, space.space_id, MOVE)
+    if left >= envelope.seq:
+        storage.put_meta(_left_key(space.space_id, envelope.log_id), str(envelope.seq - 1))
     out = storage.displace(space.space_id, envelope.log_id, envelope.seq - 1)
     if envelope.log_id in known:
         head = storage.heads(space.space_id).get(envelope.log_id, empty_head(envelope.log_id))
@@ -324,7 +333,7 @@ def _has_parted(storage: Storage, own: SpaceRecord) -> bool:
 
 
 def _lift_unacknowledged(storage: Storage, space: SpaceRecord) -> bool:
-    """After a loss at the relay: take out what it never acknowledged and nobody brought back. Whether there was anything."""
+    """After a loss at the relay: take out what never left this home and nobody brought back. Whether there was anything."""
     lost = lost_at(storage, space.space_id)
     if lost is None:
         return False
