@@ -34,6 +34,7 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
+from bide.replica.citing import cite_again
 from bide.replica.deriving import open_event, project
 from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, revoke_in
 from bide.replica.people import folded
@@ -229,6 +230,7 @@ def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelo
             storage.remove_event(space, each.log_id, each.seq)
             touched.add(event.entry_id)
         storage.remove_quarantine(space, each.log_id, each.seq)
+    cite_again(storage, space, {each.log_id for each in out})
     return touched
 
 
