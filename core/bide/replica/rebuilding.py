@@ -72,8 +72,9 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     active = record is not None and not record.pending and membership.is_active(record.log_id)
     lacking = active and bool(lacking_keys(membership, held))
     over, erased = membership.endings(), membership.erased()
-    on_paper = tuple(log for log, device in membership.devices.items() if device.recovery)
-    recovered = tuple(membership.recovered()) if on_paper else ()
+    # Devices are heard of in different orders.
+    on_paper = tuple(sorted(log for log, device in membership.devices.items() if device.recovery))
+    recovered = tuple(sorted(membership.recovered())) if on_paper else ()
     needed, mint = membership.needed(), active and not eligible
     put_belonging(storage, space, Belonging(dict(membership.ends), needed, mint, lacking, over, erased, on_paper, recovered))
     if record is not None and active and eligible and record.epoch_id != eligible[0]:
