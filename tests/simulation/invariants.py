@@ -19,6 +19,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.copies import own_logs
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
+from bide.replica.personal import my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
@@ -55,7 +56,7 @@ class Invariants:
     # At any moment
 
     def kept_its_word(self, device: Device) -> None:
-        """A device that came back has everything that its person was told is written: there, in a later log, or waiting for one."""
+        """A device that came back has everything that its person was told is written: there, in a later log, or waiting."""
         storage = device.replica.storage
         for said, at in device.promised.items():
             here = storage.envelope(said.space, at.log, at.seq)
@@ -129,11 +130,21 @@ class Invariants:
                 elif not self._may_be_removed(device) and not space.pending:
                     self._broke(f"{device.name} is no member of a space any more, and nobody removed it")
         self._members_now = members
-        own = {log: device for device in self._world.devices for log in self._own_logs(device)}
-        active = {device for device in self._world.devices if device in members.get(self._own_space(device).space_id, [])}
         for by, target in self.removed:
-            if own.get(by) in active and own.get(target) in active:
-                self._broke(f"{own[target].name} was removed and is still a member")
+            for device in self._world.devices:
+                state = load_state(relay, self._own_space(device).space_id)
+                if by not in self._own_logs(device) or state is None or not state.membership.is_active(by):
+                    continue
+                listed = {each.log_id: each.active for each in my_devices(device.replica.storage)}
+                if state.membership.is_active(target):
+                    self._broke(f"a device was removed by {device.name} and is still a member")
+                # A home that had gone on in another log is a device of its own, to be seen and removed as one.
+                homes = [home for home in self._world.devices if target in self._own_logs(home)]
+                for home in homes:
+                    log = self._own_space(home).log_id
+                    there = members.get(self._own_space(home).space_id, [])
+                    if home in there and device in there and not listed.get(log):
+                        self._broke(f"{home.name} was removed, went on as another device, and {device.name} doesn't list it")
         return members
 
     def _may_be_removed(self, device: Device) -> bool:

@@ -201,9 +201,12 @@ class Device(Process):
                 raise
             return False
         self.promise()
-        for carrier in list(self.live.values()):
-            with self.loop.running():
-                carrier.wake()
+        try:
+            for carrier in list(self.live.values()):
+                with self.loop.running():
+                    carrier.wake()
+        except Crashed:  # the deed was done before
+            self.loop.bury()
         return True
 
     def promise(self) -> None:

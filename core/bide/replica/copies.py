@@ -77,8 +77,9 @@ def lost_at(storage: Storage, space: SpaceId) -> int | None:
 def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     """The relay has lost something that it had acknowledged. Inside a transaction, before that is forgotten.
 
-    What it never acknowledged of this device's log may stand where another copy has written meanwhile, and somebody may have
-    that from it. Whom nobody shares the space with needs not mind.
+    What was never sent of this device's log may stand where another copy has written meanwhile, and somebody may have that from
+    the relay. What was sent may have been passed on before it was lost, if an acknowledgement came or not. Whom nobody shares
+    the space with needs not mind.
 
     Returns:
         Whether it was noted now.
@@ -87,6 +88,7 @@ def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     key = f"acknowledged.{space.space_id.hex()}.{space.log_id.hex()}"
     # By any relay ever: it may have lost something again before it had all of it.
     furthest = max(acknowledged.seq if acknowledged is not None else 0, int(storage.meta(key) or 0))
+    furthest = max(furthest, sent_upto(storage, space))
     mine = own_logs(storage, space)
     alone = all(member.log_id in mine for member in storage.members(space.space_id))
     if not furthest or alone or lost_at(storage, space.space_id) is not None:
@@ -94,6 +96,18 @@ def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     storage.put_meta(key, str(furthest))
     storage.put_meta(_lost_key(space.space_id), str(max(furthest, _built_on(storage, space))))
     return True
+
+
+def sent_upto(storage: Storage, space: SpaceRecord) -> int:
+    """How far this device's log was ever sent."""
+    return int(storage.meta(_sent_key(space.space_id, space.log_id)) or 0)
+
+
+def note_sent(storage: Storage, space: SpaceRecord, upto: int) -> None:
+    """This device's log is about to be sent so far: from then on others may have it, even if nobody ever says so."""
+    if upto > sent_upto(storage, space):
+        with storage.transaction():
+            storage.put_meta(_sent_key(space.space_id, space.log_id), str(upto))
 
 
 def _built_on(storage: Storage, space: SpaceRecord) -> int:
@@ -153,6 +167,10 @@ def _verdict_key(space: SpaceId) -> str:
     return f"copied.{space.hex()}"
 
 
+def _sent_key(space: SpaceId, log: LogId) -> str:
+    return f"sent.{space.hex()}.{log.hex()}"
+
+
 def _lost_key(space: SpaceId) -> str:
     return f"relay_lost.{space.hex()}"
 
@@ -177,6 +195,8 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
         # Others may have had from the relay what is taken out here; so this log is not gone on with.
         note_foreign(storage, space.space_id, MOVE)
     out = storage.displace(space.space_id, envelope.log_id, envelope.seq - 1)
+    if int(storage.meta(sent := _sent_key(space.space_id, envelope.log_id)) or 0) >= envelope.seq:
+        storage.put_meta(sent, str(envelope.seq - 1))
     if envelope.log_id in known:
         head = storage.heads(space.space_id).get(envelope.log_id, empty_head(envelope.log_id))
         storage.put_relay_head(space.space_id, min(known[envelope.log_id], head, key=lambda each: each.seq))

@@ -454,6 +454,8 @@ class SpaceSync:
                 batch = self._storage.envelopes_after(space, log, after, bytes_max=BATCH_BYTES_MAX, count_max=count_max)
                 if not batch:
                     break
+                if log == self._space.log_id:
+                    copies.note_sent(self._storage, self._space, upto)
                 self._session.send(Envelopes([envelope.data for envelope in batch]))
                 self._relay[log] = batch[-1].seq
                 self._in_flight.append((log, batch[-1].seq))
