@@ -53,6 +53,8 @@ TELL_KEY = "went_on"
 A_COPY, A_LOSS = "copy", "loss"
 FOLLOW_KEY = "own_space_follows"
 """Set where this home became another device in a pair space, and is to become one in its own space as well."""
+LEFT_PREFIX = "left."
+"""Of the keys under which it is kept how far this device's own logs have left this home."""
 _STAYED_KEY = "stayed_in_own_space"
 _NO_MORE_DEVICES = Phrase(
     "This home is a copy of another one, or was put back from a backup, and has to become a device of its own. You can't have"
@@ -77,37 +79,40 @@ def lost_at(storage: Storage, space: SpaceId) -> int | None:
 def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     """The relay has lost something that it had acknowledged. Inside a transaction, before that is forgotten.
 
-    What was never sent of this device's log may stand where another copy has written meanwhile, and somebody may have that from
-    the relay. What was sent may have been passed on before it was lost, if an acknowledgement came or not. Whom nobody shares
-    the space with needs not mind.
+    What has left this home stays where it stands. What never has may stand where another copy has written meanwhile, and
+    somebody may have that from it. Whom nobody shares the space with needs not mind.
 
     Returns:
         Whether it was noted now.
     """
-    acknowledged = storage.relay_heads(space.space_id).get(space.log_id)
-    key = f"acknowledged.{space.space_id.hex()}.{space.log_id.hex()}"
-    # By any relay ever: it may have lost something again before it had all of it.
-    furthest = max(acknowledged.seq if acknowledged is not None else 0, int(storage.meta(key) or 0))
-    furthest = max(furthest, sent_upto(storage, space))
+    # To any relay ever: it may have lost something again before it had all of it.
+    furthest = max(_has_left(storage, space.space_id, space.log_id), _acknowledged(storage, space.space_id, space.log_id))
     mine = own_logs(storage, space)
     alone = all(member.log_id in mine for member in storage.members(space.space_id))
     if not furthest or alone or lost_at(storage, space.space_id) is not None:
         return False
-    storage.put_meta(key, str(furthest))
+    note_left(storage, space.space_id, space.log_id, furthest)
     storage.put_meta(_lost_key(space.space_id), str(max(furthest, _built_on(storage, space))))
     return True
 
 
-def sent_upto(storage: Storage, space: SpaceRecord) -> int:
-    """How far this device's log was ever sent."""
-    return int(storage.meta(_sent_key(space.space_id, space.log_id)) or 0)
+def note_left(storage: Storage, space: SpaceId, log: LogId, seq: int) -> None:
+    """This device's own log goes out up to here, to a relay or into a file: somebody may have it from now on.
 
-
-def note_sent(storage: Storage, space: SpaceRecord, upto: int) -> None:
-    """This device's log is about to be sent so far: from then on others may have it, even if nobody ever says so."""
-    if upto > sent_upto(storage, space):
+    Noted before it goes, since whoever takes it may be gone before they say so.
+    """
+    if seq > _has_left(storage, space, log):
         with storage.transaction():
-            storage.put_meta(_sent_key(space.space_id, space.log_id), str(upto))
+            storage.put_meta(_left_key(space, log), str(seq))
+
+
+def _has_left(storage: Storage, space: SpaceId, log: LogId) -> int:
+    return int(storage.meta(_left_key(space, log)) or 0)
+
+
+def _acknowledged(storage: Storage, space: SpaceId, log: LogId) -> int:
+    head = storage.relay_heads(space).get(log)
+    return head.seq if head is not None else 0
 
 
 def _built_on(storage: Storage, space: SpaceRecord) -> int:
@@ -163,12 +168,12 @@ def is_due(storage: Storage, space: SpaceId) -> bool:
     return bool(verdict(storage, space)) or bool(storage.displaced(space, waiting=True))
 
 
+def _left_key(space: SpaceId, log: LogId) -> str:
+    return f"{LEFT_PREFIX}{space.hex()}.{log.hex()}"
+
+
 def _verdict_key(space: SpaceId) -> str:
     return f"copied.{space.hex()}"
-
-
-def _sent_key(space: SpaceId, log: LogId) -> str:
-    return f"sent.{space.hex()}.{log.hex()}"
 
 
 def _lost_key(space: SpaceId) -> str:
@@ -188,15 +193,16 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
     """
     logs = own_logs(storage, space)
     known = storage.relay_heads(space.space_id)
-    reached = known[envelope.log_id].seq if envelope.log_id in known else 0
+    left = _has_left(storage, space.space_id, envelope.log_id)
+    reached = max(left, _acknowledged(storage, space.space_id, envelope.log_id))
     if envelope.log_id == space.log_id:
         reached = max(reached, lost_at(storage, space.space_id) or 0)
     if reached >= envelope.seq:
-        # Others may have had from the relay what is taken out here; so this log is not gone on with.
+        # Others may have what is taken out here; so this log is not gone on with.
         note_foreign(storage, space.space_id, MOVE)
+    if left >= envelope.seq:
+        storage.put_meta(_left_key(space.space_id, envelope.log_id), str(envelope.seq - 1))
     out = storage.displace(space.space_id, envelope.log_id, envelope.seq - 1)
-    if int(storage.meta(sent := _sent_key(space.space_id, envelope.log_id)) or 0) >= envelope.seq:
-        storage.put_meta(sent, str(envelope.seq - 1))
     if envelope.log_id in known:
         head = storage.heads(space.space_id).get(envelope.log_id, empty_head(envelope.log_id))
         storage.put_relay_head(space.space_id, min(known[envelope.log_id], head, key=lambda each: each.seq))
@@ -321,7 +327,7 @@ def _has_parted(storage: Storage, own: SpaceRecord) -> bool:
 
 
 def _lift_unacknowledged(storage: Storage, space: SpaceRecord) -> bool:
-    """After a loss at the relay: take out what it never acknowledged and nobody brought back. Whether there was anything."""
+    """After a loss at the relay: take out what never left this home and nobody brought back. Whether there was anything."""
     lost = lost_at(storage, space.space_id)
     if lost is None:
         return False

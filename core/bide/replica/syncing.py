@@ -321,7 +321,7 @@ class SpaceSync:
             self._relay[self._space.log_id] = 0
         self.to_send = self._unsent()
         whole = self._whole_up_to(heads)
-        self._session.send(Want([LogPosition(log, min(seq, whole[log])) for log, seq in sorted(asked.items())]))
+        self._session.send(Want([LogPosition(log, min(seq, whole.get(log, seq))) for log, seq in sorted(asked.items())]))
         self._send_more()
 
     def _is_proved(self, head: Head) -> bool:
@@ -455,7 +455,7 @@ class SpaceSync:
                 if not batch:
                     break
                 if log == self._space.log_id:
-                    copies.note_sent(self._storage, self._space, upto)
+                    copies.note_left(self._storage, space, log, batch[-1].seq)
                 self._session.send(Envelopes([envelope.data for envelope in batch]))
                 self._relay[log] = batch[-1].seq
                 self._in_flight.append((log, batch[-1].seq))
