@@ -39,6 +39,7 @@ from bide.log.head import Head, empty_head
 from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
+from bide.replica.citing import cite_again
 from bide.replica.deriving import open_event, project
 from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, may_write, revoke_in
 from bide.replica.people import folded
@@ -261,6 +262,7 @@ def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelo
             storage.remove_event(space, each.log_id, each.seq)
             touched.add(event.entry_id)
         storage.remove_quarantine(space, each.log_id, each.seq)
+    cite_again(storage, space, {each.log_id for each in out})
     return touched
 
 
