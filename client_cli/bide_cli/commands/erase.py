@@ -70,7 +70,9 @@ def _tell_of_copies(shell: Shell) -> None:
 
     kept = ", ".join(sorted(clean_line(path.name) for path in shell.home.glob(f"{KEPT}*")))
     if kept:
-        shell.say(_("What a repair of this home kept may still hold them. To be rid of it too, delete: {kept}").format(kept=kept))
+        shell.say(
+            _("What a repair of this home kept may still hold them. To be rid of it too, delete: {kept}").format(kept=kept)
+        )
 
 
 def _waits(replica: Replica, space_id: SpaceId) -> bool:
