@@ -42,7 +42,7 @@ def sound(*people: Person) -> None:
 def test_a_phrase_finds_what_was_moved_to_another_relay_after_it_was_made(
     two: tuple[Person, Person], relays: tuple[Relay, Relay], tmp_path: Path
 ) -> None:
-    """Only what the two share is moved, and the old relay forgets it though both have a phrase, which says nowhere that it moved."""
+    """Only what the two share is moved. The old relay forgets it though both have a phrase, which never says that it moved."""
     (sam, robin), (old, new) = two, relays
     phrase = make_words(sam)
     make_words(robin)
@@ -140,3 +140,25 @@ def test_what_was_moved_out_of_a_log_leaves_nothing_behind_when_it_is_erased(
     for person in (sam, robin, twin):
         assert SECRET.encode() not in unlocked(person)
         sound(person)
+
+
+def test_a_backup_from_before_leaving_quietly_sends_nothing(
+    two: tuple[Person, Person], relays: tuple[Relay, Relay], tmp_path: Path
+) -> None:
+    """Whoever has one device alone hears of it from the relay as well, before anything goes out."""
+    (sam, robin), _ = two, relays
+    sam.ok("thank", "--noticed", "Not sent yet.")
+    shutil.copytree(sam.home, tmp_path / "backup" / "sam")
+    sam.ok("sync")
+    robin.ok("sync")
+    before = robin.json("digest")["spaces"]
+    sam.ok("leave", "--quietly", "--yes")
+    sam.ok("sync")
+    shutil.rmtree(sam.home)
+    shutil.copytree(tmp_path / "backup" / "sam", sam.home)
+    sam.ok("thank", "--noticed", "On the backup.")
+    sam.ok("sync")
+    robin.ok("sync")
+    assert robin.json("digest")["spaces"] == before
+    assert sam.run("thank", "--noticed", "no").code != 0
+    sound(sam, robin)
