@@ -167,8 +167,9 @@ def sync_locked(
     _leave_out_resting(replica, outcomes)
     if outcomes:
         replica.holding.send_due()
-        if hears_first(replica) and outcomes[0].space.kind == "own":
-            # What another device of this person paused or left is to be known before anything of it is sent.
+        if outcomes[0].space.kind == "own":
+            # What this person paused or left is to be known before anything of it is sent: on another device, or on this one
+            # before its home was put back from a backup, which nothing here can tell.
             asyncio.run(_sync_spaces(replica, outcomes[:1], on_frame))
             _leave_out_resting(replica, outcomes)
             asyncio.run(_sync_spaces(replica, outcomes[1:], on_frame))
@@ -191,13 +192,6 @@ def sync_locked(
 def _leave_out_resting(replica: Replica, outcomes: list[Outcome]) -> None:
     resting = replica.resting()
     outcomes[:] = [outcome for outcome in outcomes if outcome.space.space_id not in resting]
-
-
-def hears_first(replica: Replica) -> bool:
-    """Whether the own space is to be synced before the others: there are, or may be, other devices of this person."""
-    from bide.replica.personal import my_devices
-
-    return replica.reader.own_space().pending or sum(device.active for device in my_devices(replica.storage)) > 1
 
 
 async def _sync_again(replica: Replica, outcomes: list[Outcome], on_frame: Callable[[list[Outcome]], None]) -> None:

@@ -21,7 +21,7 @@ from bide_cli.background import SOCKET, SOCKET_PATH_BYTES_MAX
 from bide_cli.contact import note_contact
 from bide_cli.language import sentence
 from bide_cli.moving import tend
-from bide_cli.syncing import Carrier, hears_first
+from bide_cli.syncing import Carrier
 from bide_cli.transport import dialled
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Watcher:
     def _look_for_spaces(self) -> None:
         try:
             spaces, resting = self._replica.spaces(), self._replica.resting()
-            waiting = not self._heard_own and spaces[0].relay_url and hears_first(self._replica)
+            waiting = not self._heard_own and spaces[0].relay_url
         except BideError:
             return  # busy: the next look finds them
         for space in spaces:

@@ -35,6 +35,8 @@ SPACES_MAX = 256
 HOST = "bundle"
 """What stands in a proof of identity in place of a relay's name. It never leaves the process."""
 _LENGTH_BYTES = 4
+_OF_A_RELAY = ("relay_store.", "relay_host.", "asked_bodies.")
+"""What a session keeps of the relay that it talks to."""
 _PERSON = b"bide.bundle"
 _NO_BUNDLE = "That is not a bundle file of Bide."
 
@@ -64,11 +66,11 @@ class BesideRelay:
 
     def meta(self, key: str) -> str:
         """As the storage's, but of no relay."""
-        return "" if key.startswith("relay_store.") else self._storage.meta(key)
+        return "" if key.startswith(_OF_A_RELAY) else self._storage.meta(key)
 
     def put_meta(self, key: str, value: str) -> None:
         """As the storage's, but of no relay."""
-        if not key.startswith("relay_store.") and (self._writes or not key.startswith(LEFT_PREFIX)):
+        if not key.startswith(_OF_A_RELAY) and (self._writes or not key.startswith(LEFT_PREFIX)):
             self._storage.put_meta(key, value)
 
     def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:

@@ -84,7 +84,8 @@ def _wishes(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[st
             continue
         if (known := here.get(SpaceId(offered))) is not None:
             url = sound_address(value[2])
-            if known.pending and url not in ("", known.relay_url):
+            asked = wish_key(own.log_id, known.space_id) in said  # else it came with the device, and fresher than the offer
+            if known.pending and asked and url not in ("", known.relay_url):
                 storage.put_space(known._replace(relay_url=url))  # it was moved while this device waits to be let in
             continue
         space_id = SpaceId(offered)

@@ -31,7 +31,8 @@ class Beside:
 
     def __init__(self, storage: Storage, space: SpaceId, *, invite: str = "") -> None:
         self._storage = storage
-        self._metas = {store_key(space): "", _INVITE: invite}
+        of_the_relay = (f"relay_host.{space.hex()}", f"asked_bodies.{space.hex()}")
+        self._metas = {store_key(space): "", _INVITE: invite, **dict.fromkeys(of_the_relay, "")}
         self._heads: dict[LogId, Head] = {}
 
     def __getattr__(self, name: str) -> Any:

@@ -85,11 +85,8 @@ def open_others(storage: Storage, phrase: RecoveryPhrase) -> list[SpaceRecord]:
     """Begin with the spaces that the first one names."""
     [anchor] = storage.spaces()
     opened = []
-    left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
     with storage.transaction():
         for found in spaces_for(storage, phrase, anchor):
-            if found.space_id in left:
-                continue  # of what was left quietly nothing is ever sent again, and coming back would take sending
             space = _pending(phrase, found._replace(relay_url=found.relay_url or anchor.relay_url))
             storage.put_space(space)
             opened.append(space)
@@ -230,11 +227,11 @@ def _remove_others(replica: Replica, phrase: RecoveryPhrase, space: SpaceRecord)
 
 
 def _name_device(replica: Replica, device_name: str) -> None:
-    storage, own = replica.storage, replica.reader.own_space()
+    own = replica.reader.own_space()
     spaces = replica.spaces()
     for space in spaces:
-        if not may_write(storage, space):
-            continue  # what has ended can be read here again, and nothing is said in it any more
+        if not may_write(replica.storage, space):
+            continue  # it has ended or was left: it is there to be read
         fields = {device_key(space.log_id): device_name}
         if space.kind == "own":
             fields |= {place_key(own.log_id, each.space_id): each.log_id.hex() for each in spaces}

@@ -363,16 +363,3 @@ def test_what_has_ended_comes_back_to_be_read(couple: tuple[Replica, Replica], r
     with pytest.raises(NotPaired, match="has ended"):
         again.reader.pair_space("Robin")
     assert [each.name for each in my_devices(again.storage) if each.active] == ["recovery phrase (on paper)", "new laptop"]
-
-
-def test_what_was_left_quietly_is_not_come_back_to(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
-    """Coming back to it would take sending, which the other person could see."""
-    ada, robin = couple
-    phrase = made(ada)
-    sync_all(relay, ada, robin)
-    ada.leave("Robin", quietly=True)
-    sync(ada, relay, space=ada.reader.own_space().space_id)
-    again, _ = use_phrase(phrase, relay, "new laptop")
-    assert [space.kind for space in again.spaces()] == ["own"]
-    sync_all(relay, robin)
-    assert len(load_membership(robin.storage, pair_space(robin).space_id).devices) == 3  # both, and the paper

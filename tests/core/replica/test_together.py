@@ -13,6 +13,7 @@ from bide.replica.comparing import _places
 from bide.replica.deriving import open_event
 from bide.replica.devices import find_device, revoke
 from bide.replica.holding import Deed, Do
+from bide.replica.incidents import NEW_STORAGE, incidents
 from bide.replica.leaving import leave_quietly, leave_with_notice, pause
 from bide.replica.moving import Visit, settle
 from bide.replica.phrases import anchor_for, create, destroy, spaces_for
@@ -526,3 +527,23 @@ def test_a_body_kept_back_makes_nobody_download_the_rest_at_every_sync(
     assert isinstance(robin.clock, FakeClock)
     robin.clock.advance(26 * 3_600_000)
     assert carried_again() > 10_000
+
+
+@pytest.mark.parametrize("between", ["a bundle", "a visit"])
+def test_a_loss_at_the_relay_is_kept_for_doctor_whatever_was_talked_to_meanwhile(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, between: str
+) -> None:
+    """A file, or a relay that was left, is not the relay: it is still the same one that lost something."""
+    sam, robin = couple
+    thank(sam, "later")
+    sync_all(relay, sam, robin)
+    if between == "a bundle":
+        take(sam, written(robin))
+    else:
+        carry(
+            Visit(sam, pair_space(sam), "ws://127.0.0.1:1", Stance.LEAVING, host="127.0.0.1:1").sync,
+            MemoryRelay(host="127.0.0.1:1"),
+        )
+    wipe(relay)
+    sync_home(sam, relay)
+    assert [each for each in incidents(sam.storage, pair_space(sam).space_id) if each.kind == NEW_STORAGE]
