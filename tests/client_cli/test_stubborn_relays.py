@@ -112,6 +112,9 @@ class Replica:
     def spaces(self) -> list[Space]:
         return self.all
 
+    def resting(self) -> set[SpaceId]:
+        return set()
+
 
 def watch(
     tmp_path: Path,
@@ -143,6 +146,7 @@ def watch(
         await asyncio.wait_for(running, 5)
         return watched
 
+    monkeypatch.setattr(watcher, "_heard_own", True)
     monkeypatch.setattr(watcher, "_connect", connect)
     monkeypatch.setattr(watcher, "pause_s", lambda tries: 0.02 * 2 ** min(tries, 10))
     return told, tries, asyncio.run(run())
@@ -205,6 +209,7 @@ def test_nobody_reading_ends_the_watch(tmp_path: Path, monkeypatch: pytest.Monke
         raise RelayUnreachable
 
     watcher = Watcher(cast(Any, Replica()), tmp_path, tell)
+    monkeypatch.setattr(watcher, "_heard_own", True)
     monkeypatch.setattr(watcher, "_connect", connect)
     with pytest.raises(BrokenPipeError):
         asyncio.run(asyncio.wait_for(watcher.run(), 5))
