@@ -47,6 +47,7 @@ from bide.protocol.frames import (
 )
 from bide.protocol.session import RelaySession
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
+from bide.replica.copies import note_left
 from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
 from bide.replica.pairing import CodeReady, Paired, PairingSession, WordsReady
 from bide.replica.rebuilding import control_envelopes
@@ -254,7 +255,11 @@ def receive(target: Replica, envelopes: list[bytes], *, space: SpaceId | None = 
 
 
 def give(source: Replica, target: Replica, *, space: SpaceId | None = None) -> int:
-    """Bring everything that `target` lacks; returns how many envelopes."""
+    """Bring everything that `target` lacks, as by a bundle file; returns how many envelopes."""
+    record = next(each for each in source.spaces() if each.space_id == (space or pair_space(source).space_id))
+    head = source.storage.heads(record.space_id).get(record.log_id)
+    if head is not None:
+        note_left(source.storage, record.space_id, record.log_id, head.seq)
     return sum(receive(target, [e.data for e in log], space=space) for log in missing(source, target, space=space))
 
 

@@ -198,10 +198,10 @@ def test_a_script_is_told_of_devices_as_well(tmp_path: Path, relay: Relay) -> No
     for person in (sam, robin, sam):
         person.ok("sync")
     add(sam, Person(tmp_path / "phone"), "phone", "--key-file", str(tmp_path / "phone.key"))
-    assert robin.json("sync")["devices"] == [{"with": ["Sam"], "device": "phone", "added": True}]
+    assert robin.json("sync")["devices"] == [{"with": ["Sam"], "device": "phone", "added": True, "on_paper": False}]
     assert robin.json("sync")["devices"] == []
     sam.ok("device", "revoke", "phone", "--yes")
-    assert robin.json("sync")["devices"] == [{"with": ["Sam"], "device": "phone", "added": False}]
+    assert robin.json("sync")["devices"] == [{"with": ["Sam"], "device": "phone", "added": False, "on_paper": False}]
 
 
 def test_a_joining_that_broke_off_is_finished_or_begun_again_by_the_same_command(tmp_path: Path, relay: Relay) -> None:

@@ -308,7 +308,9 @@ def old_home(person: Person, folder: Path) -> Person:
     connection.execute("PRAGMA cipher = 'chacha20'")
     connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
     connection.execute(
-        "DROP TABLE outbox; DROP TABLE suspect; DROP TABLE applying_key; PRAGMA user_version = 1;"
+        "DROP TABLE outbox; DROP TABLE suspect; DROP TABLE applying_key; DROP TABLE displaced; DROP TABLE former_device;"
+        "DROP TABLE beside; DROP TABLE contradiction; DROP INDEX envelope_bare; DROP TRIGGER space_added;"
+        "DROP TRIGGER space_changed; DROP TRIGGER space_removed; DROP TABLE space_copy; PRAGMA user_version = 1;"
         "PRAGMA wal_checkpoint(TRUNCATE)"
     )
     connection.close()

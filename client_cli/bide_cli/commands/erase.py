@@ -57,10 +57,22 @@ def command(shell: Shell, entry_ids: tuple[str, ...], all_: bool, with_: str, ye
         shell.emit("erase", erased=len(entry_ids), all=all_, told=told)
         return
     shell.out(_("Erased. Your words are gone from here, and can't be brought back."))
+    _tell_of_copies(shell)
     if told:
         shell.say(_("The relay has dropped them too. A device that has them does so at its next sync."))
     else:
         shell.say(_not_told(replica, spaces, error))
+
+
+def _tell_of_copies(shell: Shell) -> None:
+    """What a repair kept is a whole database from before, and nothing in it is erased."""
+    from bide_cli.mending import KEPT
+
+    kept = ", ".join(sorted(clean_line(path.name) for path in shell.home.glob(f"{KEPT}*")))
+    if kept:
+        shell.say(
+            _("What a repair of this home kept may still hold them. To be rid of it too, delete: {kept}").format(kept=kept)
+        )
 
 
 def _waits(replica: Replica, space_id: SpaceId) -> bool:

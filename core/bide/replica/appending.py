@@ -80,14 +80,18 @@ class Appender:
             raise NotAllowed("That could not be written as it is; nothing was changed.")
 
     def again(self, event: Event, *, space: SpaceRecord) -> None:
-        """Say once more what was taken out of a log: the same change, as it was dated. It need not count."""
-        self._seal(event, space=space)
+        """Say once more what was taken out of a log: the same change, as it was dated. It need not count.
 
-    def _seal(self, event: Event, *, space: SpaceRecord) -> Envelope:
+        Where the space has ended since, it was written without knowing that, and it says so: it builds on what it was built on.
+        """
+        self._seal(event, space=space, again=True)
+
+    def _seal(self, event: Event, *, space: SpaceRecord, again: bool = False) -> Envelope:
         """Put an event at the end of this device's log, building on all that is here."""
-        space = self._as_it_is_now(space)
+        space = self._as_it_is_now(space, again=again)
         heads = self._storage.heads(space.space_id)
-        event = event._replace(frontier=tuple(sorted(head for log, head in heads.items() if log != space.log_id)))
+        if not again or not read_belonging(self._storage, space.space_id).over:
+            event = event._replace(frontier=tuple(sorted(head for log, head in heads.items() if log != space.log_id)))
         epoch_secret = self._storage.epochs(space.space_id)[space.epoch_id]
         nonce = self._randomness.token(sealing.NONCE_BYTES)
         prefix = _prefix(space, heads, klass=EnvelopeClass.DATA, epoch_id=space.epoch_id, nonce=nonce)
@@ -99,7 +103,7 @@ class Appender:
         derive(self._storage, space.space_id, [parse_envelope(envelope.data)], slots={space.log_id: space.slot})
         return envelope
 
-    def _as_it_is_now(self, space: SpaceRecord) -> SpaceRecord:
+    def _as_it_is_now(self, space: SpaceRecord, *, again: bool = False) -> SpaceRecord:
         """The space with an epoch to seal under that every device has which belongs now, and no other.
 
         Looked at inside the transaction: meanwhile another process may have heard that a device was removed.
@@ -114,7 +118,7 @@ class Appender:
                 "This device was removed from the devices of this journal, so it can't write any more.",
                 hint="What is here stays readable. To go on with it: bide export",
             )
-        if belonging.over:
+        if belonging.over and not again:
             raise NotAllowed("This has ended, so nothing can be written in it any more.", hint=_STAYS)
         if space.kind == "pair" and read_stances(self._storage).get(space.space_id) == LEFT:
             raise NotAllowed("You have left this, so nothing is written in it any more.", hint=_STAYS)

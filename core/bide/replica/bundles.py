@@ -25,6 +25,7 @@ from bide.log.packing import pack, unpack
 from bide.protocol.codec import decode_frame, encode_frame
 from bide.protocol.frames import FRAME_BYTES_MAX, LOGS_MAX, VERSION, Auth, CaughtUp, Envelopes, Hello, LogHead, Stored, Want
 from bide.protocol.session import RelaySession
+from bide.replica.copies import LEFT_PREFIX
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage
 
@@ -49,8 +50,10 @@ class Taken(NamedTuple):
 class BesideRelay:
     """A storage whose knowledge of the relay is not changed: what a file holds says nothing about a relay."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, writes: bool = False) -> None:
+        """Stand before a storage; `writes`: what is sent goes into a file, and so to somebody."""
         self._storage = storage
+        self._writes = writes
         self.compared = False
         """Whether the heads in a file were looked at. Before, nothing of a relay is known, so that nothing seems lost. After
         that, what the relay has counts: it decides how a home that exists twice is mended."""
@@ -65,7 +68,7 @@ class BesideRelay:
 
     def put_meta(self, key: str, value: str) -> None:
         """As the storage's, but of no relay."""
-        if not key.startswith("relay_store."):
+        if not key.startswith("relay_store.") and (self._writes or not key.startswith(LEFT_PREFIX)):
             self._storage.put_meta(key, value)
 
     def relay_heads(self, space: SpaceId) -> dict[LogId, Head]:
@@ -254,7 +257,7 @@ def _greeting(randomness: Randomness) -> RelaySession:
 
 def _frames(storage: Storage, space: SpaceRecord, randomness: Randomness) -> Iterator[bytes]:
     """What a session sends to a relay that has nothing."""
-    session = SpaceSync(BesideRelay(storage).as_storage(), space, host=HOST, live=False, randomness=randomness)
+    session = SpaceSync(BesideRelay(storage, writes=True).as_storage(), space, host=HOST, live=False, randomness=randomness)
     relay = _greeting(randomness)
     while True:
         for message in relay.data_to_send():

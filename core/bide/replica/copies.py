@@ -15,30 +15,37 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bide.errors import EnvelopeRejected, MembershipRejected, Phrase
 from bide.ids import DeviceId, EntryId, LogId, Randomness, SpaceId, log_id
 from bide.log.control import (
+    BodiesErased,
     Control,
     DeviceAdded,
     DeviceRevoked,
     EpochMinted,
     PersonJoined,
+    RecoveryAdded,
     SpaceCreated,
+    SpaceEnded,
     read_control,
+    write_control,
 )
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
+from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
+from bide.replica.citing import cite_again
 from bide.replica.deriving import open_event, project
 from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, may_write, revoke_in
 from bide.replica.people import folded
 from bide.replica.personal import device_key, device_names, my_devices, place_key
 from bide.replica.rebuilding import load_membership, rebuild_members
+from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
@@ -52,6 +59,8 @@ TELL_KEY = "went_on"
 A_COPY, A_LOSS = "copy", "loss"
 FOLLOW_KEY = "own_space_follows"
 """Set where this home became another device in a pair space, and is to become one in its own space as well."""
+LEFT_PREFIX = "left."
+"""Of the keys under which it is kept how far this device's own logs have left this home."""
 _STAYED_KEY = "stayed_in_own_space"
 _NO_MORE_DEVICES = Phrase(
     "This home is a copy of another one, or was put back from a backup, and has to become a device of its own. You can't have"
@@ -76,23 +85,40 @@ def lost_at(storage: Storage, space: SpaceId) -> int | None:
 def note_loss(storage: Storage, space: SpaceRecord) -> bool:
     """The relay has lost something that it had acknowledged. Inside a transaction, before that is forgotten.
 
-    What it never acknowledged of this device's log may stand where another copy has written meanwhile, and somebody may have
-    that from it. Whom nobody shares the space with needs not mind.
+    What has left this home stays where it stands. What never has may stand where another copy has written meanwhile, and
+    somebody may have that from it. Whom nobody shares the space with needs not mind.
 
     Returns:
         Whether it was noted now.
     """
-    acknowledged = storage.relay_heads(space.space_id).get(space.log_id)
-    key = f"acknowledged.{space.space_id.hex()}.{space.log_id.hex()}"
-    # By any relay ever: it may have lost something again before it had all of it.
-    furthest = max(acknowledged.seq if acknowledged is not None else 0, int(storage.meta(key) or 0))
+    # To any relay ever: it may have lost something again before it had all of it.
+    furthest = max(_has_left(storage, space.space_id, space.log_id), _acknowledged(storage, space.space_id, space.log_id))
     mine = own_logs(storage, space)
     alone = all(member.log_id in mine for member in storage.members(space.space_id))
     if not furthest or alone or lost_at(storage, space.space_id) is not None:
         return False
-    storage.put_meta(key, str(furthest))
+    note_left(storage, space.space_id, space.log_id, furthest)
     storage.put_meta(_lost_key(space.space_id), str(max(furthest, _built_on(storage, space))))
     return True
+
+
+def note_left(storage: Storage, space: SpaceId, log: LogId, seq: int) -> None:
+    """This device's own log goes out up to here, to a relay or into a file: somebody may have it from now on.
+
+    Noted before it goes, since whoever takes it may be gone before they say so.
+    """
+    if seq > _has_left(storage, space, log):
+        with storage.transaction():
+            storage.put_meta(_left_key(space, log), str(seq))
+
+
+def _has_left(storage: Storage, space: SpaceId, log: LogId) -> int:
+    return int(storage.meta(_left_key(space, log)) or 0)
+
+
+def _acknowledged(storage: Storage, space: SpaceId, log: LogId) -> int:
+    head = storage.relay_heads(space).get(log)
+    return head.seq if head is not None else 0
 
 
 def _built_on(storage: Storage, space: SpaceRecord) -> int:
@@ -148,6 +174,10 @@ def is_due(storage: Storage, space: SpaceId) -> bool:
     return bool(verdict(storage, space)) or bool(storage.displaced(space, waiting=True))
 
 
+def _left_key(space: SpaceId, log: LogId) -> str:
+    return f"{LEFT_PREFIX}{space.hex()}.{log.hex()}"
+
+
 def _verdict_key(space: SpaceId) -> str:
     return f"copied.{space.hex()}"
 
@@ -169,12 +199,15 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
     """
     logs = own_logs(storage, space)
     known = storage.relay_heads(space.space_id)
-    reached = known[envelope.log_id].seq if envelope.log_id in known else 0
+    left = _has_left(storage, space.space_id, envelope.log_id)
+    reached = max(left, _acknowledged(storage, space.space_id, envelope.log_id))
     if envelope.log_id == space.log_id:
         reached = max(reached, lost_at(storage, space.space_id) or 0)
     if reached >= envelope.seq:
-        # Others may have had from the relay what is taken out here; so this log is not gone on with.
+        # Others may have what is taken out here; so this log is not gone on with.
         note_foreign(storage, space.space_id, MOVE)
+    if left >= envelope.seq:
+        storage.put_meta(_left_key(space.space_id, envelope.log_id), str(envelope.seq - 1))
     out = storage.displace(space.space_id, envelope.log_id, envelope.seq - 1)
     if envelope.log_id in known:
         head = storage.heads(space.space_id).get(envelope.log_id, empty_head(envelope.log_id))
@@ -229,6 +262,7 @@ def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelo
             storage.remove_event(space, each.log_id, each.seq)
             touched.add(event.entry_id)
         storage.remove_quarantine(space, each.log_id, each.seq)
+    cite_again(storage, space, {each.log_id for each in out})
     return touched
 
 
@@ -260,6 +294,8 @@ def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
     follows = space.kind == "own" and bool(storage.meta(FOLLOW_KEY))
     if not follows and not is_due(storage, space.space_id) and lost_at(storage, space.space_id) is None:
         return []
+    if read_stances(storage).get(space.space_id) == LEFT:
+        return []  # nothing is said there any more, not even again
     try:
         with storage.transaction():
             if space.log_id not in read_belonging(storage, space.space_id).ended:
@@ -299,7 +335,7 @@ def _has_parted(storage: Storage, own: SpaceRecord) -> bool:
 
 
 def _lift_unacknowledged(storage: Storage, space: SpaceRecord) -> bool:
-    """After a loss at the relay: take out what it never acknowledged and nobody brought back. Whether there was anything."""
+    """After a loss at the relay: take out what never left this home and nobody brought back. Whether there was anything."""
     lost = lost_at(storage, space.space_id)
     if lost is None:
         return False
@@ -317,36 +353,81 @@ def _say_again(replica: Replica, space: SpaceRecord) -> None:
     """What was displaced, from the log that this home writes now: first who belongs, then what was written, each in order."""
     storage, appender = replica.storage, replica.writer.appender
     waiting = [parse_envelope(item.envelope.data) for item in storage.displaced(space.space_id, waiting=True)]
+    kept: dict[LogId, int] = {}
     for envelope in waiting:
-        if envelope.klass is EnvelopeClass.CONTROL:
-            _state_again(storage, appender, space, _read(envelope), randomness=replica.randomness)
+        kept[envelope.log_id] = min(envelope.seq - 1, kept.get(envelope.log_id, envelope.seq - 1))
+    statements = [_read(envelope) for envelope in waiting if envelope.klass is EnvelopeClass.CONTROL]
+    for statement in statements:
+        _state_again(storage, appender, space, statement, kept=kept, randomness=replica.randomness)
     epochs = storage.epochs(space.space_id)
     for envelope in waiting:
         if envelope.klass is EnvelopeClass.DATA:
             # What even this home can't open says nothing that could be said again; it stays kept.
             with suppress(EnvelopeRejected):
                 appender.again(open_event(envelope, space=space.space_id, epochs=epochs), space=space)
+                # It is in the log once more: kept here as well, its words would outlast their being erased.
+                storage.bare_displaced(space.space_id, envelope.hash)
+    # An end comes last, since nothing is said after it.
+    for statement in statements:
+        if isinstance(statement, SpaceEnded) and not read_belonging(storage, space.space_id).over:
+            _leave_again(storage, appender, space, statement)
     storage.settle_displaced(space.space_id)
 
 
 def _state_again(
-    storage: Storage, appender: Appender, space: SpaceRecord, statement: Control | None, *, randomness: Randomness
+    storage: Storage,
+    appender: Appender,
+    space: SpaceRecord,
+    statement: Control | None,
+    *,
+    kept: Mapping[LogId, int],
+    randomness: Randomness,
 ) -> None:
-    """Add or remove a device once more, where that still makes sense. Epochs are made anew when they are needed."""
+    """Make a statement once more, where that still makes sense. Epochs are made anew when they are needed.
+
+    Args:
+        storage: the replica.
+        appender: its.
+        space: which.
+        statement: what was said of devices, of a recovery phrase or of what is erased.
+        kept: of logs that something was taken out of, the last number that was not.
+        randomness: for keys.
+    """
     membership = load_membership(storage, space.space_id)
+    author = _who_belongs(storage, space, membership)
+    if author is None:
+        return
+    if isinstance(statement, BodiesErased):
+        spans = [span._replace(last=min(span.last, kept.get(LogId(span.log_id), span.last))) for span in statement.spans]
+        if spans := [span for span in spans if span.first <= span.last]:
+            _control(storage, appender, author, BodiesErased("bodies.erased", 1, sorted(membership.heads), spans))
+    elif isinstance(statement, DeviceAdded | RecoveryAdded):
+        if log_id(space.space_id, DeviceId(statement.device.signing_key)) not in membership.devices:
+            admit(storage, appender, author, statement.device, recovery=isinstance(statement, RecoveryAdded))
+    elif isinstance(statement, DeviceRevoked):
+        device = membership.devices.get(log_id(space.space_id, DeviceId(statement.device)))
+        if device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
+            cut = statement.cut_seq, statement.cut_hash
+            revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
+
+
+def _who_belongs(storage: Storage, space: SpaceRecord, membership: Membership) -> SpaceRecord | None:
+    """The space with the keys of the latest device that this home is or was and that belongs."""
     formers = reversed(storage.former_devices(space.space_id))
     faces = [space, *(space._replace(log_id=f.log_id, signing_seed=f[2], sealing_secret=f[3]) for f in formers)]
-    author = next((face for face in faces if membership.is_active(face.log_id)), None)
-    if author is None or not isinstance(statement, DeviceAdded | DeviceRevoked):
-        return
-    record = statement.device.signing_key if isinstance(statement, DeviceAdded) else statement.device
-    device = membership.devices.get(log_id(space.space_id, DeviceId(record)))
-    if isinstance(statement, DeviceAdded):
-        if device is None:
-            admit(storage, appender, author, statement.device)
-    elif device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
-        cut = statement.cut_seq, statement.cut_hash
-        revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
+    return next((face for face in faces if membership.is_active(face.log_id)), None)
+
+
+def _leave_again(storage: Storage, appender: Appender, space: SpaceRecord, statement: SpaceEnded) -> None:
+    membership = load_membership(storage, space.space_id)
+    author = _who_belongs(storage, space, membership)
+    if author is not None:
+        _control(storage, appender, author, statement._replace(parents=sorted(membership.heads)))
+
+
+def _control(storage: Storage, appender: Appender, space: SpaceRecord, statement: BodiesErased | SpaceEnded) -> None:
+    appender.control(write_control(statement), space=space)
+    rebuild_members(storage, space.space_id)
 
 
 def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord) -> None:

@@ -183,7 +183,7 @@ def _derived(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
     of = space.space_id
     return (
         list(storage.all_entries(of)),
-        storage.members(of),
+        set(storage.members(of)),  # their order is that in which they were heard of
         storage.citations(of),
         storage.standing_counts(of),
         {(item.log_id, item.seq) for item in storage.quarantine(of)},

@@ -20,8 +20,10 @@ from bide.ids import DeviceId, LogId, SpaceId, log_id, person_entry_id
 from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.control import Granting, read_control
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
+from bide.log.leaving import is_erased
 from bide.log.membership import Membership
 from bide.replica.appending import short_key
+from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
 from bide.replica.rebuilding import rebuild
 from bide.replica.receiving import Receiver
@@ -282,7 +284,12 @@ def _restore_meta(storage: Storage, spaces: Sequence[SpaceRecord]) -> bool:
 def _lay_by(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope]) -> None:
     import base64
 
-    packed = b"".join(len(each.data).to_bytes(_LENGTH_BYTES, "big") + each.data for each in envelopes)
+    erased = read_belonging(storage, space).erased
+    datas = [
+        each.header if each.klass is EnvelopeClass.DATA and is_erased(erased, each.log_id, each.seq) else each.data
+        for each in envelopes
+    ]
+    packed = b"".join(len(data).to_bytes(_LENGTH_BYTES, "big") + data for data in datas)
     storage.put_meta(_laid_key(space), base64.b64encode(packed).decode("ascii"))
 
 

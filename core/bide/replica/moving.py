@@ -14,6 +14,7 @@ from bide.log.head import Head
 from bide.log.packing import pack
 from bide.replica.devices import may_write
 from bide.replica.personal import offer_key, said_of_me
+from bide.replica.phrases import tell_paper
 from bide.replica.refusals import Stance
 from bide.replica.relays import MOVED_KEY, Former, place_to_say, put_followed, put_formers, read_formers, relay_key
 from bide.replica.syncing import SpaceSync
@@ -144,7 +145,10 @@ def settle(replica: Replica, visits: Sequence[Visit], *, new_home: bool, invite:
                 fields[MOVED_KEY] = visit.url
             if may_write(storage, space):  # in what has ended nothing is said any more: both relays go on having it
                 replica.writer.say_of_person(fields, space=space)
-        _offer_anew(replica, [now[visit.space.space_id] for visit in visits])
+        spaces = [now[visit.space.space_id] for visit in visits]
+        _offer_anew(replica, spaces)
+        if moved:
+            tell_paper(replica, spaces)
 
 
 def _offer_anew(replica: Replica, spaces: Sequence[SpaceRecord]) -> None:

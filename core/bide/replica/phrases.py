@@ -7,6 +7,7 @@ boxes that only its words open, which spaces there are: in the *anchor*, the one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bide.crypto import signing
@@ -18,7 +19,7 @@ from bide.log.envelope import BODY_BYTES_MAX
 from bide.log.membership import recovery_proof_message
 from bide.log.packing import pack, unpack
 from bide.replica.belonging import read_belonging
-from bide.replica.devices import admit, revoke_in, spaces_to_share
+from bide.replica.devices import admit, may_write, revoke_in, spaces_to_share
 from bide.replica.personal import anchor_key, blanks_key, box_key, my_devices, place_key, said_of_me
 from bide.replica.rebuilding import load_membership
 from bide.storage.base import SpaceRecord, Storage
@@ -94,7 +95,8 @@ def anchor_for(storage: Storage) -> SpaceRecord:
     Raises:
         NotAllowed: this device doesn't belong, so it can't enrol anything.
     """
-    spaces = spaces_to_share(storage)
+    # One that has ended can't be told of the others any more.
+    spaces = [space for space in spaces_to_share(storage) if may_write(storage, space)]
     own = next((space for space in spaces if space.kind == "own"), None)
     if own is None:
         raise NotAllowed("This device does not belong to your devices.", hint="Use another one of yours.")
@@ -229,6 +231,15 @@ def own_logs(phrase: RecoveryPhrase, space: SpaceId) -> set[LogId]:
     return {log_id(space, phrase.keys(index).device_id) for index in range(KEYS_MAX)}
 
 
+def tell_paper(replica: Replica, moved: Sequence[SpaceRecord]) -> None:
+    """Tell the phrases that count where spaces are that have moved to another relay. Inside a transaction."""
+    for phrase in prepared(replica.storage):
+        # Where a space is on the relay of the anchor that is not said: it is with all others, once that moves.
+        everywhere = any(space.space_id == phrase.anchor for space in moved)
+        for space in replica.spaces() if everywhere else moved:
+            _name_to_paper(replica, phrase, space.space_id)
+
+
 # What is said in a space
 
 
@@ -238,6 +249,8 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
     anchor = next((each for each in storage.spaces() if each.space_id == phrase.anchor), None)
     if anchor is None or anchor.pending or space.kind == "own" or _place_in(storage, space, phrase.blanks) is not None:
         return
+    if not may_write(storage, anchor):
+        return  # the paper can't be told of it any more: only a new phrase can cover it
     if space.log_id in read_belonging(storage, space.space_id).ended:
         return
     members = {member.log_id for each in storage.spaces() for member in storage.members(each.space_id)}
@@ -255,10 +268,11 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
 
 def _name_to_paper(replica: Replica, phrase: Prepared, space_id: SpaceId) -> None:
     """Say to the paper, in the anchor, that a space is there."""
-    spaces = {space.space_id: space for space in replica.storage.spaces()}
+    storage = replica.storage
+    spaces = {space.space_id: space for space in storage.spaces()}
     anchor, space = spaces.get(phrase.anchor), spaces[space_id]
-    place = _place_in(replica.storage, space, phrase.blanks)
-    if anchor is None or anchor.pending or space_id == phrase.anchor or place is None:
+    place = _place_in(storage, space, phrase.blanks)
+    if anchor is None or anchor.pending or space_id == phrase.anchor or place is None or not may_write(storage, anchor):
         return
     first = phrase.blanks[0]
     index = next(blank.number for blank in phrase.blanks if blank.log_in(space_id) == place)

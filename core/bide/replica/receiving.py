@@ -222,7 +222,9 @@ class Receiver:
                 self._take_grants(envelope, membership.admit(envelope))
             except MembershipRejected:
                 return False
-        storage.put_beside(space, stored(envelope))
+        # Nobody reads the words of another past: its headers prove it, and whoever means them says them again. Kept here, they
+        # would outlast their being erased.
+        storage.put_beside(space, stored(envelope.bare() if envelope.klass is EnvelopeClass.DATA else envelope))
         return envelope.klass is EnvelopeClass.CONTROL
 
     def _hold_back(self, fresh: list[Envelope], unsigned: dict[LogId, Envelope]) -> list[Envelope]:

@@ -43,7 +43,8 @@ class TakenOver(NamedTuple):
     name: str
     """What the person is called."""
     former: tuple[SpaceRecord, ...]
-    """Every space with the keys of the paper: with these what was said is brought to the relay."""
+    """Every space with the keys of the paper: with these what was said is brought to the relay. Not those that were left
+    quietly: of them nothing is sent again."""
     removed: int
     """How many other devices were removed in the space where most were."""
     own_lost: bool
@@ -148,6 +149,7 @@ def take_over(
         replica = Replica(storage, zone=zone, clock=clock, randomness=randomness)
         taken = {space.space_id: _key_number(phrase, space) for space in former}
         removed = 0
+        left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
         for space in former:
             own_all(storage, space.space_id)  # what the paper said when it was used before
             removed = max(removed, _remove_others(replica, phrase, space))
@@ -156,7 +158,7 @@ def take_over(
             replica.writer.name_person(name, space=replica.reader.own_space())
         enrol_phrase(replica, phrase, taken)
         _name_device(replica, device_name)
-    return TakenOver(name, former, removed, own_lost)
+    return TakenOver(name, tuple(space for space in former if space.space_id not in left), removed, own_lost)
 
 
 def move_in(source: Storage, target: Storage) -> None:

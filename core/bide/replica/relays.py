@@ -97,14 +97,12 @@ def place_to_say(storage: Storage, space: SpaceRecord) -> dict[str, str]:
 
 
 def nobody_needs(storage: Storage, space: SpaceRecord, former: str) -> bool:
-    """Whether everybody, by what they said, has left a relay: all devices of mine, and the other person with one at least.
-
-    A recovery phrase is no device that moves.
-    """
+    """Whether everybody, by what they said, has left a relay: all devices of mine, and the other person with one at least."""
     said = _said(storage, space)
     belonging = read_belonging(storage, space.space_id)
-    gone = {*belonging.ended, *belonging.on_paper}
-    members = [member for member in storage.members(space.space_id) if member.log_id not in gone]
+    # A phrase on paper is on no relay, and says of none that it is: whoever uses it asks for the relay of the others.
+    resting = belonging.ended.keys() | {*belonging.on_paper}
+    members = [member for member in storage.members(space.space_id) if member.log_id not in resting]
     at = {member.log_id: said[member.slot].get(relay_key(member.log_id), "") for member in members}
     mine = [at[member.log_id] for member in members if member.slot == space.slot]
     theirs = [at[member.log_id] for member in members if member.slot != space.slot]

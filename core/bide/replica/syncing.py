@@ -146,6 +146,8 @@ class SpaceSync:
         self._proofs = len(storage.evidence(space.space_id))
         self._own_upto: int | None = None
         """How far this device's own log may be sent; None: all of it."""
+        self._asked_bodies = False
+        """Bodies that somebody kept back were asked for again."""
         self._lost_of_own = False
         """The relay's storage is another one than at the last contact."""
         self.sent = 0
@@ -321,7 +323,7 @@ class SpaceSync:
             self._relay[self._space.log_id] = 0
         self.to_send = self._unsent()
         whole = self._whole_up_to(heads)
-        self._session.send(Want([LogPosition(log, min(seq, whole.get(log, 0))) for log, seq in sorted(asked.items())]))
+        self._session.send(Want([LogPosition(log, min(seq, whole.get(log, seq))) for log, seq in sorted(asked.items())]))
         self._send_more()
 
     def _is_proved(self, head: Head) -> bool:
@@ -346,10 +348,16 @@ class SpaceSync:
         """How far each log is here with all bodies but those that were erased: what somebody kept back is asked for again."""
         erased = read_belonging(self._storage, self._space.space_id).erased
         found = {log: head.seq for log, head in heads.items()}
+        if self._storage.meta(self._in_vain_key()) == self._today() != "" and not self._store_is_new:
+            return found  # once a day: everything after the first of them is sent again, and somebody may never give it
         for log, seq in self._storage.bare(self._space.space_id):
             if not is_erased(erased, log, seq):
                 found[log] = min(found[log], seq - 1)
+                self._asked_bodies = True
         return found
+
+    def _in_vain_key(self) -> str:
+        return f"asked_bodies.{self._space.space_id.hex()}"
 
     def _take(self, envelopes: list[bytes]) -> None:
         space = self._space.space_id
@@ -392,6 +400,9 @@ class SpaceSync:
         if not self._caught_up:
             self.progress += 1
             self._caught_up = True
+            if self._asked_bodies:
+                with self._storage.transaction():
+                    self._storage.put_meta(self._in_vain_key(), self._today())
             if len(self._storage.evidence(self._space.space_id)) > self._proofs:  # told once; doctor tells it on
                 self.notices.append(_LEFT_OUT)
             self._all_is_here()
@@ -454,6 +465,8 @@ class SpaceSync:
                 batch = self._storage.envelopes_after(space, log, after, bytes_max=BATCH_BYTES_MAX, count_max=count_max)
                 if not batch:
                     break
+                if log == self._space.log_id:
+                    copies.note_left(self._storage, space, log, batch[-1].seq)
                 self._session.send(Envelopes([envelope.data for envelope in batch]))
                 self._relay[log] = batch[-1].seq
                 self._in_flight.append((log, batch[-1].seq))

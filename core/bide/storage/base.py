@@ -234,6 +234,10 @@ class Storage(Protocol):
         """All of it, or only what has this hash, was said again or needs not be: it waits no more."""
         ...
 
+    def bare_displaced(self, space: SpaceId, digest: bytes) -> None:
+        """What was taken out of a log and has this hash was said again: only its header is kept, unless it is a statement."""
+        ...
+
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """The head of every log of which something is here."""
         ...
@@ -419,6 +423,10 @@ class Storage(Protocol):
 
     def put_citation(self, space: SpaceId, citation: Citation) -> None:
         """Note how far a device has a log; never goes down."""
+        ...
+
+    def remove_citations(self, space: SpaceId, by_log: LogId) -> None:
+        """Forget what a log cites."""
         ...
 
     def put_entry(self, entry: EntryRecord) -> None:

@@ -196,6 +196,13 @@ class MemoryStorage:
             if key[0] == space and only in (b"", key[2]):
                 self._t.displaced[key] = item._replace(waiting=False)
 
+    def bare_displaced(self, space: SpaceId, digest: bytes) -> None:
+        """See the contract."""
+        for key, item in self._t.displaced.items():
+            if key[0] == space and key[2] == digest and not item.envelope.control:
+                bare = item.envelope._replace(data=item.envelope.data[:_HEADER_BYTES])
+                self._t.displaced[key] = item._replace(envelope=bare)
+
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
         return {key[1]: Head(key[1], log[-1].seq, log[-1].hash) for key, log in self._t.logs.items() if key[0] == space}
@@ -417,6 +424,10 @@ class MemoryStorage:
         there = self._t.citations.get(key)
         if there is None or there.seq < citation.seq:
             self._t.citations[key] = citation
+
+    def remove_citations(self, space: SpaceId, by_log: LogId) -> None:
+        """See the contract."""
+        self._t.citations = {k: each for k, each in self._t.citations.items() if (k[0], k[2]) != (space, by_log)}
 
     def put_entry(self, entry: EntryRecord) -> None:
         """See the contract."""

@@ -245,6 +245,12 @@ class SqliteTruth:
         """See the contract."""
         self._run("UPDATE displaced SET waiting = 0 WHERE space_id = ? AND ? IN (x'', hash)", space, only)
 
+    def bare_displaced(self, space: SpaceId, digest: bytes) -> None:
+        """See the contract."""
+        self._run("PRAGMA secure_delete = ON")
+        sql = f"UPDATE displaced SET data = substr(data, 1, {_HEADER_BYTES}) WHERE space_id = ? AND hash = ? AND control = 0"  # noqa: S608 constants only
+        self._run(sql, space, digest)
+
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
         rows = self._rows("SELECT log_id, seq, hash FROM log_head WHERE space_id = ?", space)
