@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bide.replica.personal import DeviceName, device_names, my_devices
 from bide_cli.language import N_, _
-from bide_cli.shell import Shell, clean_line
+from bide_cli.shell import Shell, clean_line, quoted
 
 if TYPE_CHECKING:
     from bide.replica import Replica
     from bide.storage.base import SpaceRecord
 
-MINE_ADDED = N_("You have another device now: {device}. If that was not you: bide device revoke {device}")
+MINE_ADDED = N_("You have another device now: {device}. If that was not you: bide device revoke {quoted}")
 MINE_REMOVED = N_("A device of yours was removed: {device}")
 THEIRS_ADDED = N_("{name} has another device now: {device}")
 THEIRS_REMOVED = N_("{name} has removed a device: {device}")
@@ -23,7 +23,7 @@ MINE_NOTED = N_("You have a recovery phrase now. If that was not you: bide recov
 MINE_ENDED = N_("A recovery phrase of yours counts no more.")
 MINE_RECOVERED = N_(
     "Your recovery phrase was used; {device} is your device now. If that was not you, somebody has your words:"
-    " bide device revoke {device}, then bide recovery rotate"
+    " bide device revoke {quoted}, then bide recovery rotate"
 )
 THEIRS_NOTED = N_("{name} has a recovery phrase now.")
 THEIRS_ENDED = N_("A recovery phrase of {name} counts no more.")
@@ -54,7 +54,8 @@ class News(NamedTuple):
     """The message that tells of it."""
 
     def __str__(self) -> str:
-        return _(self.words).format(name=clean_line(self.name), device=clean_line(self.device))
+        device = clean_line(self.device)
+        return _(self.words).format(name=clean_line(self.name), device=device, quoted=quoted(device))
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""

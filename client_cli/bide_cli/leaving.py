@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from bide.errors import BideError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from bide.replica import Replica
 
 PAUSED, LEFT, ENDED = "paused", "left", "ended"
+_TOLD_KEY = "ends_told"
 
 
 def sync_now(shell: Shell, replica: Replica) -> BideError | None:
@@ -29,14 +31,18 @@ def sync_now(shell: Shell, replica: Replica) -> BideError | None:
 
 
 def tell_own_devices(shell: Shell, replica: Replica) -> bool:
-    """Bring what was just said in the own space to the relay, if there are other devices of mine that are to hear of it."""
+    """Bring what was just said in the own space to the relay, if other devices of mine are to hear of it; a paper is one.
+
+    Returns:
+        Whether there are others than a paper.
+    """
     from bide.replica.personal import my_devices
 
-    several = sum(device.active and not device.on_paper for device in my_devices(replica.storage)) > 1
-    if several and replica.relay():
+    active = [device for device in my_devices(replica.storage) if device.active]
+    if len(active) > 1 and replica.relay():
         with contextlib.suppress(BideError):  # then it goes with the next sync
             sync_now(shell, replica)
-    return several
+    return sum(not device.on_paper for device in active) > 1
 
 
 def standing_line(name: str, stance: str, ended: dict[str, Any] | None) -> str:
@@ -73,9 +79,19 @@ def standing_lines(replica: Replica, *, paused: bool) -> list[str]:
     return [standing_line(person.name, person.stance, replica.reader.ended(person)) for person in found]
 
 
-def tell_standing(shell: Shell, replica: Replica, *, paused: bool = True) -> None:
-    """Say with whom things are paused or over, a line each, to this person alone."""
-    if shell.as_json:
-        return
-    for line in standing_lines(replica, paused=paused):
+def tell_rests(shell: Shell, replica: Replica) -> None:
+    """After a sync: what is paused, each time, since nothing of it was sent; what is over, once on each device."""
+    lines = [standing_line(person.name, PAUSED, None) for person in replica.reader.people() if person.stance == PAUSED]
+    told = json.loads(replica.storage.meta(_TOLD_KEY) or "{}")
+    now = {}
+    for person in replica.reader.former():
+        ended = replica.reader.ended(person)
+        key = person.space.space_id.hex()
+        now[key] = [person.stance, len(ended["by"]) if ended else 0]
+        if now[key] != told.get(key):
+            lines.append(standing_line(person.name, person.stance, ended))
+    if now != told:
+        with replica.storage.transaction():
+            replica.storage.put_meta(_TOLD_KEY, json.dumps(now))
+    for line in lines:
         shell.say(line)

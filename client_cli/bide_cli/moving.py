@@ -38,6 +38,7 @@ from bide_cli.transport import dialled
 if TYPE_CHECKING:
     from bide.replica import Replica
 
+_NEW_HINT = "Nothing was moved: {url} can't be reached. Is the address right? Try again when it can."
 _OLD_HINT = "Nothing was moved. Try again when it can be reached; if it is gone for good: bide relay move URL --without-old"
 
 
@@ -143,7 +144,11 @@ async def _visit_all(
     visits = [Visit(replica, space, url, stance, host=host_of(url), invite=invite) for space in spaces]
     # One after the other: an invite that is not enough for all is better found out with the first.
     for visit in visits:
-        await _carry(visit)
+        try:
+            await _carry(visit)
+        except RelayUnreachable as error:
+            error.advise(_NEW_HINT, url=url)
+            raise
     return visits
 
 

@@ -64,6 +64,11 @@ def clean_line(value: object) -> str:
     return text.replace("\n", " ") if "\n" in text else text
 
 
+def quoted(name: str) -> str:
+    """A name for the middle of a command that somebody copies into a shell."""
+    return name if name.isascii() and name.replace("-", "").isalnum() else "'" + name.replace("'", "'\\''") + "'"
+
+
 def name_list(names: Iterable[object]) -> str:
     """Names of people, for the middle of a line."""
     *others, last = [*map(clean_line, names)] or [""]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bide.ids import entry_slot, parse_entry_id
+from bide.replica.stance import PAUSED
 from bide_cli import background
 from bide_cli.home import Config
 from bide_cli.language import N_, _
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 NEXT_PRIVATE = N_("only your own devices can open it")
 NEXT_NO_RELAY = N_("stays here until a relay is set: bide relay set URL")
 NEXT_RELAY = N_("goes when the relay is reachable")
+NEXT_AFTER_PAUSE = N_("goes when the pause ends: bide pause --end")
 NEXT_BY_HAND = N_("goes with the next bide sync")
 HELD_BY_ITSELF = N_("goes by itself then")
 HELD_BY_HAND = N_("goes with the first thing you write or sync after that")
@@ -63,7 +65,7 @@ def tell_written(
         _tell_held(shell, command, replica, config, written, extra)
     else:
         shared = written.visibility == "shared"
-        then = next_words(replica, config, shared=shared)
+        then = next_words(replica, config, shared=shared, names=written.shared_with)
         if shell.as_json:
             shell.emit(command, **written._asdict(), then=then, held=False, **extra)
         else:
@@ -130,10 +132,12 @@ def _tell_parts(shell: Shell, parts: list[str]) -> None:
     shell.out("\n".join(lines))
 
 
-def next_words(replica: Replica, config: Config, *, shared: bool) -> str:
+def next_words(replica: Replica, config: Config, *, shared: bool, names: Sequence[str] = ()) -> str:
     """What happens next with what was written, in English: it is translated where it is shown."""
     if not shared:
         return NEXT_PRIVATE
+    if replica.resting() and any(person.stance == PAUSED and person.name in names for person in replica.reader.people()):
+        return NEXT_AFTER_PAUSE
     if not replica.relay():
         return NEXT_NO_RELAY
     return NEXT_RELAY if background.wanted(config) else NEXT_BY_HAND

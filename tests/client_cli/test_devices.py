@@ -113,7 +113,8 @@ def test_removing_asks_first(three: tuple[Person, Person, Person]) -> None:
     terminal = sam.terminal("device", "revoke", "phone")
     terminal.expect("Remove phone from your devices")
     terminal.sendline("1")
-    assert end(terminal) == 8
+    terminal.expect("Fine. Nothing changed.")
+    assert end(terminal) == 0  # somebody who thinks better of it made no mistake
     assert all(each["state"] == "active" for each in sam.json("device")["devices"])
 
 

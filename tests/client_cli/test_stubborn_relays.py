@@ -187,6 +187,7 @@ def test_a_wake_that_fails_is_of_one_space_only(tmp_path: Path, monkeypatch: pyt
     replica = Replica()
     replica.sync_session = lambda *_, **__: Broken()  # type: ignore[attr-defined]
     watcher = Watcher(cast(Any, replica), tmp_path, lambda what, space, count, words: told.append((what, words)))
+    monkeypatch.setattr(watcher, "_heard_own", True)
     monkeypatch.setattr(watching, "dialled", dialled)
 
     async def run() -> None:

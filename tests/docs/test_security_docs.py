@@ -73,7 +73,6 @@ def test_a_promise_has_its_place_in_a_table() -> None:
 def test_what_is_not_there_yet_is_not_there() -> None:
     """Once a command has come, the page has to say what it promises instead."""
     missing = set(re.findall(r"`bide (\w+)`", SECTIONS["Not there yet"]))
-    assert missing
     here = missing & SUMMARIES.keys()
     assert not here, f"docs/threat-model.md: 'Not there yet' lists {here}; move it to the promises, with its tests"
 

@@ -13,7 +13,7 @@ from bide_cli.devices import tell_devices
 from bide_cli.language import _, plural, worded
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.shell import Shell, clean_line, name_list
 
 if TYPE_CHECKING:
     from bide.ids import SpaceId
@@ -69,7 +69,10 @@ def export(shell: Shell, file: str, with_: str, force: bool) -> None:
     if shell.as_json:
         shell.emit("bundle", written={"file": file, "spaces": len(spaces), "bytes": size})
         return
-    shell.out(plural("Written: {n} journal.", "Written: {n} journals.", len(spaces)))
+    shell.out(_("Written to {file}, sealed:").format(file=clean_line(file)))
+    for space in spaces:
+        others = replica.reader.view().others(space.space_id)
+        shell.out("  " + (_("what you share with {name}").format(name=name_list(others)) if others else _("private entries")))
     shell.say(_("On the other device: bide bundle import FILE"))
 
 
@@ -90,14 +93,22 @@ def take_in(shell: Shell, file: str) -> None:
     replica = open_replica(shell)
     taken: list[Taken] = []
     unknown = 0
+    begun = False
     try:
         for each in _read(replica, file):
+            begun = True
             if each is None:
                 unknown += 1
             else:
                 taken.append(each)
-    finally:
+    except InputError:
+        if begun or shell.as_json:
+            _tell(shell, replica, taken, unknown)
+        raise
+    except BideError:
         _tell(shell, replica, taken, unknown)
+        raise
+    _tell(shell, replica, taken, unknown)
     for each in taken:
         if each.error is not None:
             raise each.error
@@ -113,6 +124,8 @@ def _read(replica: Replica, file: str) -> Iterator[Taken | None]:
 
     path = Path(file)
     try:
+        if path.is_dir():
+            raise InputError("That is a folder.", hint="Give the file that bide bundle export wrote.")
         if not path.is_file():
             raise InputError("There is no such file.", hint="bide bundle export makes one.")
         with path.open("rb") as opened:
@@ -132,5 +145,7 @@ def _tell(shell: Shell, replica: Replica, taken: list[Taken], unknown: int) -> N
             shell.say(worded(*notice))
     shell.out(_("Something new came") if received else _("Nothing new"))
     if unknown:
-        shell.say(plural("{n} journal in the file is not for here.", "{n} journals in the file are not for here.", unknown))
+        shell.say(
+            plural("{n} part of the file is not for this device.", "{n} parts of the file are not for this device.", unknown)
+        )
     tell_devices(shell, replica)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable
-from bide.replica.personal import my_devices
+from bide.replica.personal import DeviceName, my_devices
 from bide_cli.devices import listed, note_devices
 from bide_cli.home import exists, read_config
 from bide_cli.language import _, sentence
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line
+from bide_cli.shell import Shell, clean_line, quoted
 
 if TYPE_CHECKING:
     from bide.replica import Replica
     from bide.replica.enrolling import NewDeviceSession
     from bide.storage.base import Storage
 
+_CODE = re.compile(r"\d+-\w+-\w+-\w+(@.*)?", re.ASCII)
+"""What bide device add shows, typed where a name is asked for."""
 _HINT_RELAY = "bide relay set URL, then bide device add"
 
 
@@ -108,7 +111,9 @@ def add(shell: Shell, words_verified: bool) -> None:
     else:
         shell.out(_("Added: {name}").format(name=clean_line(result.name)))
         shell.say(
-            _("It now fetches everything. If you lose it: bide device revoke {name}").format(name=clean_line(result.name))
+            _("It now fetches everything. If you lose it: bide device revoke {name}").format(
+                name=quoted(clean_line(result.name))
+            )
         )
 
 
@@ -256,7 +261,15 @@ def ask_device_name(shell: Shell, given: str | None, *, hint: str) -> str:
         return clean_device_name(given)
     if not shell.may_ask:
         raise InputError("A device needs a name.", hint=hint)
-    return ask_until_good(shell, _("What is this device to be called, for example laptop or phone?"), clean_device_name)
+
+    def check(typed: str) -> str:
+        if _CODE.fullmatch(typed.strip()):
+            raise InputError(
+                "That looks like the code, which is asked for later.", hint="First a name, such as laptop or phone."
+            )
+        return clean_device_name(typed)
+
+    return ask_until_good(shell, _("What is this device to be called, for example laptop or phone?"), check)
 
 
 def _session(shell: Shell, text: str, make: Any) -> NewDeviceSession:
@@ -330,8 +343,9 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     replica = open_replica(shell)
     target = find_device(replica.storage, name)
     require_device(target)
-    if not yes:
-        _confirm(shell, target.name)
+    if not yes and not _agreed(shell, target):
+        shell.say(_("Fine. Nothing changed."))
+        return
     error = _sync(shell, replica)  # what it wrote and already sent is to count
     spaces = revoke_device(replica, find_device(replica.storage, target.name))
     error = _sync(shell, replica) if error is None else error
@@ -345,13 +359,14 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     note_devices(replica)
 
 
-def _confirm(shell: Shell, name: str) -> None:
+def _agreed(shell: Shell, target: DeviceName) -> bool:
     from bide_cli.asking import choose, require_person
 
     require_person(shell, "Removing a device can't be undone.", "To do it without a question: --yes")
-    words = _("Remove {name} from your devices? It can't be undone.").format(name=clean_line(name))
-    if choose(shell, words, [("keep", _("keep it")), ("remove", _("remove it"))]) != "remove":
-        raise NotAllowed("Nothing was changed.")
+    if target.this:
+        shell.say(_("It is the device that you are at: what is here can then be read, and nothing written any more."))
+    words = _("Remove {name} from your devices? It can't be undone.").format(name=clean_line(target.name))
+    return choose(shell, words, [("keep", _("keep it")), ("remove", _("remove it"))]) == "remove"
 
 
 def _sync(shell: Shell, replica: Replica) -> BideError | None:

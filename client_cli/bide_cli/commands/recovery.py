@@ -136,7 +136,9 @@ def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
         return
     shell.out(_("The phrase counts now."))
     _tell_covers(shell, spaces)
-    if not replica.relay():
+    if replica.relay():
+        shell.say(_("Write on the paper too where your journal is: {url}").format(url=replica.relay()))
+    else:
         shell.say(_("No relay is set: the words bring back what is in a bundle file. bide bundle export makes one."))
     _tell_error(shell, error)
 
@@ -183,7 +185,8 @@ def destroy(shell: Shell, yes: bool) -> None:
         require_person(shell, "Ending a recovery phrase can't be undone.", "To do it without a question: --yes")
         question = _("End your recovery phrase? Without it, losing every device loses the journal.")
         if choose(shell, question, [("keep", _("keep it")), ("end", _("end it"))]) != "end":
-            raise NotAllowed("Nothing was changed.")
+            shell.say(_("Fine. Nothing changed."))
+            return
     _sync(shell, replica)
     count = len(prepared(replica.storage))
     ended = end(replica)

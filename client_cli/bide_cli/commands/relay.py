@@ -84,7 +84,8 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
         shell.emit("relay", relay=checked, **described(replica))
         return
     shell.out(_("Relay: {url}").format(url=checked))
-    shell.say(_("Next: bide pair, or bide join with the code that the other person reads to you."))
+    if not replica.reader.people():
+        shell.say(_("Next: bide pair, or bide join with the code that the other person reads to you."))
 
 
 @command.command(
@@ -151,8 +152,9 @@ def follow(shell: Shell, url: str | None, with_: str, yes: bool) -> None:
 
     replica = open_replica(shell)
     person, offer = _whom_to_follow(replica, with_, check_url(url) if url else "")
-    if not yes:
-        _confirm(shell, person.name, offer)
+    if not yes and not _agreed(shell, person.name, offer):
+        shell.say(_("Fine. Nothing changed."))
+        return
     moving.follow(replica, shell.home, offer, person.space)
     note_relays(replica)
     if shell.as_json:
@@ -184,19 +186,18 @@ def _whom_to_follow(replica: Replica, with_: str, url: str) -> tuple[Person, str
     return person, address
 
 
-def _confirm(shell: Shell, name: str, url: str) -> None:
+def _agreed(shell: Shell, name: str, url: str) -> bool:
     """Show the address, and have the person decide.
 
     Raises:
-        InputError: nobody is there to ask, or they don't want to.
+        InputError: nobody is there to ask.
     """
     from bide_cli.asking import ask_yes, require_person
 
     shell.say(_("{name} uses this relay: {url}").format(name=clean_line(name), url=url))
     shell.say(_("Whoever runs it can't read anything, but sees when and from where your devices connect."))
     require_person(shell, "Whether to follow is for you to say.", "To do it without a question: --yes")
-    if not ask_yes(shell, _("Follow there?"), default=False):
-        raise InputError("Nothing was changed.", hint="The relay that is in use stays in use.")
+    return ask_yes(shell, _("Follow there?"), default=False)
 
 
 @command.command("unset", epilog="\b\nExample:\n  bide relay unset")

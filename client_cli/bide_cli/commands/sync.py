@@ -12,7 +12,7 @@ from bide.errors import BideError, NotAllowed
 from bide_cli.devices import tell_devices, untold_devices
 from bide_cli.home import exists
 from bide_cli.language import _, grouped, worded
-from bide_cli.leaving import tell_standing
+from bide_cli.leaving import tell_rests
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.relays import tell_relays
@@ -93,7 +93,7 @@ def _sync(shell: Shell) -> None:
             for notice in outcome.sync.notices if outcome.sync else ():
                 shell.say(worded(*notice))
         shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
-        tell_standing(shell, replica)
+        tell_rests(shell, replica)
         tell_devices(shell, replica)
         tell_relays(shell, replica)
     error = worst_error(outcomes)

@@ -87,6 +87,9 @@ def _given(text: str) -> Said:
 
 def _sync(shell: Shell, replica: Replica, person: Person) -> bool:
     """Exchange what there is first, so that neither is only a bit ahead. What hinders it is told, and no reason to stop."""
+    if person.space.space_id in replica.resting():
+        shell.say(_("Paused with {name}, so what is here is compared as it is.").format(name=clean_line(person.name)))
+        return False
     if not person.space.relay_url:
         shell.say(_("No relay is set, so what is here is compared as it is."))
         return False

@@ -125,7 +125,7 @@ def clean_text(value: Any, *, what: str, chars_max: int, one_line: bool = False)
     if len(text) > chars_max:
         raise InputError(
             "'{field}' has {length} characters; {most} fit.",
-            hint="Split it in two; nothing was written.",
+            hint="Make it shorter; nothing was written." if one_line else "Split it in two; nothing was written.",
             field=what,
             length=f"{len(text):,}",
             most=f"{chars_max:,}",

@@ -26,6 +26,7 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "shutting_down": (RelayUnreachable, "The relay is being restarted."),
     FORGOTTEN_CODE: (NotAllowed, "This journal was moved to another relay."),
 }
+_HINTS = {"revoked": "What is here stays readable. To take it along: bide export"}
 _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 _FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
 _MOVE_INVITE_HINT = "Nothing was moved. Ask whoever runs it for one, then: bide relay move URL --invite TOKEN"
@@ -58,7 +59,7 @@ def refusal(error: Error, space: SpaceRecord, stance: Stance) -> BideError:
     if error.code not in _RELAY_ERRORS:
         return RemoteProtocolError("The relay refused: {words}", words=plain_words(error.words))
     kind, words = _RELAY_ERRORS[error.code]
-    return kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else None)
+    return kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else _HINTS.get(error.code))
 
 
 def moved_away(space: SpaceRecord) -> NotAllowed:
