@@ -19,7 +19,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.copies import own_logs
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
-from bide.replica.personal import my_devices
+from bide.replica.personal import device_names, my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
@@ -76,12 +76,19 @@ class Invariants:
                 self._broke("the relay lost what it had acknowledged as stored")
 
     def note_sealed(self, device: Device, space: SpaceId) -> None:
-        """A device has just written: whoever it knows to be removed must not be able to read that."""
+        """A device has just written: whoever it knows to be removed must not be able to read that.
+
+        A home that went on in another log has the keys of both: where it has said so, both are out.
+        """
         ended = read_belonging(device.replica.storage, space).ended
         if ended:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
             self.sealed_without[space, record.log_id, head.seq] = frozenset(ended)
+            for each in device_names(device.replica.storage, record):
+                left = [log for log in each.formers if log not in ended and log != record.log_id]
+                if each.mine and each.log_id in ended and left:
+                    self._broke(f"{device.name} knows that a device was removed, and seals to what its home was before")
 
     def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
         """What is on no other device that runs: it is gone with this one's disk, unless the relay has it."""
@@ -230,7 +237,7 @@ class Invariants:
                         continue
                     if _where(storage, said) is None:
                         self._broke(f"{device.name} lacks what {author.name} was told is written")
-                    if (said.space, said.entry) in self.entries and storage.entry(said.space, said.entry) is None:
+                    if self.entries.get((said.space, said.entry)) is author and storage.entry(said.space, said.entry) is None:
                         self._broke(f"an entry that was acknowledged is not shown at {device.name}")
         for entry, device in self.held.items():
             # Once it was sent, it is a promise like all others: one that is void where the device was removed before.
@@ -272,12 +279,13 @@ class Invariants:
                 if not later or not others or device in others:
                     continue
                 storage = others[0].replica.storage
-                secrets = _secrets_for(device, space, storage)
-                for _, log, seq in later:
+                for key in later:
+                    _, log, seq = key
                     there = storage.envelope(space.space_id, log, seq)
                     if there is None or there.control:
                         continue
                     self._world.deeds["tried to read after removal"] += 1
+                    secrets = _secrets_for(device, space, storage, self.sealed_without[key])
                     try:
                         open_event(parse_envelope(there.data), space=space.space_id, epochs=secrets)
                     except EnvelopeRejected:
@@ -310,12 +318,12 @@ class Invariants:
             self._world.fired("rot is noticed")
 
 
-def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
-    """All epoch secrets that a device can come by: its own, and what any statement seals to it."""
+def _secrets_for(device: Device, space: SpaceRecord, storage: Storage, ended: frozenset[LogId]) -> dict[bytes, bytes]:
+    """All epoch secrets that a device can come by: its own, and what any statement seals to those keys of it that are out."""
     secrets = dict(device.replica.storage.epochs(space.space_id))
     formers = device.replica.storage.former_devices(space.space_id)
-    all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)]
-    all_keys += [DeviceKeys(former.signing_seed, former.sealing_secret) for former in formers]
+    all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)] if space.log_id in ended else []
+    all_keys += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers if each.log_id in ended]
     for stored in storage.controls(space.space_id):
         envelope = parse_envelope(stored.data)
         statement = read_control(envelope.body)
