@@ -43,8 +43,8 @@ class Invariants:
         """What people were told that is written, and on which device."""
         self.held: dict[EntryId, Device] = {}
         """What they were told that is held."""
-        self.sealed_without: dict[tuple[SpaceId, LogId, int], frozenset[LogId]] = {}
-        """Entries, and whose devices' logs their writer knew to be at an end."""
+        self.sealed_without: dict[tuple[SpaceId, LogId, int], tuple[frozenset[LogId], frozenset[LogId]]] = {}
+        """Entries, and of which devices' logs their writer knew that they are at an end, and that they are not."""
         self.tried_to_remove: set[LogId] = set()
         self.removed: list[tuple[LogId, LogId]] = []
         """Own logs: who has removed whom."""
@@ -81,13 +81,14 @@ class Invariants:
         A home that went on in another log has the keys of both: where it has said so, both are out.
         """
         ended = read_belonging(device.replica.storage, space).ended
+        left = {member.log_id for member in device.replica.storage.members(space)} - ended.keys()
         if ended:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
-            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended)
+            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended), frozenset(left)
             for each in device_names(device.replica.storage, record):
-                left = [log for log in each.formers if log not in ended and log != record.log_id]
-                if each.mine and each.log_id in ended and left:
+                formers = left.intersection(each.formers) - {record.log_id}
+                if each.mine and each.log_id in ended and formers:
                     self._broke(f"{device.name} knows that a device was removed, and seals to what its home was before")
 
     def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
@@ -274,18 +275,19 @@ class Invariants:
             for space in device.replica.spaces():
                 mine = own_logs(device.replica.storage, space)
                 sealed = self.sealed_without.items()
-                later = [key for key, ended in sealed if key[0] == space.space_id and not ended.isdisjoint(mine)]
+                # What was written while one of its logs was not known to be at an end, it may well read.
+                out = (key for key, (ended, left) in sealed if not ended.isdisjoint(mine) and left.isdisjoint(mine))
+                later = [key for key in out if key[0] == space.space_id]
                 others = members.get(space.space_id, [])
                 if not later or not others or device in others:
                     continue
                 storage = others[0].replica.storage
-                for key in later:
-                    _, log, seq = key
+                secrets = _secrets_for(device, space, storage)
+                for _, log, seq in later:
                     there = storage.envelope(space.space_id, log, seq)
                     if there is None or there.control:
                         continue
                     self._world.deeds["tried to read after removal"] += 1
-                    secrets = _secrets_for(device, space, storage, self.sealed_without[key])
                     try:
                         open_event(parse_envelope(there.data), space=space.space_id, epochs=secrets)
                     except EnvelopeRejected:
@@ -318,12 +320,12 @@ class Invariants:
             self._world.fired("rot is noticed")
 
 
-def _secrets_for(device: Device, space: SpaceRecord, storage: Storage, ended: frozenset[LogId]) -> dict[bytes, bytes]:
-    """All epoch secrets that a device can come by: its own, and what any statement seals to those keys of it that are out."""
+def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
+    """All epoch secrets that a device can come by: its own, and what any statement seals to keys that it has or had."""
     secrets = dict(device.replica.storage.epochs(space.space_id))
     formers = device.replica.storage.former_devices(space.space_id)
-    all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)] if space.log_id in ended else []
-    all_keys += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers if each.log_id in ended]
+    all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)]
+    all_keys += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers]
     for stored in storage.controls(space.space_id):
         envelope = parse_envelope(stored.data)
         statement = read_control(envelope.body)
