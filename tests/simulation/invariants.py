@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
 from bide.errors import BideError, EnvelopeRejected, MembershipRejected
 from bide.ids import EntryId, LogId, SpaceId
-from bide.log.chain import Place, empty_head, head_of, place
+from bide.log import chain
+from bide.log.chain import empty_head, head_of, place
 from bide.log.control import Granting, read_control
 from bide.log.envelope import SIGNED_BYTES, entry_hash, parse_envelope, verify_signature
 from bide.log.head import Head
 from bide.replica.belonging import read_belonging
+from bide.replica.copies import own_logs
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
+from bide.replica.personal import device_names, my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
-from simulation.processes import Device
+from simulation.processes import Device, Place, Said
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -34,12 +39,12 @@ class Invariants:
         self._world = world
         self.acknowledged: dict[tuple[SpaceId, LogId], Head] = {}
         """What the relay said that it has for good."""
-        self.entries: dict[tuple[SpaceId, EntryId], LogId] = {}
-        """What people were told that is written, and in whose log."""
+        self.entries: dict[tuple[SpaceId, EntryId], Device] = {}
+        """What people were told that is written, and on which device."""
         self.held: dict[EntryId, Device] = {}
         """What they were told that is held."""
-        self.sealed_without: dict[tuple[SpaceId, LogId, int], frozenset[LogId]] = {}
-        """Entries, and whose devices' logs their writer knew to be at an end."""
+        self.sealed_without: dict[tuple[SpaceId, LogId, int], tuple[frozenset[LogId], frozenset[LogId]]] = {}
+        """Entries, and of which devices' logs their writer knew that they are at an end, and that they are not."""
         self.tried_to_remove: set[LogId] = set()
         self.removed: list[tuple[LogId, LogId]] = []
         """Own logs: who has removed whom."""
@@ -51,10 +56,14 @@ class Invariants:
     # At any moment
 
     def kept_its_word(self, device: Device) -> None:
-        """A device that came back has everything that its person was told is written."""
-        for space, head in device.promised.items():
-            here = device.replica.storage.envelope(space, head.log_id, head.seq)
-            if (here is None or here.hash != head.hash) and not _moved(device, space, head):
+        """A device that came back has everything that its person was told is written: there, in a later log, or waiting."""
+        storage = device.replica.storage
+        for said, at in device.promised.items():
+            here = storage.envelope(said.space, at.log, at.seq)
+            if here is not None and here.hash == at.hash:
+                continue
+            waiting = (each.envelope.hash for each in storage.displaced(said.space, waiting=True))
+            if at.hash not in waiting and _where(storage, said) is None:
                 self._broke(f"{device.name} lost what it had acknowledged as written")
 
     def relay_kept_its_word(self) -> None:
@@ -67,12 +76,20 @@ class Invariants:
                 self._broke("the relay lost what it had acknowledged as stored")
 
     def note_sealed(self, device: Device, space: SpaceId) -> None:
-        """A device has just written: whoever it knows to be removed must not be able to read that."""
+        """A device has just written: whoever it knows to be removed must not be able to read that.
+
+        A home that went on in another log has the keys of both: where it has said so, both are out.
+        """
         ended = read_belonging(device.replica.storage, space).ended
+        left = {member.log_id for member in device.replica.storage.members(space)} - ended.keys()
         if ended:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
-            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended)
+            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended), frozenset(left)
+            for each in device_names(device.replica.storage, record):
+                formers = left.intersection(each.formers) - {record.log_id}
+                if each.mine and each.log_id in ended and formers:
+                    self._broke(f"{device.name} knows that a device was removed, and seals to what its home was before")
 
     def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
         """What is on no other device that runs: it is gone with this one's disk, unless the relay has it."""
@@ -82,8 +99,7 @@ class Invariants:
     def disk_lost(self, device: Device, lost: set[tuple[SpaceId, EntryId]]) -> None:
         """Its disk was put back to an old copy: what was on it alone may be gone, and only that."""
         storage = device.replica.storage
-        device.promised.clear()
-        device.promise()
+        device.forget_promises()
         for key in lost:
             if not storage.events(*key):
                 self.entries.pop(key, None)
@@ -122,11 +138,21 @@ class Invariants:
                 elif not self._may_be_removed(device) and not space.pending:
                     self._broke(f"{device.name} is no member of a space any more, and nobody removed it")
         self._members_now = members
-        own = {self._own_log(device): device for device in self._world.devices}
-        active = {log for log, device in own.items() if device in members.get(device.replica.reader.own_space().space_id, [])}
         for by, target in self.removed:
-            if by in active and target in active:
-                self._broke(f"{own[target].name} was removed and is still a member")
+            for device in self._world.devices:
+                state = load_state(relay, self._own_space(device).space_id)
+                if by not in self._own_logs(device) or state is None or not state.membership.is_active(by):
+                    continue
+                listed = {each.log_id: each.active for each in my_devices(device.replica.storage)}
+                if state.membership.is_active(target):
+                    self._broke(f"a device was removed by {device.name} and is still a member")
+                # A home that had gone on in another log is a device of its own, to be seen and removed as one.
+                homes = [home for home in self._world.devices if target in self._own_logs(home)]
+                for home in homes:
+                    log = self._own_space(home).log_id
+                    there = members.get(self._own_space(home).space_id, [])
+                    if home in there and device in there and not listed.get(log):
+                        self._broke(f"{home.name} was removed, went on as another device, and {device.name} doesn't list it")
         return members
 
     def _may_be_removed(self, device: Device) -> bool:
@@ -136,8 +162,12 @@ class Invariants:
         return wanted or (adder is not None and self._may_be_removed(adder))
 
     @staticmethod
-    def _own_log(device: Device) -> LogId:
-        return device.replica.reader.own_space().log_id
+    def _own_space(device: Device) -> SpaceRecord:
+        return device.replica.reader.own_space()
+
+    def _own_logs(self, device: Device) -> list[LogId]:
+        """What it writes in its person's own space, and wrote before it went on in another log."""
+        return own_logs(device.replica.storage, self._own_space(device))
 
     def _one_past(self, space: SpaceId, devices: list[Device]) -> None:
         """All who are in a space hold the same and show the same."""
@@ -160,7 +190,7 @@ class Invariants:
             while last.seq < head.seq:
                 for entry in relay.read(space, [Span(log, last.seq, head.seq)], bytes_max=_EVERYTHING, envelopes_max=1000):
                     envelope = parse_envelope(entry.data)
-                    if place(last, envelope) is not Place.NEXT:
+                    if place(last, envelope) is not chain.Place.NEXT:
                         self._broke("a log at the relay is not whole")
                     last, count, size = head_of(envelope), count + 1, size + len(entry.data)
             if last.hash != head.hash:
@@ -200,27 +230,37 @@ class Invariants:
     def _nothing_lost(self, members: dict[SpaceId, list[Device]]) -> None:
         """What anybody was told is written is with everybody in the space, unless its log was cut before it."""
         for author in self._world.devices:
-            for space, head in author.promised.items():
-                if _moved(author, space, head):
-                    continue  # it is said again in another log; its entries are looked for below
-                for device in members.get(space, []):
+            for said, first in author.promised.items():
+                at = _where(author.replica.storage, said) or first
+                for device in members.get(said.space, []):
                     storage = device.replica.storage
-                    upto = min(head.seq, read_belonging(storage, space).ended.get(head.log_id, head.seq))
-                    here = storage.heads(space).get(head.log_id)
-                    if upto and (here is None or here.seq < upto):
+                    if not self._counts(author, said.space, at, storage):
+                        continue
+                    if _where(storage, said) is None:
                         self._broke(f"{device.name} lacks what {author.name} was told is written")
-                    there = storage.envelope(space, head.log_id, head.seq) if upto == head.seq else None
-                    if there is not None and there.hash != head.hash:
-                        self._broke(f"{device.name} has another entry where {author.name} wrote one")
-        for (space, entry), log in self.entries.items():
-            for device in members.get(space, []):
-                storage = device.replica.storage
-                if storage.entry(space, entry) is None and log not in read_belonging(storage, space).ended:
-                    self._broke(f"an entry that was acknowledged is not shown at {device.name}")
+                    if self.entries.get((said.space, said.entry)) is author and storage.entry(said.space, said.entry) is None:
+                        self._broke(f"an entry that was acknowledged is not shown at {device.name}")
         for entry, device in self.held.items():
-            storage = device.replica.storage
-            if storage.held(entry) is None and not storage.entries_with_id(entry):
+            # Once it was sent, it is a promise like all others: one that is void where the device was removed before.
+            sent = any(said.entry == entry for said in device.promised)
+            if device.replica.storage.held(entry) is None and not sent:
                 self._broke(f"what {device.name} held is gone")
+
+    def _counts(self, author: Device | None, space: SpaceId, at: Place, storage: Storage) -> bool:
+        """Whether what stands at a place has to be with a member: it has, unless its device was removed before it.
+
+        What a removed device adds, or goes on in, beyond its end is a log that nobody hears of.
+        """
+        ended = read_belonging(storage, space).ended
+        if at.log in ended:
+            return at.seq <= ended[at.log]
+        if any(member.log_id == at.log for member in storage.members(space)):
+            return True
+        while author is not None:
+            if any(log in ended for each in author.replica.spaces() for log in own_logs(author.replica.storage, each)):
+                return False
+            author = author.added_by
+        return True
 
     def _nobody_stuck(self, members: dict[SpaceId, list[Device]]) -> None:
         """The last sync of everybody went without a word of complaint."""
@@ -233,9 +273,11 @@ class Invariants:
         """With everything that a removed device holds, and all that the relay has, nothing later can be read."""
         for device in self._world.devices:
             for space in device.replica.spaces():
-                later = [
-                    key for key, ended in self.sealed_without.items() if key[0] == space.space_id and space.log_id in ended
-                ]
+                mine = own_logs(device.replica.storage, space)
+                sealed = self.sealed_without.items()
+                # What was written while one of its logs was not known to be at an end, it may well read.
+                out = (key for key, (ended, left) in sealed if not ended.isdisjoint(mine) and left.isdisjoint(mine))
+                later = [key for key in out if key[0] == space.space_id]
                 others = members.get(space.space_id, [])
                 if not later or not others or device in others:
                     continue
@@ -278,26 +320,31 @@ class Invariants:
             self._world.fired("rot is noticed")
 
 
-def _moved(device: Device, space: SpaceId, head: Head) -> bool:
-    """Whether a device took this out of its log since another copy of it had written there."""
-    return any(each.envelope.hash == head.hash for each in device.replica.storage.displaced(space))
-
-
 def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
-    """All epoch secrets that a device can come by: its own, and what any statement seals to it."""
+    """All epoch secrets that a device can come by: its own, and what any statement seals to keys that it has or had."""
     secrets = dict(device.replica.storage.epochs(space.space_id))
-    keys = DeviceKeys(space.signing_seed, space.sealing_secret)
+    formers = device.replica.storage.former_devices(space.space_id)
+    all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)]
+    all_keys += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers]
     for stored in storage.controls(space.space_id):
         envelope = parse_envelope(stored.data)
         statement = read_control(envelope.body)
         if not isinstance(statement, Granting):
             continue
-        for grant in statement.grants:
-            try:
+        for grant, keys in itertools.product(statement.grants, all_keys):
+            with contextlib.suppress(GrantBroken):
                 secrets[grant.epoch_id] = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
-            except GrantBroken:
-                continue
     return secrets
+
+
+def _where(storage: Storage, said: Said) -> Place | None:
+    """Where something that was said stands in a replica now: in the log in which it was written, or in a later one."""
+    for event in storage.events(said.space, said.entry):
+        if event.change == said.change:
+            there = storage.envelope(said.space, event.log_id, event.seq)
+            assert there is not None  # the log has what was derived from it
+            return Place(event.log_id, event.seq, there.hash)
+    return None
 
 
 def _digest(device: Device, space: SpaceId) -> str:

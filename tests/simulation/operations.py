@@ -158,8 +158,8 @@ def add_device(world: World, device: Device, chance: random.Random) -> bool:
     """The whole ceremony between two devices in one room; its mailbox is one of memory."""
     if sum(other.person == device.person for other in world.devices) >= DEVICES_A_PERSON_MAX:
         return False
-    name = f"device {len(world.devices)}"
     new = world.make_device(device.person)
+    name = f"device {new.name}"  # its keys are made from this: no other device is called so, not even one that was given up
     storage = new.open_empty()
 
     def add() -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
 from bide.errors import BideError, StorageError
 from bide.ids import EntryId, LogId, SpaceId
-from bide.log.head import Head
+from bide.log.chain import empty_head
 from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
 from bide.testing import SeededRandomness
@@ -43,6 +43,22 @@ SETTINGS = Settings(
     batch_envelopes_max=6,
     recent_bytes_per_space_max=4096,
 )
+
+
+class Said(NamedTuple):
+    """One event, in whatever log it stands: what is said again in another log is the same."""
+
+    space: SpaceId
+    entry: EntryId
+    change: bytes
+
+
+class Place(NamedTuple):
+    """Where an event was written."""
+
+    log: LogId
+    seq: int
+    hash: bytes
 
 
 class SkewedClock:
@@ -123,11 +139,12 @@ class Device(Process):
         self.clock = SkewedClock(world.clockwork)
         self.added_by: Device | None = None
         self.own_logs: set[LogId] = set()
-        """What it writes, or wrote before its home was a copy, in its person's own space."""
+        """What it writes, or wrote before it went on in another log, in whatever space."""
         self.put_back: set[tuple[SpaceId, EntryId]] | None = None
         """Its disk is that of an old copy, and it has not started since: what was on it alone."""
-        self.promised: dict[SpaceId, Head] = {}
-        """The end of its own log, as far as it was told that something is written."""
+        self.promised: dict[Said, Place] = {}
+        """Everything that its person was told is written, and where it was written."""
+        self._promised_upto: dict[tuple[SpaceId, LogId], int] = {}
         self.live: dict[SpaceId, Carrier] = {}
         """Connections that stay."""
         self.syncing: set[SpaceId] = set()
@@ -184,19 +201,32 @@ class Device(Process):
                 raise
             return False
         self.promise()
-        for carrier in list(self.live.values()):
-            with self.loop.running():
-                carrier.wake()
+        try:
+            for carrier in list(self.live.values()):
+                with self.loop.running():
+                    carrier.wake()
+        except Crashed:  # the deed was done before
+            self.loop.bury()
         return True
 
     def promise(self) -> None:
         """Somebody was told that it is written: it may not be lost from here on."""
+        storage = self.replica.storage
         for space in self.replica.spaces():
-            head = self.replica.storage.heads(space.space_id).get(space.log_id)
-            if head is not None:
-                self.promised[space.space_id] = head
-            if space.kind == "own":
-                self.own_logs.add(space.log_id)
+            of, log = space.space_id, space.log_id
+            head = storage.heads(of).get(log, empty_head(log))
+            for seq in range(min(self._promised_upto.get((of, log), 0), head.seq) + 1, head.seq + 1):
+                event, there = storage.event(of, log, seq), storage.envelope(of, log, seq)
+                if event is not None and there is not None:
+                    self.promised.setdefault(Said(of, event.entry_id, event.change), Place(log, seq, there.hash))
+            self._promised_upto[of, log] = head.seq
+            self.own_logs.add(log)
+
+    def forget_promises(self) -> None:
+        """Its disk is an old one: nothing holds but what is on it."""
+        self.promised.clear()
+        self._promised_upto.clear()
+        self.promise()
 
     # Syncing, as the command line does it
 

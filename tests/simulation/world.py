@@ -212,8 +212,7 @@ class World:
         assert entry is not None  # what was just written has one
         found: list[EntryRecord] = device.replica.storage.entries_with_id(entry)
         for record in found:
-            log = next(space.log_id for space in device.replica.spaces() if space.space_id == record.space_id)
-            self.invariants.entries[record.space_id, record.entry_id] = log
+            self.invariants.entries[record.space_id, record.entry_id] = device
             self.invariants.note_sealed(device, record.space_id)
 
     def held(self, device: Device, held_id: str) -> None:

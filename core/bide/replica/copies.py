@@ -34,10 +34,11 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
+from bide.replica.citing import cite_again
 from bide.replica.deriving import open_event, project
 from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, revoke_in
 from bide.replica.people import folded
-from bide.replica.personal import device_key, device_names, my_devices, place_key
+from bide.replica.personal import device_key, device_names, my_devices, place_key, was_key
 from bide.replica.rebuilding import load_membership, rebuild_members
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
@@ -255,6 +256,7 @@ def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelo
             storage.remove_event(space, each.log_id, each.seq)
             touched.add(event.entry_id)
         storage.remove_quarantine(space, each.log_id, each.seq)
+    cite_again(storage, space, {each.log_id for each in out})
     return touched
 
 
@@ -313,7 +315,7 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
         space = succeed(storage, replica.writer.appender, space, randomness=replica.randomness)
     _say_again(replica, space)
     if because:
-        _name(replica, before, space)
+        _name(replica, before, space, because)
         storage.put_meta(TELL_KEY, because)
         if space.kind == "pair" and not _has_parted(storage, replica.reader.own_space()):
             storage.put_meta(FOLLOW_KEY, because)
@@ -375,14 +377,20 @@ def _state_again(
         revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
 
 
-def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord) -> None:
-    """Say what the new device is called, and in the own space which logs are whose. Inside a transaction."""
+def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord, because: str) -> None:
+    """Say what the new device is called, and in the own space which logs are whose. Inside a transaction.
+
+    This home has the keys of the former device, too. Where no other copy of it is known to go on with those, whoever removes
+    the new device is to remove the former one as well, and has to know.
+    """
     storage, own = replica.storage, replica.reader.own_space()
     here = device_names(storage, space)
     was = next(each for each in here if each.log_id == before.log_id)
     fields = {}
     if was.named:
         fields[device_key(space.log_id)] = _free_name(was.name, [each.name for each in here if each.active])
+    if because == A_LOSS:
+        fields[was_key(space.log_id)] = before.log_id.hex()
     if space.space_id == own.space_id:
         for each in storage.spaces():
             fields[place_key(space.log_id, each.space_id)] = each.log_id.hex()

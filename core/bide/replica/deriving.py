@@ -20,8 +20,9 @@ from bide.projections.erased import left_over, placeholder, words_text
 from bide.projections.order import Applied, Judged, judge
 from bide.projections.repair import Seen, affected_groups, knowledge, project_group
 from bide.replica.belonging import read_belonging
+from bide.replica.citing import cite
 from bide.replica.vetting import taking_in
-from bide.storage.base import Citation, Quarantined, Storage, StoredEnvelope
+from bide.storage.base import Quarantined, Storage, StoredEnvelope
 
 _NOT_UNDERSTOOD = "This entry could not be made sense of, and is not shown."
 AFTER_THE_END = "This was written after what you shared had ended; it is kept and not shown."
@@ -72,7 +73,6 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
     epochs = storage.epochs(space)
     belonging = read_belonging(storage, space)
     touched: set[EntryId] = set()
-    cited: dict[tuple[LogId, LogId], Citation] = {}
     records: list[EventRecord] = []
     for envelope in envelopes:
         if envelope.klass is not EnvelopeClass.DATA or envelope.is_bare:
@@ -86,23 +86,18 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
             storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, error.message))
             continue
         slot = slots[envelope.log_id]
-        for head in event.frontier:
-            known = cited.get((head.log_id, envelope.log_id))
-            if known is None or known.seq < head.seq:
-                cited[head.log_id, envelope.log_id] = Citation(
-                    head.log_id, envelope.log_id, slot, head.seq, head.hash, envelope.seq
-                )
         named = {head.log_id: head.seq for head in event.frontier} if belonging.over else {}
         if knows_of(belonging.over, envelope.log_id, envelope.seq, named):
             storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, AFTER_THE_END))
             continue
         records.append(_record(space, envelope, event, slot))
-    for citation in cited.values():
-        storage.put_citation(space, citation)
     with taking_in(storage, space, records) as (sound, stopped):
         for record in sound:
             storage.put_event(record)
             touched.add(record.entry_id)
+        for log in {record.log_id: record for record in sound}:
+            events = sorted((record.seq, record.entry_id, record.frontier) for record in sound if record.log_id == log)
+            cite(storage, space, log, slots[log], events)
         project(storage, space, touched | stopped)
     return touched
 

@@ -170,7 +170,7 @@ def _examine_shown(storage: Storage, space: SpaceRecord, label: Phrase, kept: Me
     if kept is None or space.pending or any(not suspect.set_aside for suspect in storage.suspects(space.space_id)):
         return []
     try:
-        fits = _derived(storage, space) == _derived(kept, space) and _cites_all(storage, kept, space)
+        fits = _derived(storage, space) == _derived(kept, space)
     except Exception:
         fits = False
     if fits:
@@ -183,16 +183,11 @@ def _derived(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
     return (
         list(storage.all_entries(of)),
         set(storage.members(of)),  # their order is that in which they were heard of
+        storage.citations(of),
         storage.standing_counts(of),
         {(item.log_id, item.seq) for item in storage.quarantine(of)},
         read_belonging(storage, of),
     )
-
-
-def _cites_all(storage: Storage, kept: Storage, space: SpaceRecord) -> bool:
-    """Whether all that the log says of who had what is noted. What was taken out of it since may be noted too: it was said."""
-    noted = storage.citations(space.space_id)
-    return all(noted.get(key, 0) >= seq for key, seq in kept.citations(space.space_id).items())
 
 
 def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:

@@ -12,6 +12,7 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.leaving import Ending, Erased, knows_of
 from bide.log.membership import Membership
 from bide.replica.belonging import Belonging, put_belonging, read_belonging
+from bide.replica.citing import cite_again
 from bide.replica.deriving import AFTER_THE_END, derive, project, project_again
 from bide.storage.base import MemberRecord, Quarantined, Storage
 
@@ -71,8 +72,9 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     active = record is not None and not record.pending and membership.is_active(record.log_id)
     lacking = active and bool(lacking_keys(membership, held))
     over, erased = membership.endings(), membership.erased()
-    on_paper = tuple(log for log, device in membership.devices.items() if device.recovery)
-    recovered = tuple(membership.recovered()) if on_paper else ()
+    # Devices are heard of in different orders.
+    on_paper = tuple(sorted(log for log, device in membership.devices.items() if device.recovery))
+    recovered = tuple(sorted(membership.recovered())) if on_paper else ()
     needed, mint = membership.needed(), active and not eligible
     put_belonging(storage, space, Belonging(dict(membership.ends), needed, mint, lacking, over, erased, on_paper, recovered))
     if record is not None and active and eligible and record.epoch_id != eligible[0]:
@@ -124,6 +126,8 @@ def _apply_ends(storage: Storage, space: SpaceId, before: Mapping[LogId, int], m
                 for envelope in batch:
                     storage.remove_quarantine(space, log, envelope.seq)
                 take_in(storage, space, batch, slots=slots)
+        if now < was:
+            cite_again(storage, space, [log])
 
 
 def _apply_over(storage: Storage, space: SpaceId, over: Sequence[Ending], membership: Membership) -> None:
@@ -136,6 +140,8 @@ def _apply_over(storage: Storage, space: SpaceId, over: Sequence[Ending], member
                 storage.remove_event(space, log, seq)
                 storage.put_quarantine(Quarantined(space, log, seq, AFTER_THE_END))
                 touched.add(entry)
+    if touched:
+        cite_again(storage, space, storage.heads(space))
     project(storage, space, touched)
     for item in aside:
         storage.remove_quarantine(space, item.log_id, item.seq)
@@ -157,6 +163,7 @@ def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Eras
                 if event is not None:
                     storage.remove_event(space, log, seq)
                     touched.add(event.entry_id)
+    cite_again(storage, space, erased)
     project(storage, space, touched)
     project_again(storage, space)
     storage.forget_removed()

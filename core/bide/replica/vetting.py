@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from bide.entries.records import EventRecord
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import parse_envelope
+from bide.replica.citing import cite_again
 from bide.storage.base import Quarantined, SpaceRecord, Storage, Suspect
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def _vet(storage: Storage, space: SpaceId, records: Sequence[EventRecord]) -> tu
         storage.put_quarantine(Quarantined(space, *place, STOPPED))
         storage.remove_event(space, *place)
         stopped.add(event.entry_id)
+    cite_again(storage, space, sorted({log for log, _ in bad}))
     return [record for place, record in coming.items() if place not in bad], stopped
 
 

@@ -421,6 +421,10 @@ class Storage(Protocol):
         """Note how far a device has a log; never goes down."""
         ...
 
+    def remove_citations(self, space: SpaceId, by_log: LogId) -> None:
+        """Forget what a log cites."""
+        ...
+
     def put_entry(self, entry: EntryRecord) -> None:
         """Add or replace an entry and its search text."""
         ...

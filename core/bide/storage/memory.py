@@ -418,6 +418,10 @@ class MemoryStorage:
         if there is None or there.seq < citation.seq:
             self._t.citations[key] = citation
 
+    def remove_citations(self, space: SpaceId, by_log: LogId) -> None:
+        """See the contract."""
+        self._t.citations = {k: each for k, each in self._t.citations.items() if (k[0], k[2]) != (space, by_log)}
+
     def put_entry(self, entry: EntryRecord) -> None:
         """See the contract."""
         self._t.entries[entry.space_id, entry.entry_id] = entry

@@ -154,6 +154,10 @@ class SqliteStorage(SqliteTruth):
             *citation,
         )
 
+    def remove_citations(self, space: SpaceId, by_log: LogId) -> None:
+        """See the contract."""
+        self._run("DELETE FROM citation WHERE space_id = ? AND by_log = ?", space, by_log)
+
     def put_entry(self, entry: EntryRecord) -> None:
         """See the contract."""
         rows = self._rows(
