@@ -19,7 +19,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.copies import own_logs
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
-from bide.replica.personal import my_devices
+from bide.replica.personal import device_names, my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
@@ -43,8 +43,8 @@ class Invariants:
         """What people were told that is written, and on which device."""
         self.held: dict[EntryId, Device] = {}
         """What they were told that is held."""
-        self.sealed_without: dict[tuple[SpaceId, LogId, int], frozenset[LogId]] = {}
-        """Entries, and whose devices' logs their writer knew to be at an end."""
+        self.sealed_without: dict[tuple[SpaceId, LogId, int], tuple[frozenset[LogId], frozenset[LogId]]] = {}
+        """Entries, and of which devices' logs their writer knew that they are at an end, and that they are not."""
         self.tried_to_remove: set[LogId] = set()
         self.removed: list[tuple[LogId, LogId]] = []
         """Own logs: who has removed whom."""
@@ -76,12 +76,20 @@ class Invariants:
                 self._broke("the relay lost what it had acknowledged as stored")
 
     def note_sealed(self, device: Device, space: SpaceId) -> None:
-        """A device has just written: whoever it knows to be removed must not be able to read that."""
+        """A device has just written: whoever it knows to be removed must not be able to read that.
+
+        A home that went on in another log has the keys of both: where it has said so, both are out.
+        """
         ended = read_belonging(device.replica.storage, space).ended
+        left = {member.log_id for member in device.replica.storage.members(space)} - ended.keys()
         if ended:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
-            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended)
+            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended), frozenset(left)
+            for each in device_names(device.replica.storage, record):
+                formers = left.intersection(each.formers) - {record.log_id}
+                if each.mine and each.log_id in ended and formers:
+                    self._broke(f"{device.name} knows that a device was removed, and seals to what its home was before")
 
     def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
         """What is on no other device that runs: it is gone with this one's disk, unless the relay has it."""
@@ -230,7 +238,7 @@ class Invariants:
                         continue
                     if _where(storage, said) is None:
                         self._broke(f"{device.name} lacks what {author.name} was told is written")
-                    if (said.space, said.entry) in self.entries and storage.entry(said.space, said.entry) is None:
+                    if self.entries.get((said.space, said.entry)) is author and storage.entry(said.space, said.entry) is None:
                         self._broke(f"an entry that was acknowledged is not shown at {device.name}")
         for entry, device in self.held.items():
             # Once it was sent, it is a promise like all others: one that is void where the device was removed before.
@@ -267,7 +275,9 @@ class Invariants:
             for space in device.replica.spaces():
                 mine = own_logs(device.replica.storage, space)
                 sealed = self.sealed_without.items()
-                later = [key for key, ended in sealed if key[0] == space.space_id and not ended.isdisjoint(mine)]
+                # What was written while one of its logs was not known to be at an end, it may well read.
+                out = (key for key, (ended, left) in sealed if not ended.isdisjoint(mine) and left.isdisjoint(mine))
+                later = [key for key in out if key[0] == space.space_id]
                 others = members.get(space.space_id, [])
                 if not later or not others or device in others:
                     continue
@@ -311,11 +321,11 @@ class Invariants:
 
 
 def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
-    """All epoch secrets that a device can come by: its own, and what any statement seals to it."""
+    """All epoch secrets that a device can come by: its own, and what any statement seals to keys that it has or had."""
     secrets = dict(device.replica.storage.epochs(space.space_id))
     formers = device.replica.storage.former_devices(space.space_id)
     all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)]
-    all_keys += [DeviceKeys(former.signing_seed, former.sealing_secret) for former in formers]
+    all_keys += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers]
     for stored in storage.controls(space.space_id):
         envelope = parse_envelope(stored.data)
         statement = read_control(envelope.body)

@@ -43,7 +43,7 @@ from bide.replica.citing import cite_again
 from bide.replica.deriving import open_event, project
 from bide.replica.devices import DEVICE_NAME_CHARS_MAX, admit, may_write, revoke_in
 from bide.replica.people import folded
-from bide.replica.personal import device_key, device_names, my_devices, place_key
+from bide.replica.personal import device_key, device_names, my_devices, place_key, was_key
 from bide.replica.rebuilding import load_membership, rebuild_members
 from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import succeed
@@ -323,7 +323,7 @@ def _settle(replica: Replica, space: SpaceRecord) -> None:
         space = succeed(storage, replica.writer.appender, space, randomness=replica.randomness)
     _say_again(replica, space)
     if because:
-        _name(replica, before, space)
+        _name(replica, before, space, because)
         storage.put_meta(TELL_KEY, because)
         if space.kind == "pair" and not _has_parted(storage, replica.reader.own_space()):
             storage.put_meta(FOLLOW_KEY, because)
@@ -430,14 +430,20 @@ def _control(storage: Storage, appender: Appender, space: SpaceRecord, statement
     rebuild_members(storage, space.space_id)
 
 
-def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord) -> None:
-    """Say what the new device is called, and in the own space which logs are whose. Inside a transaction."""
+def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord, because: str) -> None:
+    """Say what the new device is called, and in the own space which logs are whose. Inside a transaction.
+
+    This home has the keys of the former device, too. Where no other copy of it is known to go on with those, whoever removes
+    the new device is to remove the former one as well, and has to know.
+    """
     storage, own = replica.storage, replica.reader.own_space()
     here = device_names(storage, space)
     was = next(each for each in here if each.log_id == before.log_id)
     fields = {}
     if was.named:
         fields[device_key(space.log_id)] = _free_name(was.name, [each.name for each in here if each.active])
+    if because == A_LOSS:
+        fields[was_key(space.log_id)] = before.log_id.hex()
     if space.space_id == own.space_id:
         for each in storage.spaces():
             fields[place_key(space.log_id, each.space_id)] = each.log_id.hex()

@@ -142,7 +142,8 @@ def require_device(target: DeviceName) -> None:
 def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     """Remove a device of mine from every space that it is in, with a fresh epoch for who remains. One transaction.
 
-    Its log counts as far as it is here.
+    Its log counts as far as it is here. What the same home wrote before it went on in that log is removed with it: its keys
+    are there as well.
 
     Returns:
         The spaces.
@@ -163,11 +164,26 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
             log = _log_in(storage, space, target)
             if log is None or space.pending:
                 continue
-            membership = load_membership(storage, space.space_id)
-            if membership.is_active(log) and membership.devices[log].slot == space.slot:
-                revoke_in(storage, appender, space, membership.devices[log], membership, replica.randomness)
-                done.append(space.space_id)
-    return done
+            for each in (log, *_formers_in(storage, space, log)):
+                membership = load_membership(storage, space.space_id)
+                if membership.is_active(each) and membership.devices[each].slot == space.slot and each != space.log_id:
+                    revoke_in(storage, appender, space, membership.devices[each], membership, replica.randomness)
+                    done.append(space.space_id)
+    return list(dict.fromkeys(done))
+
+
+def _formers_in(storage: Storage, space: SpaceRecord, log: LogId) -> list[LogId]:
+    """What the home of a device wrote in a space before: as it says itself, and only where the one brought in the other."""
+    membership = load_membership(storage, space.space_id)
+    authors = {control.hash: control.log_id for control in storage.controls(space.space_id)}
+    said = next((each.formers for each in device_names(storage, space) if each.mine and each.log_id == log), ())
+    found: list[LogId] = []
+    for former in said:
+        if authors.get(membership.devices[log].admitted_by) != former:
+            break
+        found.append(former)
+        log = former
+    return found
 
 
 def _log_in(storage: Storage, space: SpaceRecord, target: DeviceName) -> LogId | None:

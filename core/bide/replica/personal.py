@@ -39,6 +39,8 @@ class DeviceName(NamedTuple):
     """It is a recovery phrase."""
     recovered: bool = False
     """It was brought in by a recovery phrase."""
+    formers: tuple[LogId, ...] = ()
+    """What the same home wrote here before it went on in this log, as it says itself, the latest first."""
 
 
 def device_key(log: LogId) -> str:
@@ -49,6 +51,11 @@ def device_key(log: LogId) -> str:
 def place_key(log: LogId, space: SpaceId) -> str:
     """The key of the log that a device writes in another space."""
     return f"{_KEY}{log.hex()}{_IN}{space.hex()}"
+
+
+def was_key(log: LogId) -> str:
+    """The key, in the space of that log, of the log that the same home wrote there before, and nobody else does."""
+    return f"{_KEY}{log.hex()}.was"
 
 
 def offer_key(space: SpaceId) -> str:
@@ -125,9 +132,22 @@ def device_names(storage: Storage, space: SpaceRecord) -> list[DeviceName]:
                 _places(fields, member.log_id),
                 on_paper,
                 member.log_id in belonging.recovered,
+                _formers(fields, member.log_id),
             )
         )
     return found
+
+
+def _formers(fields: Mapping[str, Any], log: LogId) -> tuple[LogId, ...]:
+    found: list[LogId] = []
+    while True:
+        try:
+            log = LogId(bytes.fromhex(str(fields.get(was_key(log), ""))))
+        except ValueError:
+            return tuple(found)
+        if len(log) != LOG_ID_BYTES or log in found:
+            return tuple(found)
+        found.append(log)
 
 
 def _places(fields: Mapping[str, Any], log: LogId) -> dict[SpaceId, LogId]:
