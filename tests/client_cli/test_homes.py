@@ -144,4 +144,5 @@ def test_talk_keeps_to_a_narrow_screen(nobody: Any, tmp_path: Path) -> None:
     child.expect("nobody can bring the journal back[^\r]*\r\n")
     assert all(len(line) <= 90 for line in child.before.splitlines()[1:])
     piped = type(nobody)(tmp_path / "piped").ok("init", "--name", "Sam", "--key-file", str(tmp_path / "key"), "--no-input")
-    assert "bring the journal back: not whoever runs the relay, and not us.\nNext:" in piped.err
+    assert "bring the journal back: not whoever runs the relay, and not us.\n" in piped.err
+    assert "bide recovery create\nNext:" in piped.err
