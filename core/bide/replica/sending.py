@@ -83,8 +83,9 @@ class SendingOrder:
         return ends
 
     def _added(self, said: Control) -> LogId | None:
-        adds = isinstance(said, DeviceAdded | RecoveryAdded | PersonJoined)
-        return log_id(self._space, DeviceId(said.device.signing_key)) if adds else None
+        if not isinstance(said, DeviceAdded | RecoveryAdded | PersonJoined):
+            return None
+        return log_id(self._space, DeviceId(said.device.signing_key))
 
     def genesis(self) -> StoredEnvelope | None:
         """The entry that founded the space, if it is here."""
