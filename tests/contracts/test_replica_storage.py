@@ -359,7 +359,7 @@ def test_a_device_is_replaced_and_what_it_was_is_kept(box: Box) -> None:
 def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     """The log ends before it, something else can stand there, and it stays, settled or not, whatever is rebuilt."""
     mine = [envelope(MINE, seq, control=seq == 3) for seq in (1, 2, 3)]
-    other = envelope(MINE, 2, text=b"other" * 100)
+    other = envelope(MINE, 2, text=b"other")._replace(data=b"other" * 100)
     append(box.storage, *mine, envelope(THEIRS, 1))
     with box.storage.transaction():
         assert box.storage.displace(PAIR, MINE, 1) == mine[1:]
