@@ -359,7 +359,7 @@ def test_a_device_is_replaced_and_what_it_was_is_kept(box: Box) -> None:
 def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     """The log ends before it, something else can stand there, and it stays, settled or not, whatever is rebuilt."""
     mine = [envelope(MINE, seq, control=seq == 3) for seq in (1, 2, 3)]
-    other = envelope(MINE, 2, text=b"other")
+    other = envelope(MINE, 2, text=b"other")._replace(data=b"other" * 100)
     append(box.storage, *mine, envelope(THEIRS, 1))
     with box.storage.transaction():
         assert box.storage.displace(PAIR, MINE, 1) == mine[1:]
@@ -387,6 +387,13 @@ def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     assert MINE not in again.heads(PAIR)
     assert again.heads(PAIR)[THEIRS].seq == 1
     assert again.displaced(OWN) == []
+    with again.transaction():
+        again.bare_displaced(PAIR, mine[2].hash)  # a statement
+        again.bare_displaced(OWN, mine[0].hash)  # of another space
+        again.bare_displaced(PAIR, other.hash)
+    kept = [item.envelope for item in again.displaced(PAIR)]
+    assert len(other.data) > 204
+    assert kept == [*mine[1:], mine[0], other._replace(data=other.data[:204])]
     with again.transaction():
         again.remove_space(PAIR)
     assert again.displaced(PAIR) == []

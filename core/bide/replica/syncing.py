@@ -296,6 +296,8 @@ class SpaceSync:
                 if head.seq <= mine.seq:
                     self._disputed.add(log)
                     self._claims.append(head)
+                # What builds on the past that is here the relay can't judge; where they part is known once the other one came.
+                self._halted = self._halted or log not in forked
             self._relay[log] = self._announced[log] = self._confirmed[log] = head.seq
             self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
         lost = any(self._relay.get(log, 0) < head.seq for log, head in known.items())
@@ -483,6 +485,10 @@ class SpaceSync:
         heads = self._storage.heads(self._space.space_id)
         left_out = self._left_out()
         ends = {log: min(head.seq, needed.get(log, head.seq)) for log, head in heads.items() if log not in left_out}
+        if left_out:
+            for log, upto in self._order.judged_without(left_out).items():
+                if log in ends:
+                    ends[log] = min(ends[log], upto)
         if self._own_upto is not None and self._space.log_id in ends:
             ends[self._space.log_id] = min(ends[self._space.log_id], self._own_upto)
         return ends

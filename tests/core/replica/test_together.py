@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import suppress
+
 import pytest
 
 from bide.crypto.recovery import RecoveryPhrase
-from bide.errors import NotAllowed, NotPaired
+from bide.errors import NotAllowed, NotPaired, RelayUnreachable
 from bide.log.envelope import HEADER_BYTES, parse_envelope
 from bide.replica import Replica
 from bide.replica.belonging import read_belonging
@@ -547,3 +550,26 @@ def test_a_loss_at_the_relay_is_kept_for_doctor_whatever_was_talked_to_meanwhile
     wipe(relay)
     sync_home(sam, relay)
     assert [each for each in incidents(sam.storage, pair_space(sam).space_id) if each.kind == NEW_STORAGE]
+
+
+def test_a_device_that_the_relay_cannot_know_of_holds_nobody_up(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """The relay went back to before a copy became a device, and got another past there: who has both goes on without it."""
+    sam, robin = couple
+    before = copy.deepcopy(relay.spaces)
+    twin = copied(sam, "twin")
+    thank(sam, "by Sam")
+    earlier = copied(sam, "earlier")
+    thank(twin, "by the twin")
+    sync_all(relay, twin, sam, robin)  # Sam's home goes on as another device
+    sync_all(relay, robin)
+    assert len(sam.storage.former_devices(pair_space(sam).space_id)) == 1
+    relay.spaces = before
+    sync_home(earlier, relay)  # the same place in the old log, with something else
+    thank(robin, "by Robin")
+    sync_all(relay, robin)
+    sync_all(relay, earlier, rounds=1)
+    assert "by Robin" in shared(earlier)
+    for replica in (sam, twin, robin, earlier) * 4:
+        with suppress(RelayUnreachable):  # it says what the relay lost once, and goes on at the next sync
+            sync_home(replica, relay)
+    assert {*shared(robin)} >= {"before", "by Sam", "by the twin", "by Robin"}
