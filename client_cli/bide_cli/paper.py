@@ -52,6 +52,8 @@ def show_until_noted(shell: Shell, phrase: RecoveryPhrase, randomness: Randomnes
         for at in sorted(order):
             _ask_back(shell, words, at)
     except (Stopped, KeyboardInterrupt):
+        if not may_draw(shell):
+            shell.say()
         clear_words(shell)
         shell.say(_("Stopped: the words that were shown count for nothing, and nothing was changed."))
         raise

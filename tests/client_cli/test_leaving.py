@@ -221,3 +221,23 @@ def test_leaving_asks_first_and_says_what_stays(two: tuple[Person, Person]) -> N
     child.expect("Left.")
     assert end(child) == 0
     assert state(sam, "Robin") == "left"
+
+
+def test_what_is_written_in_a_pause_says_when_it_goes(two: tuple[Person, Person]) -> None:
+    """Not that the relay has to be reachable; and a comparison says that it was not brought up to date."""
+    sam, _ = two
+    sam.ok("pause")
+    assert "goes when the pause ends" in sam.ok("thank", "--noticed", "You waited.").out
+    shown = sam.run("verify", "--no-input", "--json")
+    assert shown.json["synced"] is False
+    assert "Paused with Robin, so what is here is compared as it is." in sam.run("verify", "--no-input").err
+
+
+def test_an_end_is_told_once_by_syncing(two: tuple[Person, Person]) -> None:
+    """After that `bide status` and the timeline say it, and no sync does."""
+    sam, robin = two
+    sam.ok("leave", "--yes")
+    assert "Sam ended what you shared" in robin.ok("sync").err
+    assert "ended" not in robin.ok("sync").err
+    refused = robin.run("erase", "--all", "--yes")
+    assert "name" not in refused.err

@@ -461,3 +461,22 @@ def test_no_words_in_what_is_kept(tmp_path: Path, relay: Relay, couple: tuple[Pe
             if file.is_file():
                 data = file.read_bytes()
                 assert not any(needle in data for needle in needles)
+
+
+def test_who_stops_is_told_that_the_words_count_for_nothing(tmp_path: Path, relay: Relay) -> None:
+    """And isn't left with them on the screen; nor is who typed them."""
+    ada = make_person(tmp_path, "Ada", relay)
+    terminal = ada.terminal("recovery", "create")
+    terminal.expect("When they are on the paper")
+    terminal.sendintr()
+    terminal.expect_exact("\x1b[3J")
+    terminal.expect("Stopped: the words that were shown count for nothing, and nothing was changed.")
+    assert end(terminal) == 130
+    assert ada.json("recovery")["phrases"] == 0
+    words = make_words(ada)
+    terminal = ada.terminal("recovery", "check")
+    terminal.expect("From word 1")
+    terminal.sendline(words)
+    terminal.expect_exact("\x1b[3J")
+    terminal.expect("The words are right.")
+    assert end(terminal) == 0

@@ -76,6 +76,8 @@ def _agreed(shell: Shell, replica: Replica, person: Person, *, quietly: bool) ->
             )
         )
         shell.say(_("{name} is told nothing, but can see that nothing new comes.").format(name=name))
+        if replica.reader.pending(_space(replica, person)) and replica.storage.count_entries(person.space.space_id):
+            shell.say(_("What you wrote and what still waits here for the relay never goes to them."))
     else:
         shell.say(
             _("{name} will see that it has ended. Nothing more can be written in it, by either of you.").format(name=name)
@@ -94,6 +96,8 @@ def _agreed(shell: Shell, replica: Replica, person: Person, *, quietly: bool) ->
         )
     shell.say(_("What reached them can't be unread: they keep their copy, and you keep yours."))
     shell.say(_("To take your words along: bide export --mine. To have yours erased where that is possible: bide erase --all"))
+    if quietly:
+        shell.say(_("Erase before you leave, not after: later nobody would hear of it."))
     shell.say(_("If you are afraid of how they may react, read first: bide safety"))
     words = _("Leave quietly?") if quietly else _("End it?")
     return choose(shell, words, [("stay", _("no, leave it as it is")), ("leave", _("yes"))]) == "leave"

@@ -115,8 +115,10 @@ class Reader:
         try:
             return self.person(with_name).space
         except (NotPaired, NotFound):
-            if not former:
+            if not former or (not with_name and len(former) > 1):
                 raise
+            if not with_name:
+                return former[0].space
             fitting = [person for person in former if folded(person.name) == folded(with_name)]
             return fitting[-1].space if fitting else find_person(former, with_name).space
 
