@@ -19,7 +19,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.copies import own_logs
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
-from bide.replica.personal import device_names, my_devices
+from bide.replica.personal import DeviceName, device_names, my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
@@ -76,20 +76,33 @@ class Invariants:
                 self._broke("the relay lost what it had acknowledged as stored")
 
     def note_sealed(self, device: Device, space: SpaceId) -> None:
-        """A device has just written: whoever it knows to be removed must not be able to read that.
-
-        A home that went on in another log has the keys of both: where it has said so, both are out.
-        """
+        """A device has just written: whoever it knows to be removed must not be able to read that."""
         ended = read_belonging(device.replica.storage, space).ended
         left = {member.log_id for member in device.replica.storage.members(space)} - ended.keys()
         if ended:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
             self.sealed_without[space, record.log_id, head.seq] = frozenset(ended), frozenset(left)
-            for each in device_names(device.replica.storage, record):
-                formers = left.intersection(each.formers) - {record.log_id}
-                if each.mine and each.log_id in ended and formers:
-                    self._broke(f"{device.name} knows that a device was removed, and seals to what its home was before")
+
+    def linked_with(self, device: Device, target: DeviceName) -> set[tuple[SpaceId, LogId]]:
+        """What a device knows to be written by the home of another one, before and after, where it still belongs."""
+        storage = device.replica.storage
+        others = (home for home in self._world.devices if home is not device)
+        homes = [home for home in others if target.log_id in self._own_logs(home)]
+        found: set[tuple[SpaceId, LogId]] = set()
+        for home, space in itertools.product(homes, device.replica.spaces()):
+            record = next((each for each in home.replica.spaces() if each.space_id == space.space_id), None)
+            mine = own_logs(home.replica.storage, record) if record is not None else []
+            for each in device_names(storage, space):
+                if each.log_id in mine and each.was in mine:
+                    found |= {(space.space_id, log) for log in (each.log_id, each.was) if log is not None}
+        return found
+
+    def out_with_all(self, device: Device, linked: set[tuple[SpaceId, LogId]]) -> None:
+        """A device has just removed another one: a home that went on in another log has the keys of both, so both are out."""
+        for space, log in linked:
+            if log not in read_belonging(device.replica.storage, space).ended:
+                self._broke(f"{device.name} has removed one log of a home, and not the other")
 
     def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
         """What is on no other device that runs: it is gone with this one's disk, unless the relay has it."""

@@ -185,7 +185,9 @@ def revoke_device(world: World, device: Device, chance: random.Random) -> bool:
     world.tries_to_remove(device, target)
 
     def remove() -> None:
+        linked = world.invariants.linked_with(device, target)
         world.removed(device, target, revoke(device.replica, target))
+        world.invariants.out_with_all(device, linked)
 
     return device.do(remove)
 

@@ -142,8 +142,8 @@ def require_device(target: DeviceName) -> None:
 def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     """Remove a device of mine from every space that it is in, with a fresh epoch for who remains. One transaction.
 
-    Its log counts as far as it is here. What the same home wrote before it went on in that log is removed with it: its keys
-    are there as well.
+    Its log counts as far as it is here. What the same home wrote before it went on in that log is removed with it, since its
+    keys are there as well, and so is what it went on in.
 
     Returns:
         The spaces.
@@ -164,7 +164,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
             log = _log_in(storage, space, target)
             if log is None or space.pending:
                 continue
-            for each in (log, *_formers_in(storage, space, log)):
+            for each in _of_one_home(storage, space, log):
                 membership = load_membership(storage, space.space_id)
                 if membership.is_active(each) and membership.devices[each].slot == space.slot and each != space.log_id:
                     revoke_in(storage, appender, space, membership.devices[each], membership, replica.randomness)
@@ -172,17 +172,15 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     return list(dict.fromkeys(done))
 
 
-def _formers_in(storage: Storage, space: SpaceRecord, log: LogId) -> list[LogId]:
-    """What the home of a device wrote in a space before: as it says itself, and only where the one brought in the other."""
+def _of_one_home(storage: Storage, space: SpaceRecord, log: LogId) -> list[LogId]:
+    """The logs that the home of a device wrote in a space, before and after, as far as it says so and brought them in."""
     membership = load_membership(storage, space.space_id)
     authors = {control.hash: control.log_id for control in storage.controls(space.space_id)}
-    said = next((each.formers for each in device_names(storage, space) if each.mine and each.log_id == log), ())
-    found: list[LogId] = []
-    for former in said:
-        if authors.get(membership.devices[log].admitted_by) != former:
-            break
-        found.append(former)
-        log = former
+    pairs = [(each.log_id, each.was) for each in device_names(storage, space) if each.mine and each.was is not None]
+    linked = [{after, was} for after, was in pairs if authors.get(membership.devices[after].admitted_by) == was]
+    found = [log]
+    for each in found:  # grows meanwhile
+        found += sorted(other for pair in linked if each in pair for other in pair if other not in found)
     return found
 
 

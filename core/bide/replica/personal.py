@@ -39,8 +39,8 @@ class DeviceName(NamedTuple):
     """It is a recovery phrase."""
     recovered: bool = False
     """It was brought in by a recovery phrase."""
-    formers: tuple[LogId, ...] = ()
-    """What the same home wrote here before it went on in this log, as it says itself, the latest first."""
+    was: LogId | None = None
+    """What the same home wrote here before it went on in this log, as it says itself; None: nothing, or others write it too."""
 
 
 def device_key(log: LogId) -> str:
@@ -100,9 +100,11 @@ def said_of_me(storage: Storage, space: SpaceRecord) -> dict[str, str]:
 
 
 def my_devices(storage: Storage) -> list[DeviceName]:
-    """My devices in the order in which they were added, removed ones too."""
+    """My devices in the order in which they were added, removed ones too; one that went on as another is that other one."""
     own = next(space for space in storage.spaces() if space.kind == "own")
-    return device_names(storage, own)
+    found = device_names(storage, own)
+    gone_on = {each.was for each in found if each.active}
+    return [each for each in found if each.log_id not in gone_on]
 
 
 def device_names(storage: Storage, space: SpaceRecord) -> list[DeviceName]:
@@ -132,22 +134,18 @@ def device_names(storage: Storage, space: SpaceRecord) -> list[DeviceName]:
                 _places(fields, member.log_id),
                 on_paper,
                 member.log_id in belonging.recovered,
-                _formers(fields, member.log_id),
+                _was(fields, member.log_id),
             )
         )
     return found
 
 
-def _formers(fields: Mapping[str, Any], log: LogId) -> tuple[LogId, ...]:
-    found: list[LogId] = []
-    while True:
-        try:
-            log = LogId(bytes.fromhex(str(fields.get(was_key(log), ""))))
-        except ValueError:
-            return tuple(found)
-        if len(log) != LOG_ID_BYTES or log in found:
-            return tuple(found)
-        found.append(log)
+def _was(fields: Mapping[str, Any], log: LogId) -> LogId | None:
+    try:
+        was = bytes.fromhex(str(fields.get(was_key(log), "")))
+    except ValueError:
+        return None
+    return LogId(was) if len(was) == LOG_ID_BYTES else None
 
 
 def _places(fields: Mapping[str, Any], log: LogId) -> dict[SpaceId, LogId]:

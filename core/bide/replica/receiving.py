@@ -35,6 +35,8 @@ class Receiver:
         self._storage = storage
         self._space = space
         self._membership: Membership | None = None
+        self._left_at: dict[LogId, Head] = {}
+        """Where the logs were after the last batch."""
         self._held: list[Envelope] = []
         """The end of the last batch, if no valid signature vouches for it yet."""
         self.contradicted = False
@@ -92,8 +94,10 @@ class Receiver:
 
     def _take(self, envelopes: Sequence[Envelope]) -> int:
         space_id = self._space.space_id
-        membership = self._membership = self._membership or self._load(envelopes)
         heads = self._storage.heads(space_id)
+        if heads != self._left_at:
+            self._membership = None  # since the last batch something was written here, which may say who belongs
+        membership = self._membership = self._membership or self._load(envelopes)
         fresh: list[Envelope] = []
         self._touched = set()
         whole: list[Envelope] = []
@@ -162,6 +166,7 @@ class Receiver:
             project(self._storage, space_id, self._touched)
         if fresh and witness(self._storage, space_id, None if admitted else {envelope.log_id for envelope in fresh}):
             self.contradicted = True
+        self._left_at = self._storage.heads(space_id)
         return len(fresh) + len(filled)
 
     def _load(self, envelopes: Sequence[Envelope]) -> Membership:
