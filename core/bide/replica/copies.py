@@ -162,11 +162,34 @@ def face(storage: Storage, space: SpaceRecord) -> bytes:
     logs = own_logs(storage, space)
     for former, after in zip(formers, logs[1:], strict=True):
         admitting = next((each for each in controls if _admitted(space, each) == after), None)
-        if admitting is None or former.log_id in ended:
+        if admitting is None or former.log_id in ended or _is_refused(storage, space.space_id, former.log_id):
             continue
         if admitting.log_id not in known or known[admitting.log_id].seq < admitting.seq:
             return former.signing_seed
     return space.signing_seed
+
+
+def note_refused(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
+    """The relay knows the device with this seed as removed. In a transaction.
+
+    Returns:
+        Whether it is one that this home was before: then the next contact is as a later one, which may belong all the same.
+    """
+    for former in storage.former_devices(space.space_id):
+        if former.signing_seed == seed != space.signing_seed:
+            storage.put_meta(_refused_key(space.space_id, former.log_id), _store(storage, space.space_id))
+            return True
+    return False
+
+
+def _is_refused(storage: Storage, space: SpaceId, log: LogId) -> bool:
+    """Whether this relay refused a device; one whose storage is new may know nothing of that."""
+    refused = storage.meta(_refused_key(space, log))
+    return bool(refused) and refused == _store(storage, space)
+
+
+def _store(storage: Storage, space: SpaceId) -> str:
+    return storage.meta(f"relay_store.{space.hex()}")
 
 
 def is_due(storage: Storage, space: SpaceId) -> bool:
@@ -176,6 +199,10 @@ def is_due(storage: Storage, space: SpaceId) -> bool:
 
 def _left_key(space: SpaceId, log: LogId) -> str:
     return f"{LEFT_PREFIX}{space.hex()}.{log.hex()}"
+
+
+def _refused_key(space: SpaceId, log: LogId) -> str:
+    return f"face_refused.{space.hex()}.{log.hex()}"
 
 
 def _verdict_key(space: SpaceId) -> str:

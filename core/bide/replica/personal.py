@@ -100,9 +100,11 @@ def said_of_me(storage: Storage, space: SpaceRecord) -> dict[str, str]:
 
 
 def my_devices(storage: Storage) -> list[DeviceName]:
-    """My devices in the order in which they were added, removed ones too."""
+    """My devices in the order in which they were added, removed ones too; one that went on as another is that other one."""
     own = next(space for space in storage.spaces() if space.kind == "own")
-    return device_names(storage, own)
+    found = device_names(storage, own)
+    gone_on = {each.was for each in found if each.active}
+    return [each for each in found if each.log_id not in gone_on]
 
 
 def device_names(storage: Storage, space: SpaceRecord) -> list[DeviceName]:

@@ -569,6 +569,9 @@ def lie_and_settle(steps: list[tuple[bool, str, int]]) -> None:
     world.settle()
     for each in (world.sam, world.robin):
         assert not [finding for finding in each.doctor() if finding.level == "damage"]
+        for space in each.spaces():
+            assert not each.storage.evidence(space.space_id), "an honest device is said to have written two pasts"
+            assert not each.storage.beside(space.space_id), "something of an honest device was left out"
 
 
 @settings(max_examples=LIES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=LIES < 100)
