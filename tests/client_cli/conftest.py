@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -9,17 +10,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pexpect
 import pytest
+from crash.forking import Forge
 
 BIDE = str(Path(sys.executable).with_name("bide"))
 RELAY = str(Path(sys.executable).with_name("bide-relay"))
 _NOT_KEPT = ("NO_COLOR", "PAGER", "EDITOR", "VISUAL", "PYTHONDONTWRITEBYTECODE")
 """Without bytecode each of the many processes here would compile everything again."""
+_OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "PATH", "LD_")
+
+
+@functools.cache
+def forge() -> Forge:
+    """What forks a process for each command, and has imported everything: that is most of what a short command takes.
+
+    How a command starts is tried elsewhere: `test_reading_path`, `test_terminal`, and whatever uses `Person.start`.
+    """
+    return Forge()
+
+
+def _starts_anew(args: tuple[str | bytes, ...], env: Mapping[str, str]) -> bool:
+    """Whether a process of its own is needed: what it is given decides how the interpreter itself starts."""
+    odd = any(isinstance(arg, bytes) for arg in args)
+    return odd or any(os.environ.get(name) != env.get(name) for name in env if name.startswith(_OF_THE_INTERPRETER))
 
 
 class Result(NamedTuple):
@@ -50,11 +68,15 @@ class Person:
         self.env = {**kept, **fixed, **env}
 
     def run(self, *args: str | bytes, stdin: str | bytes = "", env: dict[str, str] | None = None) -> Result:
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            [BIDE, *args], input=data, capture_output=True, env={**self.env, **(env or {})}, timeout=60, check=False
-        )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        whole = {**self.env, **(env or {})}
+        if _starts_anew(args, whole):
+            data = stdin.encode() if isinstance(stdin, str) else stdin
+            done = subprocess.run([BIDE, *args], input=data, capture_output=True, env=whole, timeout=60, check=False)
+            return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        forked = forge().start("bide", *map(str, args), env=whole, stdin=stdin, folder=str(Path.cwd()))
+        out, err = forked.communicate(timeout=60)
+        assert forked.returncode is not None
+        return Result(forked.returncode, out, err)
 
     def ok(self, *args: str, stdin: str | bytes = "") -> Result:
         result = self.run(*args, stdin=stdin)

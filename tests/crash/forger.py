@@ -10,6 +10,7 @@ import pkgutil
 import resource
 import select
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def _start(request: dict[str, Any]) -> int:
             resource.setrlimit(number, (value + (_memory_used() if name == "AS" else 0), resource.getrlimit(number)[1]))
         os.environ.clear()
         os.environ.update(request["env"])
+        time.tzset()
+        os.chdir(request["folder"])
         from crash import unsafe
 
         unsafe.run(request["program"], request["args"])

@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +25,7 @@ from homes import TIMEOUT_S, Home
 from bide_relay.testing import READY, RelayProcess
 
 _POLL_S = 0.001
+_STRETCH_S = 0.5
 
 
 class Forge:
@@ -34,6 +37,7 @@ class Forge:
         Args:
             switch: of `crash.unsafe`, thrown in every process that it starts.
         """
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forger.py")), switch],
             stdin=subprocess.PIPE,
@@ -47,12 +51,19 @@ class Forge:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps(request) + "\n")
-        stdin.flush()
-        return json.loads(stdout.readline())
+        with self._lock:
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+            return json.loads(stdout.readline())
 
     def start(
-        self, program: str, *args: str, env: Mapping[str, str], stdin: str = "", limits: Mapping[str, int] | None = None
+        self,
+        program: str,
+        *args: str,
+        env: Mapping[str, str],
+        stdin: str | bytes = "",
+        limits: Mapping[str, int] | None = None,
+        folder: str = "/",
     ) -> Forked:
         """Start ``bide`` or ``bide-relay``.
 
@@ -62,8 +73,9 @@ class Forge:
             env: its environment.
             stdin: what it reads.
             limits: by the names of `resource`, without ``RLIMIT_``; ``AS`` is counted from what it has when it starts.
+            folder: the one that it is in.
         """
-        return Forked(self, program, args, env, stdin, limits or {})
+        return Forked(self, program, args, env, stdin, limits or {}, folder)
 
     def close(self) -> None:
         """End it."""
@@ -81,19 +93,21 @@ class Forked:
         program: str,
         args: tuple[str, ...],
         env: Mapping[str, str],
-        stdin: str,
+        stdin: str | bytes,
         limits: Mapping[str, int],
+        folder: str,
     ) -> None:
         self._forge = forge
         self.stdout_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by communicate
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._stdin: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._stdin.write(stdin.encode())
+        self._stdin.write(stdin.encode() if isinstance(stdin, str) else stdin)
         self._stdin.seek(0)
         mine = f"/proc/{os.getpid()}/fd"
         paths = [f"{mine}/{file.fileno()}" for file in (self._stdin, self.stdout_file, self._stderr)]
         self.returncode: int | None = None
-        self.pid = int(forge.ask(do="start", program=program, args=args, env=dict(env), files=paths, limits=dict(limits)))
+        request = {"program": program, "args": args, "env": dict(env), "files": paths, "limits": dict(limits), "folder": folder}
+        self.pid = int(forge.ask(do="start", **request))
 
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
@@ -101,9 +115,11 @@ class Forked:
 
     def wait(self, timeout: float = TIMEOUT_S) -> int:
         """The exit code, once it has ended."""
-        code = self._wait(timeout)
-        if code is None:
-            raise subprocess.TimeoutExpired("a forked process", timeout)
+        until = time.monotonic() + timeout
+        # In short stretches: other threads ask the same forge.
+        while (code := self._wait(_STRETCH_S)) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired("a forked process", timeout)
         return code
 
     def _wait(self, timeout_s: float) -> int | None:
