@@ -15,6 +15,7 @@ import pytest
 from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import ForkDetected, Locked, NewerFormat, SequenceGap, StorageError
 from bide.ids import DeviceId, EntryId, LogId, SpaceId, entry_code
+from bide.log.envelope import HEADER_BYTES
 from bide.log.head import Head
 from bide.projections.search import words
 from bide.storage.base import (
@@ -356,6 +357,18 @@ def test_a_device_is_replaced_and_what_it_was_is_kept(box: Box) -> None:
     assert again.former_devices(PAIR) == []
 
 
+def test_what_was_said_again_is_kept_without_its_words(box: Box) -> None:
+    """Erased words would lie there else. What waits has to be said yet, and control entries say nothing of anybody's."""
+    words, control, waiting = (envelope(MINE, seq, control=seq == 2)._replace(data=b"w" * 900) for seq in (1, 2, 3))
+    append(box.storage, words, control, waiting)
+    with box.storage.transaction():
+        box.storage.displace(PAIR, MINE, 0)
+        box.storage.settle_displaced(PAIR, only=words.hash)
+        box.storage.settle_displaced(PAIR, only=control.hash)
+    kept = {item.envelope.seq: len(item.envelope.data) for item in box.reopen().displaced(PAIR)}
+    assert kept == {1: HEADER_BYTES, 2: 900, 3: 900}
+
+
 def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     """The log ends before it, something else can stand there, and it stays, settled or not, whatever is rebuilt."""
     mine = [envelope(MINE, seq, control=seq == 3) for seq in (1, 2, 3)]
@@ -549,6 +562,16 @@ def test_quarantine_keeps_one_reason_a_place(box: Box) -> None:
 
 def citation(seq: int, *, log: LogId = MINE, by: LogId = THEIRS, slot: int = 1, by_seq: int = 9) -> Citation:
     return Citation(log, by, slot, seq, bytes([seq]) * 32, by_seq)
+
+
+def test_what_a_log_cites_can_be_forgotten(box: Box) -> None:
+    """Of that log alone."""
+    with box.storage.transaction():
+        box.storage.put_citation(PAIR, citation(5))
+        box.storage.put_citation(PAIR, citation(4, by=OTHER))
+        box.storage.remove_citations(PAIR, THEIRS)
+        box.storage.remove_citations(OWN, OTHER)
+    assert box.reopen().cited(PAIR) == [citation(4, by=OTHER)]
 
 
 def test_citations_never_go_down(box: Box) -> None:

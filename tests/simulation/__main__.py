@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from simulation import faults
 from simulation.controls import SAFETIES
+from simulation.operations import LEAVING
 from simulation.planning import Plan, read_plan
 from simulation.running import Result, plan_of, run, run_many
 from simulation.shrinking import shrink
@@ -31,7 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--aloud", action="store_true", help="print every step of the one world")
     parser.add_argument("--shrink", type=Path, metavar="FILE", help="write a short story of the one world that breaks")
     parser.add_argument("--without", action="append", default=[], choices=sorted(SAFETIES), help="take a safety out")
-    parser.add_argument("--switch", action="append", default=[], choices=[faults.COPIES], help="switch a kind of fault on")
+    parser.add_argument(
+        "--switch",
+        action="append",
+        default=[],
+        choices=[faults.COPIES, LEAVING],
+        help="switch a kind of fault, or of deeds, on",
+    )
     asked = parser.parse_args(arguments)
     controls, switches = tuple(asked.without), frozenset(asked.switch)
     seed = asked.seed or str(time.time_ns() // 1_000_000)

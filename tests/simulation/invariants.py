@@ -45,6 +45,8 @@ class Invariants:
         """What they were told that is held."""
         self.sealed_without: dict[tuple[SpaceId, LogId, int], tuple[frozenset[LogId], frozenset[LogId]]] = {}
         """Entries, and of which devices' logs their writer knew that they are at an end, and that they are not."""
+        self.erased_said: set[Said] = set()
+        """What people wanted to be nowhere any more."""
         self.tried_to_remove: set[LogId] = set()
         self.removed: list[tuple[LogId, LogId]] = []
         """Own logs: who has removed whom."""
@@ -63,7 +65,8 @@ class Invariants:
             if here is not None and here.hash == at.hash:
                 continue
             waiting = (each.envelope.hash for each in storage.displaced(said.space, waiting=True))
-            if at.hash not in waiting and _where(storage, said) is None:
+            # What is erased after it was said again in another log is in neither.
+            if at.hash not in waiting and said not in self.erased_said and _where(storage, said) is None:
                 self._broke(f"{device.name} lost what it had acknowledged as written")
 
     def relay_kept_its_word(self) -> None:
@@ -104,6 +107,23 @@ class Invariants:
             if log not in read_belonging(device.replica.storage, space).ended:
                 self._broke(f"{device.name} has removed one log of a home, and not the other")
 
+    def words_of_mine(self, device: Device) -> set[Said]:
+        """All that this person's devices wrote, as far as it is here."""
+        storage = device.replica.storage
+        found: set[Said] = set()
+        for space in device.replica.spaces():
+            logs = {member.log_id for member in storage.members(space.space_id) if member.slot == space.slot}
+            for log in logs & storage.heads(space.space_id).keys():
+                for seq, entry, _ in storage.log_events(space.space_id, log, storage.heads(space.space_id)[log].seq):
+                    event = storage.event(space.space_id, log, seq)
+                    assert event is not None  # it was listed just now
+                    found.add(Said(space.space_id, entry, event.change))
+        return found
+
+    def erased(self, device: Device, before: set[Said]) -> None:
+        """A person was told that something is erased."""
+        self.erased_said |= before - self.words_of_mine(device)
+
     def only_on(self, device: Device) -> set[tuple[SpaceId, EntryId]]:
         """What is on no other device that runs: it is gone with this one's disk, unless the relay has it."""
         others = [other.replica.storage for other in self._world.devices if other is not device and other.alive]
@@ -135,6 +155,7 @@ class Invariants:
         self._nothing_lost(members)
         self._nobody_stuck(members)
         self._removed_stay_out(members)
+        self._erased_is_nowhere(members)
         self._relay_let_go()
 
     def _members(self) -> dict[SpaceId, list[Device]]:
@@ -242,16 +263,22 @@ class Invariants:
 
     def _nothing_lost(self, members: dict[SpaceId, list[Device]]) -> None:
         """What anybody was told is written is with everybody in the space, unless its log was cut before it."""
+        touched = {(said.space, said.entry) for said in self.erased_said}
         for author in self._world.devices:
             for said, first in author.promised.items():
                 at = _where(author.replica.storage, said) or first
                 for device in members.get(said.space, []):
                     storage = device.replica.storage
-                    if not self._counts(author, said.space, at, storage):
+                    if said in self.erased_said or not self._counts(author, said.space, at, storage):
                         continue
                     if _where(storage, said) is None:
                         self._broke(f"{device.name} lacks what {author.name} was told is written")
-                    if self.entries.get((said.space, said.entry)) is author and storage.entry(said.space, said.entry) is None:
+                    whole = (said.space, said.entry) not in touched
+                    if (
+                        whole
+                        and self.entries.get((said.space, said.entry)) is author
+                        and storage.entry(said.space, said.entry) is None
+                    ):
                         self._broke(f"an entry that was acknowledged is not shown at {device.name}")
         for entry, device in self.held.items():
             # Once it was sent, it is a promise like all others: one that is void where the device was removed before.
@@ -281,6 +308,37 @@ class Invariants:
             everywhere = all(device in members.get(space.space_id, []) for space in device.replica.spaces())
             if everywhere and device.errors:
                 self._broke(f"{device.name} can't sync: {device.errors}")
+
+    def _erased_is_nowhere(self, members: dict[SpaceId, list[Device]]) -> None:
+        """The bodies of what was erased are at no member and not at the relay, nor what was read from them."""
+        relay = self._world.relay.storage
+        for space, devices in members.items():
+            gone = {said.change for said in self.erased_said if said.space == space}
+            for device in devices:
+                storage = device.replica.storage
+                erased = read_belonging(storage, space).erased
+                for log, spans in erased.items():
+                    head = storage.heads(space).get(log)
+                    for seq in (seq for first, last in spans for seq in range(first, last + 1)):
+                        if head is None or seq > head.seq:
+                            continue
+                        here = storage.envelope(space, log, seq)
+                        there = relay.read(space, [Span(log, seq - 1, seq)], bytes_max=_EVERYTHING, envelopes_max=1)
+                        datas = [here.data] if here is not None and not here.control else []
+                        datas += [each.data for each in there if here is not None and not here.control]
+                        if not all(parse_envelope(data).is_bare for data in datas):
+                            self._broke(f"what was erased is still at {device.name} or at the relay")
+                        if storage.event(space, log, seq) is not None:
+                            self._broke(f"what was read from erased words is still at {device.name}")
+                aside = [each.envelope for each in storage.displaced(space)] + list(storage.beside(space))
+                epochs = storage.epochs(space)
+                for each in aside:
+                    envelope = parse_envelope(each.data)
+                    if each.control or envelope.is_bare or not gone:
+                        continue
+                    with contextlib.suppress(EnvelopeRejected):
+                        if open_event(envelope, space=space, epochs=epochs).change in gone:
+                            self._broke(f"what was erased lies beside the log at {device.name}")
 
     def _removed_stay_out(self, members: dict[SpaceId, list[Device]]) -> None:
         """With everything that a removed device holds, and all that the relay has, nothing later can be read."""

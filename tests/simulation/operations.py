@@ -13,6 +13,7 @@ from bide.replica.enrolling import DeviceAdded
 from bide.replica.holding import Deed, Do
 from bide.replica.personal import my_devices
 from bide.testing_replicas import AddingRun
+from simulation.clockwork import Crashed
 
 if TYPE_CHECKING:
     from simulation.processes import Device
@@ -192,6 +193,33 @@ def revoke_device(world: World, device: Device, chance: random.Random) -> bool:
     return device.do(remove)
 
 
+def erase(world: World, device: Device, chance: random.Random) -> bool:
+    entry = _entry(device, chance, mine=True)
+    if entry is None:
+        return False
+
+    def do() -> None:
+        before = world.invariants.words_of_mine(device)
+        try:
+            device.replica.erase([entry["id"]])
+        except Crashed:  # nobody can tell whether it was done
+            world.invariants.erased_said |= before
+            raise
+        world.invariants.erased(device, before)
+
+    return device.do(do)
+
+
+def pause(world: World, device: Device, chance: random.Random) -> bool:
+    with_, end = _with(device, chance), chance.random() < 0.6
+    return bool(with_) and device.do(lambda: device.replica.pause(with_, end=end))
+
+
+def leave(world: World, device: Device, chance: random.Random) -> bool:
+    with_ = _with(device, chance)
+    return bool(with_) and device.do(lambda: device.replica.leave(with_))
+
+
 def sync(world: World, device: Device, chance: random.Random) -> bool:
     device.sync()
     return True
@@ -235,4 +263,11 @@ OPERATIONS: dict[str, tuple[int, Operation]] = {
     "revoke_device": (2, revoke_device),
 }
 """Name to weight and deed."""
+LEAVING = "leaving"
+ON_SWITCH: dict[str, dict[str, tuple[int, Operation]]] = {
+    LEAVING: {"erase": (6, erase), "pause": (3, pause), "leave": (1, leave)},
+}
+"""What is only done where it is switched on: else it would take worlds away from all the rest."""
 MEETINGS: dict[str, Operation] = {"sync": sync, "watch": watch}
+EVERYTHING = {name: deed for table in (OPERATIONS, *ON_SWITCH.values()) for name, (_, deed) in table.items()} | MEETINGS
+"""Name to deed."""

@@ -228,6 +228,12 @@ class Device(Process):
         self._promised_upto.clear()
         self.promise()
 
+    def go_on(self) -> None:
+        """Whatever was paused goes on, as far as this device may say so."""
+        for with_ in self.replica.people():
+            with contextlib.suppress(BideError):
+                self.do(lambda with_=with_: self.replica.pause(with_, end=True))  # type: ignore[misc]
+
     # Syncing, as the command line does it
 
     def sync(self, *, live: bool = False) -> None:
@@ -239,8 +245,9 @@ class Device(Process):
                 self.loop.bury()
                 return
             self.promise()
+            resting = self.replica.resting()
             for space in self.replica.spaces():
-                if space.relay_url and space.space_id not in self.syncing:
+                if space.relay_url and space.space_id not in self.syncing and space.space_id not in resting:
                     self.syncing.add(space.space_id)
                     self.loop.create_task(self._sync_space(space, live=live))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simulation import faults
-from simulation.operations import OPERATIONS
+from simulation.operations import ON_SWITCH, OPERATIONS
 from simulation.planning import Plan, draw_plan
 from simulation.world import Broken, World
 
@@ -57,7 +57,10 @@ def plan_of(
     often: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of one world; with `only` no other faults are in it, and what is in `often` people do ten times as often."""
-    weights = {name: weight * (10 if name in often else 1) for name, (weight, _) in OPERATIONS.items()}
+    operations = OPERATIONS | {
+        name: each for switch in sorted(switches & ON_SWITCH.keys()) for name, each in ON_SWITCH[switch].items()
+    }
+    weights = {name: weight * (10 if name in often else 1) for name, (weight, _) in operations.items()}
     drawn = faults.drawn(switches | {faults.FAULTS[name].switch for name in only})
     return draw_plan(seed, weights, {name: drawn[name] for name in only or drawn}, controls=controls)
 

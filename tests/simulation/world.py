@@ -24,7 +24,7 @@ from simulation.disks import Disk, MemoryDisk, RelayMemoryDisk, RelaySqliteDisk,
 from simulation.faults import FAULTS
 from simulation.invariants import Invariants
 from simulation.network import KEEPALIVE_MS, Network
-from simulation.operations import MEETINGS, OPERATIONS, tolerant
+from simulation.operations import EVERYTHING, tolerant
 from simulation.planning import STORM_MS, Plan, Stimulus
 from simulation.processes import SETTINGS, URL, Device, RelayProcess
 
@@ -131,7 +131,7 @@ class World:
             return
         awake = [device for device in self.devices if device.alive]
         if awake:
-            operation = MEETINGS.get(stimulus.do) or OPERATIONS[stimulus.do][1]
+            operation = EVERYTHING[stimulus.do]
             if tolerant(operation)(self, chance.choice(awake), chance):
                 self.deeds[stimulus.do] += 1
 
@@ -174,6 +174,8 @@ class World:
         self.clockwork.run_until(self.clockwork.now_ms + 3 * KEEPALIVE_MS)
         for process in (*self.devices, self.relay):
             process.come_back()
+        for device in self.devices:
+            device.go_on()
         for _ in range(ROUNDS_MAX):
             self._check()
             before = self._where_all_are()

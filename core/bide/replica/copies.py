@@ -378,7 +378,7 @@ def _say_again(replica: Replica, space: SpaceRecord) -> None:
     epochs = storage.epochs(space.space_id)
     for envelope in waiting:
         if envelope.klass is EnvelopeClass.DATA:
-            # What even this home can't open says nothing that could be said again; it stays kept.
+            # What even this home can't open says nothing that could be said again.
             with suppress(EnvelopeRejected):
                 appender.again(open_event(envelope, space=space.space_id, epochs=epochs), space=space)
     storage.settle_displaced(space.space_id)

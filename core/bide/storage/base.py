@@ -231,7 +231,7 @@ class Storage(Protocol):
         ...
 
     def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
-        """All of it, or only what has this hash, was said again or needs not be: it waits no more."""
+        """All of it, or only what has this hash, was said again or needs not be: it waits no more, and bodies of data go."""
         ...
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:

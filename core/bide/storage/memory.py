@@ -192,9 +192,10 @@ class MemoryStorage:
 
     def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
         """See the contract."""
-        for key, item in self._t.displaced.items():
-            if key[0] == space and only in (b"", key[2]):
-                self._t.displaced[key] = item._replace(waiting=False)
+        for key in [key for key in self._t.displaced if key[0] == space and only in (b"", key[2])]:
+            there = self._t.displaced[key].envelope
+            kept = there if there.control else there._replace(data=there.data[:_HEADER_BYTES])
+            self._t.displaced[key] = self._t.displaced[key]._replace(envelope=kept, waiting=False)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
@@ -413,8 +414,7 @@ class MemoryStorage:
 
     def put_citation(self, space: SpaceId, citation: Citation) -> None:
         """See the contract."""
-        key = (space, citation.log_id, citation.by_log)
-        there = self._t.citations.get(key)
+        there = self._t.citations.get(key := (space, citation.log_id, citation.by_log))
         if there is None or there.seq < citation.seq:
             self._t.citations[key] = citation
 

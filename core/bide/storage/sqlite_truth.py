@@ -243,7 +243,10 @@ class SqliteTruth:
 
     def settle_displaced(self, space: SpaceId, *, only: bytes = b"") -> None:
         """See the contract."""
-        self._run("UPDATE displaced SET waiting = 0 WHERE space_id = ? AND ? IN (x'', hash)", space, only)
+        self._run("PRAGMA secure_delete = ON")
+        kept = f"CASE WHEN control THEN data ELSE substr(data, 1, {_HEADER_BYTES}) END"
+        sql = f"UPDATE displaced SET waiting = 0, data = {kept} WHERE space_id = ? AND ? IN (x'', hash)"  # noqa: S608
+        self._run(sql, space, only)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
