@@ -18,18 +18,6 @@ PAUSED, LEFT, ENDED = "paused", "left", "ended"
 _TOLD_KEY = "ends_told"
 
 
-def sync_now(shell: Shell, replica: Replica) -> BideError | None:
-    """Sync everything that doesn't rest; what kept it from going, if anything did."""
-    from bide_cli.syncing import sync_once, worst_error
-
-    if not any(space.relay_url for space in replica.spaces()):
-        return None
-    try:
-        return worst_error(sync_once(replica, shell.home))
-    except BideError as busy:
-        return busy
-
-
 def tell_own_devices(shell: Shell, replica: Replica) -> bool:
     """Bring what was just said in the own space to the relay, if other devices of mine are to hear of it; a paper is one.
 
@@ -37,11 +25,12 @@ def tell_own_devices(shell: Shell, replica: Replica) -> bool:
         Whether there are others than a paper.
     """
     from bide.replica.personal import my_devices
+    from bide_cli.syncing import sync_now
 
     active = [device for device in my_devices(replica.storage) if device.active]
     if len(active) > 1 and replica.relay():
         with contextlib.suppress(BideError):  # then it goes with the next sync
-            sync_now(shell, replica)
+            sync_now(replica, shell.home)
     return sum(not device.on_paper for device in active) > 1
 
 

@@ -241,6 +241,16 @@ async def _sync_spaces(replica: Replica, outcomes: list[Outcome], on_frame: Call
     await asyncio.gather(*(one(outcome) for outcome in outcomes))
 
 
+def sync_now(replica: Replica, home: Path) -> BideError | None:
+    """`sync_once`, if there is a relay; what kept it from going, if anything did."""
+    if not any(space.relay_url for space in replica.spaces()):
+        return None
+    try:
+        return worst_error(sync_once(replica, home))
+    except BideError as busy:
+        return busy
+
+
 def worst_error(outcomes: list[Outcome]) -> BideError | None:
     """The error to tell: something refused weighs more than a relay that is away."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]

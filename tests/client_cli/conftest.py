@@ -204,3 +204,23 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be in time"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def relays(tmp_path: Path) -> Iterator[tuple[Relay, Relay]]:
+    """Two relays: one that is left, and one that is moved to."""
+    old, new = Relay(tmp_path / "old"), Relay(tmp_path / "new")
+    yield old, new
+    for relay in (old, new):
+        relay.stop()
+
+
+@pytest.fixture
+def two(tmp_path: Path, relays: tuple[Relay, Relay]) -> tuple[Person, Person]:
+    """Sam and Robin, paired on the first of two relays, in step."""
+    sam, robin = make_person(tmp_path, "Sam", relays[0]), make_person(tmp_path, "Robin")
+    pair(sam, robin)
+    sam.ok("thank", "--noticed", "You drove my mother.")
+    for person in (sam, robin, sam):
+        person.ok("sync")
+    return sam, robin

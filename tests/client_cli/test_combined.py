@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from bide.storage.opening import open_database
 
-from .conftest import Person, Relay, make_person, pair
+from .conftest import Person, Relay
 from .test_erasing import SECRET, key_of, unlocked
 from .test_leaving import words
 from .test_recovery import make_words, use
-
-
-@pytest.fixture
-def relays(tmp_path: Path) -> Iterator[tuple[Relay, Relay]]:
-    old, new = Relay(tmp_path / "old"), Relay(tmp_path / "new")
-    yield old, new
-    for relay in (old, new):
-        relay.stop()
-
-
-@pytest.fixture
-def two(tmp_path: Path, relays: tuple[Relay, Relay]) -> tuple[Person, Person]:
-    sam, robin = make_person(tmp_path, "Sam", relays[0]), make_person(tmp_path, "Robin")
-    pair(sam, robin)
-    sam.ok("thank", "--noticed", "You drove my mother.")
-    for person in (sam, robin, sam):
-        person.ok("sync")
-    return sam, robin
 
 
 def sound(*people: Person) -> None:

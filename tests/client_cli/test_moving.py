@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +22,8 @@ from bide.testing import FakeClock
 from bide.testing_replicas import new_replica
 from bide_cli.moving import tend
 
-from .conftest import RELAY, Person, Relay, make_person, pair, wait_for
+from .conftest import RELAY, Person, Relay, wait_for
 from .test_devices import add
-
-
-@pytest.fixture
-def relays(tmp_path: Path) -> Iterator[tuple[Relay, Relay]]:
-    """The relay that is left, and the one that is moved to."""
-    old, new = Relay(tmp_path / "old"), Relay(tmp_path / "new")
-    yield old, new
-    for relay in (old, new):
-        relay.stop()
-
-
-@pytest.fixture
-def two(tmp_path: Path, relays: tuple[Relay, Relay]) -> tuple[Person, Person]:
-    """Sam and Robin, paired on the old relay, in step."""
-    sam, robin = make_person(tmp_path, "Sam", relays[0]), make_person(tmp_path, "Robin")
-    pair(sam, robin)
-    sam.ok("thank", "--noticed", "You drove my mother.")
-    for person in (sam, robin, sam):
-        person.ok("sync")
-    return sam, robin
 
 
 def with_phone(sam: Person, tmp_path: Path) -> Person:

@@ -339,6 +339,7 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     """
     from bide.replica.devices import find_device, require_device
     from bide.replica.devices import revoke as revoke_device
+    from bide_cli.syncing import sync_now
 
     replica = open_replica(shell)
     target = find_device(replica.storage, name)
@@ -346,9 +347,9 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     if not yes and not _agreed(shell, target):
         shell.say(_("Fine. Nothing changed."))
         return
-    error = _sync(shell, replica)  # what it wrote and already sent is to count
+    error = sync_now(replica, shell.home)  # what it wrote and already sent is to count
     spaces = revoke_device(replica, find_device(replica.storage, target.name))
-    error = _sync(shell, replica) if error is None else error
+    error = sync_now(replica, shell.home) if error is None else error
     if shell.as_json:
         shell.emit("device", revoked=target.name, spaces=len(spaces), synced=error is None)
     else:
@@ -367,17 +368,6 @@ def _agreed(shell: Shell, target: DeviceName) -> bool:
         shell.say(_("It is the device that you are at: what is here can then be read, and nothing written any more."))
     words = _("Remove {name} from your devices? It can't be undone.").format(name=clean_line(target.name))
     return choose(shell, words, [("keep", _("keep it")), ("remove", _("remove it"))]) == "remove"
-
-
-def _sync(shell: Shell, replica: Replica) -> BideError | None:
-    from bide_cli.syncing import sync_once, worst_error
-
-    if not any(space.relay_url for space in replica.spaces()):
-        return None
-    try:
-        return worst_error(sync_once(replica, shell.home))
-    except BideError as busy:
-        return busy
 
 
 def _carry_on(shell: Shell, replica: Replica) -> None:

@@ -37,7 +37,7 @@ def command(shell: Shell, entry_ids: tuple[str, ...], all_: bool, with_: str, ye
     is. What they have read, copied or exported can't be taken back, and a changed program can keep what it has. What the other
     wrote stays. What only waits here is taken back by bide undo.
     """
-    from bide_cli.leaving import sync_now
+    from bide_cli.syncing import sync_now
 
     if bool(entry_ids) == all_:
         raise InputError("Say which entries, or --all.", hint="bide erase ID...; bide timeline shows the ids.")
@@ -51,7 +51,7 @@ def command(shell: Shell, entry_ids: tuple[str, ...], all_: bool, with_: str, ye
         return
     spaces = replica.erase(entry_ids, all_with=with_ if all_ else None)
     background.poke(shell.home)
-    error = sync_now(shell, replica)
+    error = sync_now(replica, shell.home)
     told = error is None and not any(_waits(replica, space) for space in spaces)
     if shell.as_json:
         shell.emit("erase", erased=len(entry_ids), all=all_, told=told)

@@ -31,7 +31,8 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
     it any more; both of you can still read. With --quietly they see nothing: your devices send and fetch nothing of it, ever
     again. Where a notice could put you in danger, read bide safety first.
     """
-    from bide_cli.leaving import sync_now, tell_own_devices
+    from bide_cli.leaving import tell_own_devices
+    from bide_cli.syncing import sync_now
 
     replica = open_replica(shell)
     person = replica.reader.person(with_)
@@ -50,7 +51,7 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
         if several:
             shell.say(_("Each of your other devices leaves when it hears of it, which takes a sync there."))
         return
-    error = sync_now(shell, replica)
+    error = sync_now(replica, shell.home)
     told = not error and not replica.reader.pending(_space(replica, person)) and bool(person.space.relay_url)
     if shell.as_json:
         shell.emit("leave", **{"with": person.name}, quietly=False, told=told)
