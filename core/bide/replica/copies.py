@@ -32,6 +32,7 @@ from bide.log.control import (
 )
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
+from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.citing import cite_again
@@ -401,7 +402,27 @@ def _state_again(
             admit(storage, appender, author, statement.device)
     elif device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
         cut = statement.cut_seq, statement.cut_hash
+        since = _brought_in_since(storage, space.space_id, membership, statement, device.log_id)
         revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
+        for log in since:
+            membership = load_membership(storage, space.space_id)
+            if membership.is_active(log) and log not in own_logs(storage, space):
+                revoke_in(storage, appender, author, membership.devices[log], membership, randomness, cut=(0, bytes(32)))
+
+
+def _brought_in_since(
+    storage: Storage, space: SpaceId, membership: Membership, statement: DeviceRevoked, target: LogId
+) -> list[LogId]:
+    """Whom a device brought in without the one who removed it having known: said again, the removal would let them stay."""
+    authors = {control.hash: control.log_id for control in storage.controls(space)}
+    known = [parent for parent in statement.parents if parent in membership.seen]
+    out, found = {target}, []
+    for log, device in membership.devices.items():  # whoever admits is before those whom they admit
+        by = authors.get(device.admitted_by)
+        if by in out and by != log and not any(membership.builds_on(parent, device.admitted_by) for parent in known):
+            out.add(log)
+            found.append(log)
+    return found
 
 
 def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord, because: str) -> None:
