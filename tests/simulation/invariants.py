@@ -48,6 +48,8 @@ class Invariants:
         self.erased_said: set[Said] = set()
         """What people wanted to be nowhere any more."""
         self.tried_to_remove: set[LogId] = set()
+        self.out_with_removed: set[LogId] = set()
+        """All logs of homes that somebody wanted to remove: a copy that still wrote in one of them goes with it."""
         self.removed: list[tuple[LogId, LogId]] = []
         """Own logs: who has removed whom."""
         self.checks = 0
@@ -86,6 +88,14 @@ class Invariants:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
             self.sealed_without[space, record.log_id, head.seq] = frozenset(ended), frozenset(left)
+
+    def note_attempt(self, target: DeviceName) -> None:
+        """A device is about to remove another one."""
+        self.tried_to_remove.add(target.log_id)
+        for home in self._world.devices:
+            if target.log_id in self._own_logs(home):
+                for space in home.replica.spaces():
+                    self.out_with_removed.update(own_logs(home.replica.storage, space))
 
     def linked_with(self, device: Device, target: DeviceName) -> set[tuple[SpaceId, LogId]]:
         """What a device knows to be written by the home of another one, before and after, where it still belongs."""
@@ -194,7 +204,8 @@ class Invariants:
     def _may_be_removed(self, device: Device) -> bool:
         """Whether somebody wanted to remove it, or the one that let it in: what that did after its end doesn't count."""
         adder = device.added_by
-        wanted = not device.own_logs.isdisjoint(self.tried_to_remove)
+        now = {space.log_id for space in device.replica.spaces()}
+        wanted = not device.own_logs.isdisjoint(self.tried_to_remove) or not now.isdisjoint(self.out_with_removed)
         return wanted or (adder is not None and self._may_be_removed(adder))
 
     @staticmethod

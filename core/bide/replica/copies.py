@@ -435,7 +435,12 @@ def _state_again(
         device = membership.devices.get(log_id(space.space_id, DeviceId(statement.device)))
         if device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
             cut = statement.cut_seq, statement.cut_hash
+            since = _brought_in_since(storage, space.space_id, membership, statement, device.log_id)
             revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
+            for log in since:
+                membership = load_membership(storage, space.space_id)
+                if membership.is_active(log) and log not in own_logs(storage, space):
+                    revoke_in(storage, appender, author, membership.devices[log], membership, randomness, cut=(0, bytes(32)))
 
 
 def _who_belongs(storage: Storage, space: SpaceRecord, membership: Membership) -> SpaceRecord | None:
@@ -455,6 +460,21 @@ def _leave_again(storage: Storage, appender: Appender, space: SpaceRecord, state
 def _control(storage: Storage, appender: Appender, space: SpaceRecord, statement: BodiesErased | SpaceEnded) -> None:
     appender.control(write_control(statement), space=space)
     rebuild_members(storage, space.space_id)
+
+
+def _brought_in_since(
+    storage: Storage, space: SpaceId, membership: Membership, statement: DeviceRevoked, target: LogId
+) -> list[LogId]:
+    """Whom a device brought in without the one who removed it having known: said again, the removal would let them stay."""
+    authors = {control.hash: control.log_id for control in storage.controls(space)}
+    known = [parent for parent in statement.parents if parent in membership.seen]
+    out, found = {target}, []
+    for log, device in membership.devices.items():  # whoever admits is before those whom they admit
+        by = authors.get(device.admitted_by)
+        if by in out and by != log and not any(membership.builds_on(parent, device.admitted_by) for parent in known):
+            out.add(log)
+            found.append(log)
+    return found
 
 
 def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord, because: str) -> None:

@@ -427,3 +427,20 @@ def session(replica: Replica, space: SpaceId, storage: Storage) -> SpaceSync | N
     """As `bide bundle import` makes it: of a space that is here."""
     known = any(each.space_id == space for each in replica.spaces())
     return replica.sync_session(space, host=HOST, storage=storage) if known else None
+
+
+def test_a_removal_that_is_said_again_lets_nobody_stay(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """The removed device went on in another log meanwhile: the removal did not know of that, and said again it would."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    copy_of_phone, twin = copied(phone, "other phone"), copied(sam, "twin")
+    revoke(twin, next(each for each in my_devices(twin.storage) if each.name == "phone"))
+    for number, home in enumerate((sam, phone, copy_of_phone)):
+        thank(home, f"by {number}")
+        sync_all(relay, home, rounds=2)
+    sync_all(relay, phone, copy_of_phone, sam, robin, rounds=1)
+    assert pair_space(phone).log_id != pair_space(copy_of_phone).log_id
+    sync_all(relay, twin, sam, robin)
+    left = {each.log_id for each in device_names(robin.storage, pair_space(robin)) if not each.mine and each.active}
+    assert left == {pair_space(sam).log_id, pair_space(twin).log_id}
