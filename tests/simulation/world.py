@@ -225,7 +225,7 @@ class World:
 
     def tries_to_remove(self, device: Device, target: DeviceName) -> None:
         """A device is about to remove another one."""
-        self.invariants.tried_to_remove.add(target.log_id)
+        self.invariants.note_attempt(target)
 
     def removed(self, device: Device, target: DeviceName, spaces: Collection[SpaceId]) -> None:
         """A device was told that it has removed another one."""

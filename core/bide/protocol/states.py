@@ -88,6 +88,8 @@ FORGOTTEN_CODE = "forgotten"
 """The other one: the relay held this space until everybody in it had moved on. Registered again only by who means to."""
 NOT_HERE_CODES = frozenset({UNKNOWN_SPACE_CODE, FORGOTTEN_CODE})
 """The errors after which a client may register the space."""
+REVOKED_CODE = "revoked"
+"""The device that somebody proved to be was removed."""
 REVOKED_LOG_CODE = "revoked_log"
 """What was brought is by a device that was removed, and counts no more. The connection goes on."""
 

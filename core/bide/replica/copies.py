@@ -32,6 +32,7 @@ from bide.log.control import (
 )
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import Head, empty_head
+from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.citing import cite_again
@@ -156,11 +157,34 @@ def face(storage: Storage, space: SpaceRecord) -> bytes:
     logs = own_logs(storage, space)
     for former, after in zip(formers, logs[1:], strict=True):
         admitting = next((each for each in controls if _admitted(space, each) == after), None)
-        if admitting is None or former.log_id in ended:
+        if admitting is None or former.log_id in ended or _is_refused(storage, space.space_id, former.log_id):
             continue
         if admitting.log_id not in known or known[admitting.log_id].seq < admitting.seq:
             return former.signing_seed
     return space.signing_seed
+
+
+def note_refused(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
+    """The relay knows the device with this seed as removed. In a transaction.
+
+    Returns:
+        Whether it is one that this home was before: then the next contact is as a later one, which may belong all the same.
+    """
+    for former in storage.former_devices(space.space_id):
+        if former.signing_seed == seed != space.signing_seed:
+            storage.put_meta(_refused_key(space.space_id, former.log_id), _store(storage, space.space_id))
+            return True
+    return False
+
+
+def _is_refused(storage: Storage, space: SpaceId, log: LogId) -> bool:
+    """Whether this relay refused a device; one whose storage is new may know nothing of that."""
+    refused = storage.meta(_refused_key(space, log))
+    return bool(refused) and refused == _store(storage, space)
+
+
+def _store(storage: Storage, space: SpaceId) -> str:
+    return storage.meta(f"relay_store.{space.hex()}")
 
 
 def is_due(storage: Storage, space: SpaceId) -> bool:
@@ -170,6 +194,10 @@ def is_due(storage: Storage, space: SpaceId) -> bool:
 
 def _left_key(space: SpaceId, log: LogId) -> str:
     return f"{LEFT_PREFIX}{space.hex()}.{log.hex()}"
+
+
+def _refused_key(space: SpaceId, log: LogId) -> str:
+    return f"face_refused.{space.hex()}.{log.hex()}"
 
 
 def _verdict_key(space: SpaceId) -> str:
@@ -374,7 +402,27 @@ def _state_again(
             admit(storage, appender, author, statement.device)
     elif device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
         cut = statement.cut_seq, statement.cut_hash
+        since = _brought_in_since(storage, space.space_id, membership, statement, device.log_id)
         revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
+        for log in since:
+            membership = load_membership(storage, space.space_id)
+            if membership.is_active(log) and log not in own_logs(storage, space):
+                revoke_in(storage, appender, author, membership.devices[log], membership, randomness, cut=(0, bytes(32)))
+
+
+def _brought_in_since(
+    storage: Storage, space: SpaceId, membership: Membership, statement: DeviceRevoked, target: LogId
+) -> list[LogId]:
+    """Whom a device brought in without the one who removed it having known: said again, the removal would let them stay."""
+    authors = {control.hash: control.log_id for control in storage.controls(space)}
+    known = [parent for parent in statement.parents if parent in membership.seen]
+    out, found = {target}, []
+    for log, device in membership.devices.items():  # whoever admits is before those whom they admit
+        by = authors.get(device.admitted_by)
+        if by in out and by != log and not any(membership.builds_on(parent, device.admitted_by) for parent in known):
+            out.add(log)
+            found.append(log)
+    return found
 
 
 def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord, because: str) -> None:

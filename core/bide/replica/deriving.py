@@ -130,8 +130,9 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
     erased = bool(read_belonging(storage, space).erased)
     bereft: set[EntryId] = set()
     for entry in sorted(entries):
-        before = storage.entry(space, entry) if erased else None
         judged = _judge_stored(storage, space, entry, erased=erased)
+        # Whether anything of it is left: it may have been taken out with the end of a log.
+        before = storage.entry(space, entry) if erased or judged.kind is None else None
         if erased:
             bereft.update(_perhaps_bereft(storage, space, entry, before))
         # None: its invitation was taken out, with the end of a removed device's log.
@@ -142,6 +143,8 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
         else:
             if before is not None and before.kind == QUESTION.name:
                 questions.add(entry)  # it may be gone now, and with it what it said of when its answers open
+            elif before is not None and before.kind == ANSWER.name and before.reply_to is not None:
+                questions.add(before.reply_to)  # an answer that is gone opens no other
             record = _project_one(storage, space, entry, judged, own_space=own_space)
             if record is not None and record.kind == QUESTION.name:
                 questions.add(entry)

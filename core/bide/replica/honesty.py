@@ -10,6 +10,7 @@ from bide.ids import LogId
 from bide.projections.timeline import View
 from bide.replica import incidents
 from bide.replica.belonging import read_belonging
+from bide.replica.witnessing import holds
 from bide.storage.base import SpaceRecord, Storage
 
 _WITHHELD = {
@@ -97,7 +98,9 @@ def examine_honesty(storage: Storage, space: SpaceRecord, label: Phrase, view: V
     Yields:
         Whether it is damage, and the words.
     """
-    contradicting = [citation.slot for citation in storage.contradictions(space.space_id)]
+    # A log of this home's own that a copy of it wrote too is as it was cited, once the copy's writing has come.
+    standing = (each for each in storage.contradictions(space.space_id) if not holds(storage, space.space_id, each))
+    contradicting = [citation.slot for citation in standing]
     for slot in sorted(set(contradicting)):
         whose = "mine" if slot == space.slot else "theirs"
         count = contradicting.count(slot)

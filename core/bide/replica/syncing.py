@@ -45,7 +45,7 @@ from bide.protocol.frames import (
     Welcome,
 )
 from bide.protocol.session import ClientSession
-from bide.protocol.states import FORGOTTEN_CODE, NOT_HERE_CODES, REVOKED_LOG_CODE, State
+from bide.protocol.states import FORGOTTEN_CODE, NOT_HERE_CODES, REVOKED_CODE, REVOKED_LOG_CODE, State
 from bide.replica import copies, incidents
 from bide.replica.belonging import read_belonging
 from bide.replica.receiving import Receiver
@@ -146,6 +146,8 @@ class SpaceSync:
         self._proofs = len(storage.evidence(space.space_id))
         self._own_upto: int | None = None
         """How far this device's own log may be sent; None: all of it."""
+        self._face = b""
+        """The seed that this device proved itself with: its own, or that of one that its home was before."""
         self._lost_of_own = False
         """The relay's storage is another one than at the last contact."""
         self.sent = 0
@@ -258,7 +260,7 @@ class SpaceSync:
                     for log in self._storage.relay_heads(self._space.space_id):
                         self._storage.put_relay_head(self._space.space_id, Head(log, 0, bytes(32)))
                 self._storage.put_meta(key, now)
-        seed = copies.face(self._storage, self._space)
+        seed = self._face = copies.face(self._storage, self._space)
         self._session.authenticate(
             space=self._space.space_id,
             device=signing.public_key(seed),
@@ -528,6 +530,11 @@ class SpaceSync:
             return
         if error.code == ForkDetected.code:
             self._refused_as_fork(error)
+        if error.code == REVOKED_CODE and self._face:
+            with self._storage.transaction():
+                was_before = copies.note_refused(self._storage, self._space, self._face)
+            if was_before:
+                raise RelayUnreachable("The relay knows what this home was before as removed.", hint="Run: bide sync")
         alone = len(self._storage.spaces()) == 1
         if error.code == "invite_required" and self._space.kind == "own" and not alone and self._stance is not Stance.MOVING:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.

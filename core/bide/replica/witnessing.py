@@ -25,7 +25,7 @@ def witness(storage: Storage, space: SpaceId, logs: Container[LogId] | None = No
         Whether something did.
     """
     cited = [citation for citation in storage.cited(space) if _concerns(citation, logs)]
-    found = [citation for citation in cited if not _holds(storage, space, citation)]
+    found = [citation for citation in cited if not holds(storage, space, citation)]
     for citation in found:
         storage.put_contradiction(space, citation)
     return bool(found)
@@ -35,7 +35,7 @@ def _concerns(citation: Citation, logs: Container[LogId] | None) -> bool:
     return logs is None or citation.log_id in logs or citation.by_log in logs
 
 
-def _holds(storage: Storage, space: SpaceId, citation: Citation) -> bool:
+def holds(storage: Storage, space: SpaceId, citation: Citation) -> bool:
     """Whether the place is as cited; what has not come yet contradicts nothing."""
     there = storage.envelope(space, citation.log_id, citation.seq)
     if there is None or there.hash == citation.hash:

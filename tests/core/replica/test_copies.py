@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 
 from bide.errors import NotAllowed, RelayUnreachable
+from bide.ids import SpaceId
 from bide.log.membership import DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
+from bide.replica.appending import short_key
+from bide.replica.bundles import HOST, read_bundle, write_bundle
 from bide.replica.devices import rename, revoke
 from bide.replica.personal import device_names, my_devices
+from bide.replica.syncing import SpaceSync
+from bide.storage.base import Storage
+from bide.testing import SeededRandomness
 from bide.testing_replicas import (
     MemoryRelay,
     add_device,
@@ -363,3 +370,77 @@ def test_a_relay_that_is_lost_again_and_again(couple: tuple[Replica, Replica], r
     assert shared(robin) == shared(sam) == {"before", "unsent"}
     assert len(digests(sam, robin)) == 1
     assert_sound(sam, robin)
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_mended_home_gets_its_own_log_back_and_stays_in_it(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, *, mended: bool
+) -> None:
+    """What a repair cut off comes back from the relay, and no copy wrote it. One that was not mended can't know that."""
+    sam, robin = couple
+    thank(sam, "cut off")
+    sync_all(relay, sam, robin)
+    space = pair_space(sam)
+    storage = sam.storage
+    head = storage.heads(space.space_id)[space.log_id]
+    with storage.transaction():
+        storage.displace(space.space_id, space.log_id, head.seq - 1)
+        storage.settle_displaced(space.space_id)
+        storage.put_meta(short_key(space.space_id), "1" if mended else "")
+    sam.rebuild()
+    sync_all(relay, sam, robin)
+    thank(sam, "afterwards")
+    sync_all(relay, sam, robin)
+    assert bool(storage.former_devices(space.space_id)) is not mended
+    assert shared(robin) == shared(sam) == {"before", "cut off", "afterwards"}
+    assert len(digests(sam, robin)) == 1
+
+
+@pytest.mark.parametrize("by_file", [True, False])
+def test_what_has_left_a_home_stays_where_it_stands_when_the_relay_is_lost(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, *, by_file: bool
+) -> None:
+    """Somebody has it, though no relay that is left ever said so: lifted into another log, it would stand in two places."""
+    sam, robin = couple
+    space = pair_space(sam)
+    acknowledged = sam.storage.relay_heads(space.space_id)[space.log_id]
+    thank(sam, "on its way")
+    if by_file:
+        file = io.BytesIO(b"".join(write_bundle(sam.storage, sam.spaces(), randomness=SeededRandomness("file"))))
+        for taken in read_bundle(file.read, robin.storage, lambda of, beside: session(robin, of, beside)):
+            assert taken is None or taken.error is None
+    else:
+        sync_all(relay, sam, robin)
+        with sam.storage.transaction():  # the relay's word for it never came
+            sam.storage.put_relay_head(space.space_id, acknowledged)
+    assert "on its way" in shared(robin)
+    thank(sam, "never sent")
+    wipe(relay)
+    sync_all(relay, sam, robin)
+    assert shared(robin) == shared(sam) == {"before", "on its way", "never sent"}
+    assert len(digests(sam, robin)) == 1
+    assert not robin.storage.evidence(space.space_id)
+    assert_sound(sam, robin)
+
+
+def session(replica: Replica, space: SpaceId, storage: Storage) -> SpaceSync | None:
+    """As `bide bundle import` makes it: of a space that is here."""
+    known = any(each.space_id == space for each in replica.spaces())
+    return replica.sync_session(space, host=HOST, storage=storage) if known else None
+
+
+def test_a_removal_that_is_said_again_lets_nobody_stay(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """The removed device went on in another log meanwhile: the removal did not know of that, and said again it would."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    copy_of_phone, twin = copied(phone, "other phone"), copied(sam, "twin")
+    revoke(twin, next(each for each in my_devices(twin.storage) if each.name == "phone"))
+    for number, home in enumerate((sam, phone, copy_of_phone)):
+        thank(home, f"by {number}")
+        sync_all(relay, home, rounds=2)
+    sync_all(relay, phone, copy_of_phone, sam, robin, rounds=1)
+    assert pair_space(phone).log_id != pair_space(copy_of_phone).log_id
+    sync_all(relay, twin, sam, robin)
+    left = {each.log_id for each in device_names(robin.storage, pair_space(robin)) if not each.mine and each.active}
+    assert left == {pair_space(sam).log_id, pair_space(twin).log_id}

@@ -37,7 +37,8 @@ from hypothesis import strategies as st
 
 from bide.crypto.comparing import comparison_words
 from bide.errors import BideError, CodeMismatch
-from bide.ids import LogId
+from bide.ids import LogId, SpaceId
+from bide.log.envelope import is_signed_header, parse_envelope
 from bide.protocol.codec import encode_frame
 from bide.protocol.frames import LogHead, MailboxMessage, MailboxReady
 from bide.replica import Replica
@@ -556,6 +557,16 @@ def a_lie(number: int, world: World, who: Replica) -> Lie:
 STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from(["write", "lie"]), st.integers(0, 10_000)), max_size=14)
 
 
+def all_signed(replica: Replica, space: SpaceId) -> bool:
+    """Whether the device of each log signed everything in it. Asked of the keys, past what a control takes out."""
+    devices = {member.log_id: member.device_id for member in replica.storage.members(space)}
+    return all(
+        is_signed_header(parse_envelope(envelope.data).header, space=space, device=devices[log])
+        for log in replica.storage.heads(space)
+        for envelope in replica.storage.envelopes_after(space, log, 0, bytes_max=1 << 30, count_max=10_000)
+    )
+
+
 def lie_and_settle(steps: list[tuple[bool, str, int]]) -> None:
     world = new_world()
     for number, (is_sam, deed, chance) in enumerate(steps):
@@ -569,6 +580,10 @@ def lie_and_settle(steps: list[tuple[bool, str, int]]) -> None:
     world.settle()
     for each in (world.sam, world.robin):
         assert not [finding for finding in each.doctor() if finding.level == "damage"]
+        for space in each.spaces():
+            assert not each.storage.evidence(space.space_id), "an honest device is said to have written two pasts"
+            assert not each.storage.beside(space.space_id), "something of an honest device was left out"
+            assert all_signed(each, space.space_id), "something is in a log that its device did not write"
 
 
 @settings(max_examples=LIES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=LIES < 100)
