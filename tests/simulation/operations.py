@@ -187,8 +187,9 @@ def revoke_device(world: World, device: Device, chance: random.Random) -> bool:
 
     def remove() -> None:
         linked = world.invariants.linked_with(device, target)
-        world.removed(device, target, revoke(device.replica, target))
-        world.invariants.out_with_all(device, linked)
+        spaces = revoke(device.replica, target)
+        world.removed(device, target, spaces)
+        world.invariants.out_with_all(device, {(space, log) for space, log in linked if space in spaces})
 
     return device.do(remove)
 

@@ -175,6 +175,7 @@ class World:
         for process in (*self.devices, self.relay):
             process.come_back()
         for device in self.devices:
+            device.stop_live()  # what was still being dialled when the others hung up
             device.go_on()
         for _ in range(ROUNDS_MAX):
             self._check()

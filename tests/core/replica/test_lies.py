@@ -255,7 +255,7 @@ def test_whoever_was_shown_another_history_is_found_out_by_what_they_cite(world:
 
 def test_numbers_alone_would_not_find_it_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the hash of a citation is not looked at."""
-    monkeypatch.setattr("bide.replica.witnessing._holds", lambda *_: True)
+    monkeypatch.setattr("bide.replica.witnessing.holds", lambda *_: True)
     assert not shown_two_histories(world)
 
 
