@@ -35,9 +35,10 @@ def forge() -> Forge:
 
 
 def _starts_anew(args: tuple[str | bytes, ...], env: Mapping[str, str]) -> bool:
-    """Whether a process of its own is needed: what it is given decides how the interpreter itself starts."""
-    odd = any(isinstance(arg, bytes) for arg in args)
-    return odd or any(os.environ.get(name) != env.get(name) for name in env if name.startswith(_OF_THE_INTERPRETER))
+    """Whether a process of its own is needed: what it is given decides how the interpreter, or Bide, starts."""
+    if any(isinstance(arg, bytes) for arg in args) or env.get("BIDE_LANGUAGE") != "en":  # help is put together at import
+        return True
+    return any(os.environ.get(name) != env.get(name) for name in env if name.startswith(_OF_THE_INTERPRETER))
 
 
 class Result(NamedTuple):
