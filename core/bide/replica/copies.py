@@ -383,9 +383,9 @@ def _say_again(replica: Replica, space: SpaceRecord) -> None:
     kept: dict[LogId, int] = {}
     for envelope in waiting:
         kept[envelope.log_id] = min(envelope.seq - 1, kept.get(envelope.log_id, envelope.seq - 1))
-    statements = [_read(envelope) for envelope in waiting if envelope.klass is EnvelopeClass.CONTROL]
-    for statement in statements:
-        _state_again(storage, appender, space, statement, kept=kept, randomness=replica.randomness)
+    said = {envelope.hash: _read(envelope) for envelope in waiting if envelope.klass is EnvelopeClass.CONTROL}
+    for statement in said.values():
+        _state_again(storage, appender, space, statement, kept=kept, said=said, randomness=replica.randomness)
     epochs = storage.epochs(space.space_id)
     for envelope in waiting:
         if envelope.klass is EnvelopeClass.DATA:
@@ -395,7 +395,7 @@ def _say_again(replica: Replica, space: SpaceRecord) -> None:
                 # It is in the log once more: kept here as well, its words would outlast their being erased.
                 storage.bare_displaced(space.space_id, envelope.hash)
     # An end comes last, since nothing is said after it.
-    for statement in statements:
+    for statement in said.values():
         if isinstance(statement, SpaceEnded) and not read_belonging(storage, space.space_id).over:
             _leave_again(storage, appender, space, statement)
     storage.settle_displaced(space.space_id)
@@ -408,6 +408,7 @@ def _state_again(
     statement: Control | None,
     *,
     kept: Mapping[LogId, int],
+    said: Mapping[bytes, Control | None],
     randomness: Randomness,
 ) -> None:
     """Make a statement once more, where that still makes sense. Epochs are made anew when they are needed.
@@ -418,6 +419,7 @@ def _state_again(
         space: which.
         statement: what was said of devices, of a recovery phrase or of what is erased.
         kept: of logs that something was taken out of, the last number that was not.
+        said: all that was taken out with it, by hash: it may build on that.
         randomness: for keys.
     """
     membership = load_membership(storage, space.space_id)
@@ -435,7 +437,7 @@ def _state_again(
         device = membership.devices.get(log_id(space.space_id, DeviceId(statement.device)))
         if device is not None and membership.is_active(device.log_id) and device.slot == space.slot:
             cut = statement.cut_seq, statement.cut_hash
-            since = _brought_in_since(storage, space.space_id, membership, statement, device.log_id)
+            since = _brought_in_since(storage, space.space_id, membership, statement, said)
             revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
             for log in since:
                 membership = load_membership(storage, space.space_id)
@@ -463,15 +465,27 @@ def _control(storage: Storage, appender: Appender, space: SpaceRecord, statement
 
 
 def _brought_in_since(
-    storage: Storage, space: SpaceId, membership: Membership, statement: DeviceRevoked, target: LogId
+    storage: Storage, space: SpaceId, membership: Membership, statement: DeviceRevoked, said: Mapping[bytes, Control | None]
 ) -> list[LogId]:
-    """Whom a device brought in without the one who removed it having known: said again, the removal would let them stay."""
+    """Whom a device brought in without the one who removed it having known: said again, the removal would let them stay.
+
+    Devices of the same person only: the founding device brings in the other person as well.
+    """
+    known, below = set(), list(statement.parents)
+    while below:
+        parent = below.pop()
+        if parent in membership.seen:
+            known.add(parent)
+        elif (earlier := said.get(parent)) is not None:
+            below.extend(earlier.parents)
     authors = {control.hash: control.log_id for control in storage.controls(space)}
-    known = [parent for parent in statement.parents if parent in membership.seen]
+    target = log_id(space, DeviceId(statement.device))
     out, found = {target}, []
     for log, device in membership.devices.items():  # whoever admits is before those whom they admit
         by = authors.get(device.admitted_by)
-        if by in out and by != log and not any(membership.builds_on(parent, device.admitted_by) for parent in known):
+        if device.slot != membership.devices[target].slot or by not in out or by == log:
+            continue
+        if not any(membership.builds_on(parent, device.admitted_by) for parent in known):
             out.add(log)
             found.append(log)
     return found

@@ -444,3 +444,20 @@ def test_a_removal_that_is_said_again_lets_nobody_stay(couple: tuple[Replica, Re
     sync_all(relay, twin, sam, robin)
     left = {each.log_id for each in device_names(robin.storage, pair_space(robin)) if not each.mine and each.active}
     assert left == {pair_space(sam).log_id, pair_space(twin).log_id}
+
+
+def test_removals_that_are_said_again_leave_whom_they_knew(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """Two removals on a copy: whom a removed device had brought in before stays, the other person above all."""
+    sam, robin = couple
+    phone, tablet, watch = (add_device(sam, name) for name in ("phone", "tablet", "watch"))
+    sync_all(relay, sam, phone, tablet, watch, robin)
+    twin = copied(phone, "twin")
+    founding = sam.reader.own_space().log_id
+    for name in ("watch", next(each.name for each in my_devices(twin.storage) if each.log_id == founding)):
+        revoke(twin, next(each for each in my_devices(twin.storage) if each.name == name))
+    thank(phone, "by the phone")
+    sync_all(relay, phone, robin)
+    sync_all(relay, twin, tablet, robin, phone)
+    active = {each.log_id for each in device_names(robin.storage, pair_space(robin)) if each.active}
+    assert {pair_space(each).log_id for each in (robin, phone, tablet, twin)} == active
+    assert_sound(phone, tablet, twin, robin)
