@@ -117,8 +117,8 @@ class Forked:
         """The exit code, once it has ended."""
         until = time.monotonic() + timeout
         # In short stretches: other threads ask the same forge.
-        while (code := self._wait(_STRETCH_S)) is None:
-            if time.monotonic() > until:
+        while (code := self._wait(max(0.0, min(_STRETCH_S, until - time.monotonic())))) is None:
+            if time.monotonic() >= until:
                 raise subprocess.TimeoutExpired("a forked process", timeout)
         return code
 

@@ -33,7 +33,7 @@ from bide.testing_replicas import RELAY_URL, MemoryRelay, new_replica, pair_up, 
 from bide_relay.testing import RelayProcess
 
 KEY = b"d" * 32
-DAMAGES = int(os.environ.get("DAMAGES", "32"))
+DAMAGES = int(os.environ.get("DAMAGES", "16"))
 """For the campaign inside one process; make soak raises it."""
 Damage = Callable[[Path, random.Random], None]
 

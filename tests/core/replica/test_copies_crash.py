@@ -19,7 +19,7 @@ from bide.testing import FakeClock, SeededRandomness
 from bide.testing_replicas import MemoryRelay, new_replica, pair_space, pair_up, sync, wipe
 
 KEY = bytes(range(32))
-STEP = 1 if os.environ.get("BIDE_COPIES") == "deep" else 7
+STEP = 1 if os.environ.get("BIDE_COPIES") == "deep" else 11
 
 
 class Killed(BaseException):
