@@ -254,12 +254,17 @@ def receive(target: Replica, envelopes: list[bytes], *, space: SpaceId | None = 
     return Receiver(target.storage, record).receive(envelopes)
 
 
-def give(source: Replica, target: Replica, *, space: SpaceId | None = None) -> int:
-    """Bring everything that `target` lacks, as by a bundle file; returns how many envelopes."""
+def note_handed_over(source: Replica, *, space: SpaceId | None = None) -> None:
+    """Let a replica know, as every carrier must before it hands anything over, that its own log has left this home."""
     record = next(each for each in source.spaces() if each.space_id == (space or pair_space(source).space_id))
     head = source.storage.heads(record.space_id).get(record.log_id)
     if head is not None:
         note_left(source.storage, record.space_id, record.log_id, head.seq)
+
+
+def give(source: Replica, target: Replica, *, space: SpaceId | None = None) -> int:
+    """Bring everything that `target` lacks, as by a bundle file; returns how many envelopes."""
+    note_handed_over(source, space=space)
     return sum(receive(target, [e.data for e in log], space=space) for log in missing(source, target, space=space))
 
 

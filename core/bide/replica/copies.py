@@ -367,8 +367,9 @@ def _lift_unacknowledged(storage: Storage, space: SpaceRecord) -> bool:
     if lost is None:
         return False
     storage.put_meta(_lost_key(space.space_id), "")
-    there = storage.relay_heads(space.space_id).get(space.log_id)
-    out = storage.displace(space.space_id, space.log_id, max(lost, there.seq if there is not None else 0))
+    # What left since, by another way, is with somebody as well.
+    left = max(_has_left(storage, space.space_id, space.log_id), _acknowledged(storage, space.space_id, space.log_id))
+    out = storage.displace(space.space_id, space.log_id, max(lost, left))
     touched = _forget_derived(storage, space.space_id, out)
     if any(each.control for each in out):
         rebuild_members(storage, space.space_id)

@@ -17,7 +17,18 @@ from bide.replica import Replica
 from bide.storage.memory import MemoryStorage
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock, SeededRandomness
-from bide.testing_replicas import RELAY_URL, MemoryRelay, exchange, missing, new_replica, pair_space, pair_up, receive, sync
+from bide.testing_replicas import (
+    RELAY_URL,
+    MemoryRelay,
+    exchange,
+    missing,
+    new_replica,
+    note_handed_over,
+    pair_space,
+    pair_up,
+    receive,
+    sync,
+)
 
 KEY = bytes(32)
 WHO = st.integers(0, 1)
@@ -67,7 +78,7 @@ class Couple(RuleBasedStateMachine):
             replica.set_relay(RELAY_URL)
         self.written: dict[str, tuple[int, bool]] = {}
         """Acknowledged id to (who, private)."""
-        self.reopened = 0
+        self.reopened = self.wiped = 0
         self.erased = self.ended = False
 
     def teardown(self) -> None:
@@ -163,6 +174,7 @@ class Couple(RuleBasedStateMachine):
     def give_some(self, who: int, cuts: list[int]) -> None:
         """A part of each log, in batches that end anywhere."""
         source, target = self.replicas[who], self.replicas[1 - who]
+        note_handed_over(source)
         for log in missing(source, target):
             at = 0
             for size in cuts:
@@ -192,7 +204,8 @@ class Couple(RuleBasedStateMachine):
 
     @rule()
     def the_relay_loses_everything(self) -> None:
-        self.relay = MemoryRelay(store_id=bytes([len(self.written) % 256]) * 16)
+        self.wiped += 1
+        self.relay = MemoryRelay(store_id=bytes([self.wiped]) * 16)
 
     # Starting again
 
