@@ -47,8 +47,8 @@ from bide.protocol.frames import (
 )
 from bide.protocol.session import RelaySession
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
-from bide.replica.copies import note_left
 from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
+from bide.replica.outgoing import note_left
 from bide.replica.pairing import CodeReady, Paired, PairingSession, WordsReady
 from bide.replica.rebuilding import control_envelopes
 from bide.replica.receiving import Receiver
@@ -453,12 +453,7 @@ def carry(session: SpaceSync, relay: MemoryRelay, *, frames_max: int = _EVERYTHI
 
 
 def use_phrase(
-    phrase: RecoveryPhrase,
-    relay: MemoryRelay,
-    name: str,
-    *,
-    storage: Storage | None = None,
-    unsent: bool = False,
+    phrase: RecoveryPhrase, relay: MemoryRelay, name: str, *, storage: Storage | None = None, unsent: bool = False
 ) -> tuple[Replica, TakenOver]:
     """A new device that comes back by the words of a phrase, as ``bide recovery use`` does it.
 

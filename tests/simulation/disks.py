@@ -18,7 +18,8 @@ import apsw
 from bide.ids import LogId, SpaceId
 from bide.log.envelope import Envelope
 from bide.storage.base import Storage
-from bide.storage.memory import MemoryStorage, _Tables
+from bide.storage.memory import MemoryStorage
+from bide.storage.memory_tables import Tables
 from bide.storage.sqlite import SqliteStorage
 from bide_relay.storage.base import Appended, Batch
 from bide_relay.storage.memory import MemoryStorage as RelayMemory
@@ -98,12 +99,12 @@ class MemoryDisk:
     """Of a device, fast."""
 
     def __init__(self, *, lazy: bool = False) -> None:
-        self.durable = _Tables()
+        self.durable = Tables()
         self._lazy = lazy
         """Control: what was committed becomes durable with the next commit only."""
-        self._late: _Tables | None = None
+        self._late: Tables | None = None
 
-    def commit(self, tables: _Tables) -> None:
+    def commit(self, tables: Tables) -> None:
         if self._lazy:
             self._late, tables = tables.copy(), self._late or self.durable
         self.durable = tables
@@ -111,10 +112,10 @@ class MemoryDisk:
     def open(self, reached: Reached) -> Storage:
         return CrashableMemory(self, reached)
 
-    def image(self) -> _Tables:
+    def image(self) -> Tables:
         return self.durable.copy()
 
-    def put(self, image: _Tables) -> None:
+    def put(self, image: Tables) -> None:
         self.durable, self._late = image.copy(), None
 
     def shut(self) -> None:

@@ -16,11 +16,11 @@ from bide.log.control import Granting, read_control
 from bide.log.envelope import SIGNED_BYTES, entry_hash, parse_envelope, verify_signature
 from bide.log.head import Head
 from bide.replica.belonging import read_belonging
-from bide.replica.copies import own_logs
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
 from bide.replica.personal import DeviceName, device_names, my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
+from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span

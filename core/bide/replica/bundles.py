@@ -25,7 +25,7 @@ from bide.log.packing import pack, unpack
 from bide.protocol.codec import decode_frame, encode_frame
 from bide.protocol.frames import FRAME_BYTES_MAX, LOGS_MAX, VERSION, Auth, CaughtUp, Envelopes, Hello, LogHead, Stored, Want
 from bide.protocol.session import RelaySession
-from bide.replica.copies import LEFT_PREFIX
+from bide.replica.outgoing import LEFT_PREFIX
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage
 

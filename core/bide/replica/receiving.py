@@ -13,9 +13,10 @@ from bide.log.control import Control, Granting
 from bide.log.envelope import HEADER_BYTES, Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.leaving import is_erased
 from bide.log.membership import Membership
-from bide.replica.copies import make_room, note_arrived, own_logs
+from bide.replica.copies import make_room, note_arrived
 from bide.replica.deriving import project, project_again, stored
 from bide.replica.rebuilding import control_envelopes, derive_all, load_membership, rebuild_members, retry_quarantined, take_in
+from bide.replica.succession import own_logs
 from bide.replica.witnessing import witness
 from bide.storage.base import Quarantined, SpaceRecord, Storage
 

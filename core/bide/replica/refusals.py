@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from enum import Enum
 
 from bide.errors import BideError, NotAllowed, Phrase, RelayUnreachable, RemoteProtocolError, VerificationFailed
+from bide.ids import LogId
+from bide.log.envelope import LOG_ID_AT, is_signed_header
 from bide.protocol.frames import Error
 from bide.protocol.states import FORGOTTEN_CODE
-from bide.storage.base import SpaceRecord
+from bide.replica.succession import own_logs
+from bide.storage.base import SpaceRecord, Storage
 
 _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "revoked": (NotAllowed, "This device was removed from the devices of this journal."),
@@ -60,6 +63,22 @@ def refusal(error: Error, space: SpaceRecord, stance: Stance) -> BideError:
         return RemoteProtocolError("The relay refused: {words}", words=plain_words(error.words))
     kind, words = _RELAY_ERRORS[error.code]
     return kind(words, hint=_INVITE_HINT if error.code.startswith("invite") else _HINTS.get(error.code))
+
+
+def refused_fork(error: Error, storage: Storage, space: SpaceRecord) -> tuple[bytes, BideError]:
+    """Somebody was at the relay first since it told what it has: the next contact sees it before it sends.
+
+    Returns:
+        The signed header of the other past, where the relay shows one of somebody else's log; and the error to raise.
+    """
+    header = error.evidence[0] if error.evidence else b""
+    devices = {member.log_id: member.device_id for member in storage.members(space.space_id)}
+    log = LogId(header[LOG_ID_AT])
+    if log not in devices or log in own_logs(storage, space):
+        raised = RelayUnreachable("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
+        return b"", raised
+    proof = header if is_signed_header(header, space=space.space_id, device=devices[log]) else b""
+    return proof, RelayUnreachable("The relay has got another past of a log meanwhile.", hint="Run: bide sync")
 
 
 def moved_away(space: SpaceRecord) -> NotAllowed:

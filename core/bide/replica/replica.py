@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from bide.entries.kinds import KINDS
 from bide.entries.repair import Step
-from bide.errors import InputError, NotAllowed, NotFound, Phrase, StorageError
+from bide.errors import InputError, NotAllowed, NotFound, StorageError
 from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
-from bide.replica.belonging import read_belonging
 from bide.replica.reading import Reader
 from bide.replica.stance import read_stances
 from bide.storage.base import SpaceRecord, Storage
@@ -449,6 +448,7 @@ class Replica:
             NotFound: there is no such space.
             NotAllowed: it is paused, or was left quietly.
         """
+        from bide.replica.catching_up import catch_up
         from bide.replica.syncing import SpaceSync
 
         space = next((space for space in self.storage.spaces() if space.space_id == space_id), None)
@@ -462,7 +462,7 @@ class Replica:
             host=host,
             live=live,
             randomness=self.randomness,
-            on_caught_up=lambda: self._introduce(space_id),
+            on_caught_up=lambda: catch_up(self, space_id),
             today=self.today,
         )
 
@@ -478,34 +478,3 @@ class Replica:
         from bide.replica.reviewing import local_day
 
         return local_day(self.clock.now_ms(), zone=self.zone, day_starts_min=self.day_starts_min)
-
-    def _introduce(self, space_id: SpaceId) -> list[Phrase]:
-        """What is to be said in a space now that everything has come; and what the person is to know.
-
-        A home that exists twice goes on in a log of its own, and says there what this person is called, if that was never said:
-        a pairing that broke off left it out.
-        """
-        from bide.ids import person_entry_id
-        from bide.replica.copies import is_due, settle
-        from bide.replica.mending import take_back
-
-        space = self._space(space_id)
-        if space.pending:
-            return []
-        take_back(self.storage, space)
-        notices = settle(self, space)
-        if is_due(self.storage, space_id):
-            return notices
-        space = self._space(space_id)
-        me = person_entry_id(space_id, space.slot)
-        if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).ended.get(space.log_id):
-            with self.storage.transaction():
-                if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).over:
-                    self.writer.name_person(self.name, space=space)
-        from bide.replica.devices import after_catching_up
-
-        after_catching_up(self, space)
-        return notices
-
-    def _space(self, space_id: SpaceId) -> SpaceRecord:
-        return next(space for space in self.storage.spaces() if space.space_id == space_id)

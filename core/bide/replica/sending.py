@@ -1,17 +1,116 @@
-"""In which order the logs of a space are sent: whatever changes the membership after all that it builds on."""
+"""Sending the logs of a space: how far each is to go, in which order, and how much is on its way at a time.
+
+Whatever changes the membership is sent after all that it builds on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping, Set
 
 from bide.ids import DeviceId, LogId, SpaceId, log_id
 from bide.log.control import Control, DeviceAdded, PersonJoined, RecoveryAdded, read_control
 from bide.log.envelope import LOG_ID_AT
+from bide.log.head import Head
 from bide.log.membership import fold
+from bide.protocol.frames import BATCH_BYTES_MAX, BATCH_ENVELOPES_MAX
+from bide.replica.belonging import read_belonging
+from bide.replica.outgoing import note_left
 from bide.replica.rebuilding import control_envelopes
-from bide.storage.base import Storage, StoredEnvelope
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 _SEQ_AT = slice(24, 32)
+_BATCHES_IN_FLIGHT_MAX = 8
+"""Sent and not yet acknowledged: enough to keep the relay busy, little enough to keep memory flat."""
+
+
+class Sender:
+    """What one connection has sent of a space, and what is left to send."""
+
+    def __init__(self, storage: Storage, space: SpaceRecord) -> None:
+        self._storage = storage
+        self._space = space
+        self.order = SendingOrder(storage, space.space_id)
+        self.own_upto: int | None = None
+        """How far this device's own log may be sent; None: all of it."""
+        self.confirmed: dict[LogId, int] = {}
+        """How far each log is at the relay, as it said."""
+        self._there: dict[LogId, int] = {}
+        """How far each log is at the relay, as it said or as was sent."""
+        self._in_flight: list[tuple[LogId, int]] = []
+        """The last entry of each batch that is not yet acknowledged."""
+
+    @property
+    def on_its_way(self) -> int:
+        """Batches that are sent and not yet acknowledged."""
+        return len(self._in_flight)
+
+    def go_on_as(self, space: SpaceRecord) -> None:
+        """This home may be another device of the space now."""
+        self._space = space
+
+    def begin(self, log: LogId, seq: int) -> None:
+        """The relay says how far it has a log."""
+        self._there[log] = self.confirmed[log] = seq
+
+    def arrived(self, log: LogId, seq: int) -> None:
+        """The relay sent a log up to here, so it needs not get that."""
+        self._there[log] = max(self._there.get(log, 0), seq)
+        self.confirmed[log] = max(self.confirmed.get(log, 0), seq)
+
+    def acknowledged(self, head: Head) -> None:
+        """The relay has a log up to here for good."""
+        self.confirmed[head.log_id] = max(self.confirmed.get(head.log_id, 0), head.seq)
+        self._in_flight = [(log, seq) for log, seq in self._in_flight if log != head.log_id or seq > head.seq]
+
+    def again(self, log: LogId) -> None:
+        """Send a log from its beginning, if the relay has any of it."""
+        if log in self._there:
+            self._there[log] = 0
+
+    def begin_anew(self) -> None:
+        """Go on from what the relay said that it has."""
+        self._in_flight.clear()
+        self._there = dict(self.confirmed)
+
+    def ends(self, left_out: Set[LogId]) -> dict[LogId, int]:
+        """How far each log is passed on: all of it, or as far as that of a removed device is needed.
+
+        Args:
+            left_out: logs of which the relay has another past.
+        """
+        needed = read_belonging(self._storage, self._space.space_id).needed
+        heads = self._storage.heads(self._space.space_id)
+        ends = {log: min(head.seq, needed.get(log, head.seq)) for log, head in heads.items() if log not in left_out}
+        if left_out:
+            for log, upto in self.order.judged_without(left_out).items():
+                if log in ends:
+                    ends[log] = min(ends[log], upto)
+        if self.own_upto is not None and self._space.log_id in ends:
+            ends[self._space.log_id] = min(ends[self._space.log_id], self.own_upto)
+        return ends
+
+    def unsent(self, left_out: Set[LogId]) -> int:
+        """How many entries are left to send."""
+        return sum(max(0, seq - self._there.get(log, 0)) for log, seq in self.ends(left_out).items())
+
+    def send(self, send: Callable[[list[bytes]], None], left_out: Set[LogId]) -> int:
+        """Send batches, each log in order, until nothing is left or enough is on its way; returns how many entries went."""
+        space, sent = self._space.space_id, 0
+        for log, upto in self.order.stretches(self._there, self.ends(left_out)):
+            while (after := self._there.get(log, 0)) < upto:
+                if len(self._in_flight) >= _BATCHES_IN_FLIGHT_MAX:
+                    return sent
+                count_max = min(BATCH_ENVELOPES_MAX, upto - after)
+                batch = self._storage.envelopes_after(space, log, after, bytes_max=BATCH_BYTES_MAX, count_max=count_max)
+                if not batch:
+                    break
+                if log == self._space.log_id:
+                    note_left(self._storage, space, log, batch[-1].seq)
+                send([envelope.data for envelope in batch])
+                self._there[log] = batch[-1].seq
+                self._in_flight.append((log, batch[-1].seq))
+                sent += len(batch)
+        return sent
 
 
 class SendingOrder:

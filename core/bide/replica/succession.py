@@ -9,11 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bide.crypto.keys import new_device_keys
-from bide.ids import Randomness
+from bide.errors import MembershipRejected
+from bide.ids import DeviceId, LogId, Randomness, SpaceId, log_id
+from bide.log.control import Control, DeviceAdded, read_control
+from bide.log.envelope import Envelope, parse_envelope
+from bide.replica.belonging import read_belonging
 from bide.replica.devices import admit
 from bide.replica.founding import device_record
 from bide.replica.rebuilding import rebuild_members
-from bide.storage.base import FormerDevice, SpaceRecord, Storage
+from bide.storage.base import FormerDevice, SpaceRecord, Storage, StoredEnvelope
 
 if TYPE_CHECKING:
     from bide.replica.appending import Appender
@@ -49,3 +53,73 @@ def succeed(
     storage.replace_device(space._replace(log_id=log, signing_seed=keys.signing_seed, sealing_secret=keys.sealing_secret))
     rebuild_members(storage, space.space_id)
     return next(found for found in storage.spaces() if found.space_id == space.space_id)
+
+
+# What this home was before
+
+
+def own_logs(storage: Storage, space: SpaceRecord) -> list[LogId]:
+    """The logs that this home has written in a space, the first one first."""
+    return [*(former.log_id for former in storage.former_devices(space.space_id)), space.log_id]
+
+
+def face(storage: Storage, space: SpaceRecord) -> bytes:
+    """The signing seed to prove oneself to the relay with: of the device that it knows, as far as it has acknowledged."""
+    formers = storage.former_devices(space.space_id)
+    if not formers:
+        return space.signing_seed
+    known = storage.relay_heads(space.space_id)
+    ended = read_belonging(storage, space.space_id).ended
+    controls = storage.controls(space.space_id)
+    logs = own_logs(storage, space)
+    for former, after in zip(formers, logs[1:], strict=True):
+        admitting = next((each for each in controls if admitted(space, each) == after), None)
+        if admitting is None or former.log_id in ended or _is_refused(storage, space.space_id, former.log_id):
+            continue
+        if admitting.log_id not in known or known[admitting.log_id].seq < admitting.seq:
+            return former.signing_seed
+    return space.signing_seed
+
+
+def note_refused(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
+    """The relay knows the device with this seed as removed. In a transaction.
+
+    Returns:
+        Whether it is one that this home was before: then the next contact is as a later one, which may belong all the same.
+    """
+    for former in storage.former_devices(space.space_id):
+        if former.signing_seed == seed != space.signing_seed:
+            storage.put_meta(_refused_key(space.space_id, former.log_id), _store(storage, space.space_id))
+            return True
+    return False
+
+
+def _is_refused(storage: Storage, space: SpaceId, log: LogId) -> bool:
+    """Whether this relay refused a device; one whose storage is new may know nothing of that."""
+    refused = storage.meta(_refused_key(space, log))
+    return bool(refused) and refused == _store(storage, space)
+
+
+def _store(storage: Storage, space: SpaceId) -> str:
+    return storage.meta(f"relay_store.{space.hex()}")
+
+
+# Statements by which a device follows another
+
+
+def admitted(space: SpaceRecord, stored: StoredEnvelope) -> LogId | None:
+    """The log of the device that an envelope adds, if it adds one."""
+    statement = read_statement(parse_envelope(stored.data)) if stored.control else None
+    return log_id(space.space_id, DeviceId(statement.device.signing_key)) if isinstance(statement, DeviceAdded) else None
+
+
+def read_statement(envelope: Envelope) -> Control | None:
+    """What a control envelope says; nothing, if this version can't read it."""
+    try:
+        return read_control(envelope.body)
+    except MembershipRejected:
+        return None
+
+
+def _refused_key(space: SpaceId, log: LogId) -> str:
+    return f"face_refused.{space.hex()}.{log.hex()}"

@@ -25,12 +25,10 @@ from bide.errors import (
     VerificationFailed,
 )
 from bide.ids import LogId, Randomness
-from bide.log.envelope import LOG_ID_AT, is_signed_header
+from bide.log.envelope import LOG_ID_AT
 from bide.log.head import Head
 from bide.log.leaving import is_erased
 from bide.protocol.frames import (
-    BATCH_BYTES_MAX,
-    BATCH_ENVELOPES_MAX,
     FORGOTTEN_DAYS,
     CaughtUp,
     Envelopes,
@@ -46,15 +44,14 @@ from bide.protocol.frames import (
 )
 from bide.protocol.session import ClientSession
 from bide.protocol.states import FORGOTTEN_CODE, NOT_HERE_CODES, REVOKED_CODE, REVOKED_LOG_CODE, State
-from bide.replica import copies, incidents
+from bide.replica import copies, incidents, outgoing, succession
 from bide.replica.belonging import read_belonging
+from bide.replica.heads import compare, forked_logs, is_here
 from bide.replica.receiving import Receiver
-from bide.replica.refusals import NO_INVITE, Stance, moved_away, refusal
-from bide.replica.sending import SendingOrder
+from bide.replica.refusals import NO_INVITE, Stance, moved_away, refusal, refused_fork
+from bide.replica.sending import Sender
 from bide.storage.base import SpaceRecord, Storage
 
-_BATCHES_IN_FLIGHT_MAX = 8
-"""Sent and not yet acknowledged: enough to keep the relay busy, little enough to keep memory flat."""
 _INCIDENTS: Mapping[type[BideError], str] = {
     ForkDetected: incidents.TWO_PASTS,
     SequenceGap: incidents.OUT_OF_ORDER,
@@ -123,39 +120,23 @@ class SpaceSync:
         self._receiver = Receiver(storage, space)
         self._announced: dict[LogId, int] = {}
         """How far each log is at the relay, by its welcome: it has to send that much."""
-        self._relay: dict[LogId, int] = {}
-        """How far each log is at the relay, as it said or as was sent."""
-        self._in_flight: list[tuple[LogId, int]] = []
-        """The last entry of each batch that is not yet acknowledged."""
-        self._confirmed: dict[LogId, int] = {}
-        """How far each log is at the relay, as it said."""
         self._halted = False
         """The relay refused what a removed device wrote: what else there is goes once it is known here how far that counts."""
-        self._refused_some = False
-        self._store_is_new = False
-        self._order = SendingOrder(storage, space.space_id)
+        self._refused_some = self._store_is_new = self._lost_of_own = False
+        self._sender = Sender(storage, space)
         self._caught_up = False
         self._same_relay = False
         """This is where it was synced last: a person who chose another relay is no incident."""
         self._suspicion = ""
         """What kind of incident an error that comes up now is, where its class alone doesn't say so."""
         self._claims: list[Head] = []
-        """Heads of other pasts, by the relay's welcome: it has to show them."""
         self._disputed: set[LogId] = set()
-        """Logs of others of which the relay said that it has another past than is here."""
         self._proofs = len(storage.evidence(space.space_id))
-        self._own_upto: int | None = None
-        """How far this device's own log may be sent; None: all of it."""
         self._asked_bodies = False
         """Bodies that somebody kept back were asked for again."""
         self._face = b""
         """The seed that this device proved itself with: its own, or that of one that its home was before."""
-        self._lost_of_own = False
-        """The relay's storage is another one than at the last contact."""
-        self.sent = 0
-        self.to_send = 0
-        self.received = 0
-        self.to_receive = 0
+        self.sent = self.to_send = self.received = self.to_receive = 0
         self.notices: list[Phrase] = []
         self.declined = ""
         """The relay's error code, if it doesn't take this space and that is no error for the person."""
@@ -172,7 +153,7 @@ class SpaceSync:
     @property
     def finished(self) -> bool:
         """Whether both sides have everything, durably, as far as this side knows."""
-        return self._caught_up and not self._in_flight and not self._unsent() and not self._asking
+        return self._caught_up and not self._sender.on_its_way and not self._unsent() and not self._asking
 
     @property
     def live(self) -> bool:
@@ -257,12 +238,12 @@ class SpaceSync:
                     self._note(incidents.NEW_STORAGE)
             with self._storage.transaction():
                 if known:
-                    self._lost_of_own = copies.note_loss(self._storage, self._space)
+                    self._lost_of_own = outgoing.note_loss(self._storage, self._space)
                     # Nothing of it counts as sent any more.
                     for log in self._storage.relay_heads(self._space.space_id):
                         self._storage.put_relay_head(self._space.space_id, Head(log, 0, bytes(32)))
                 self._storage.put_meta(key, now)
-        seed = self._face = copies.face(self._storage, self._space)
+        seed = self._face = succession.face(self._storage, self._space)
         self._session.authenticate(
             space=self._space.space_id,
             device=signing.public_key(seed),
@@ -277,76 +258,58 @@ class SpaceSync:
             self._not_admitted_yet()
             return
         space = self._space.space_id
-        heads, known = self._storage.heads(space), self._storage.relay_heads(space)
-        asked = {log: head.seq for log, head in heads.items()}
+        known = self._storage.relay_heads(space)
         theirs = {LogId(head.log_id): Head(LogId(head.log_id), head.seq, head.hash) for head in welcome.heads}
-        own_logs = copies.own_logs(self._storage, self._space)
-        forked = {LogId(header[LOG_ID_AT]) for header in self._storage.evidence(space)}
-        beside = {each.log_id: each.seq for each in self._storage.beside(space)}
+        found = compare(self._storage, self._space, theirs.values())
+        self._halted, self._claims, self._disputed = found.halted, found.claims, found.disputed
+        self.to_receive += found.to_receive
         for log, head in theirs.items():
-            mine = heads.get(log)
-            if not self._is_here(head) and log in own_logs:
-                # Another copy of this home has written: its log is looked at from the beginning, and nothing is sent before.
-                asked[log] = 0
-                self._halted = True
-                self._claims.append(head)
-            elif self._is_here(head):
-                self._receiver.left_out.pop(log, None)
-            elif mine is not None and (head.seq <= mine.seq or log in forked):
-                # Its device has written two pasts: that which is not here is asked for, as far as it is not kept already.
-                asked[log] = min(mine.seq, beside.get(log, 0))
-                if head.seq <= mine.seq:
-                    self._disputed.add(log)
-                    self._claims.append(head)
-                # What builds on the past that is here the relay can't judge; where they part is known once the other one came.
-                self._halted = self._halted or log not in forked
-            self._relay[log] = self._announced[log] = self._confirmed[log] = head.seq
-            self.to_receive += max(0, head.seq - (mine.seq if mine else 0))
-        lost = any(self._relay.get(log, 0) < head.seq for log, head in known.items())
+            self._announced[log] = head.seq
+            self._sender.begin(log, head.seq)
+        for log in found.same:
+            self._receiver.left_out.pop(log, None)
+        lost = any(self._sender.confirmed.get(log, 0) < head.seq for log, head in known.items())
         if lost:
             self.notices.append(Phrase("The relay has lost something that it had; it gets it again."))
             if self._same_relay:
                 self._note(incidents.LOST)
         with self._storage.transaction():
-            lost_of_own = copies.note_loss(self._storage, self._space) if lost else self._lost_of_own
+            lost_of_own = outgoing.note_loss(self._storage, self._space) if lost else self._lost_of_own
             if lost_of_own and self._space.log_id in theirs:
-                copies.note_refilled(self._storage, self._space, theirs[self._space.log_id])
+                outgoing.note_refilled(self._storage, self._space, theirs[self._space.log_id])
             for log in known:
                 if log not in theirs:
                     self._storage.put_relay_head(space, Head(log, 0, bytes(32)))
             for log, head in theirs.items():
                 # Only what is here too can be told from what the relay just says.
-                if known.get(log) != head and self._is_here(head):
+                if known.get(log) != head and log in found.same:
                     self._storage.put_relay_head(space, head)
-        if lost and welcome.provisional and len(own_logs) > 1:
+        if lost and welcome.provisional and len(succession.own_logs(self._storage, self._space)) > 1:
             # It knows none of this home's later devices: the next contact is as the one that brought them in.
             raise RelayUnreachable("The relay has lost something that it had.", hint="Run: bide sync")
         self._look_at_own_log()
-        if self._store_is_new and self._space.log_id in self._relay:
+        if self._store_is_new:
             # Whoever filled the new storage may have kept back bodies of this log: sent again, they are filled in.
-            self._relay[self._space.log_id] = 0
+            self._sender.again(self._space.log_id)
         self.to_send = self._unsent()
-        whole = self._whole_up_to(heads)
-        self._session.send(Want([LogPosition(log, min(seq, whole.get(log, seq))) for log, seq in sorted(asked.items())]))
+        whole = self._whole_up_to(self._storage.heads(space))
+        self._session.send(Want([LogPosition(log, min(seq, whole.get(log, seq))) for log, seq in sorted(found.asked.items())]))
         self._send_more()
 
     def _is_proved(self, head: Head) -> bool:
         """Whether the relay has shown the other past of a log that it claimed to have."""
-        forked = {LogId(header[LOG_ID_AT]) for header in self._storage.evidence(self._space.space_id)}
-        return self._is_here(head) or (head.log_id in forked and head.log_id in self._left_out())
-
-    def _is_here(self, head: Head) -> bool:
-        here = self._storage.envelope(self._space.space_id, head.log_id, head.seq)
-        return here is not None and here.hash == head.hash
+        if is_here(self._storage, self._space, head):
+            return True
+        return head.log_id in forked_logs(self._storage, self._space) and head.log_id in self._left_out()
 
     def _look_at_own_log(self) -> None:
         """How far this device's own log may be sent as long as something is to be settled about it."""
         space = self._space.space_id
-        self._own_upto = None
+        self._sender.own_upto = None
         if copies.is_due(self._storage, space):
-            self._own_upto = self._confirmed.get(self._space.log_id, 0)
-        elif (lost := copies.lost_at(self._storage, space)) is not None:
-            self._own_upto = lost
+            self._sender.own_upto = self._sender.confirmed.get(self._space.log_id, 0)
+        elif (lost := outgoing.lost_at(self._storage, space)) is not None:
+            self._sender.own_upto = lost
 
     def _whole_up_to(self, heads: Mapping[LogId, Head]) -> dict[LogId, int]:
         """How far each log is here with all bodies but those that were erased: what somebody kept back is asked for again."""
@@ -374,18 +337,17 @@ class SpaceSync:
                     here = self._storage.envelope(space, log, seq)
                     if here is None or log in self._left_out():
                         continue
-                    self._relay[log] = max(self._relay.get(log, 0), seq)
-                    self._confirmed[log] = max(self._confirmed.get(log, 0), seq)
+                    self._sender.arrived(log, seq)
                     if log not in known or known[log].seq < seq:
                         self._storage.put_relay_head(space, Head(log, seq, here.hash))
         except ForkDetected as fork:
-            self._keep_evidence(fork)
+            self._keep_evidence(fork.evidence)
             raise
         if self._receiver.contradicted and _CONTRADICTED not in self.notices:
             self.notices.append(_CONTRADICTED)
         self.received += new
         self.progress += new
-        self._space = next(s for s in self._storage.spaces() if s.space_id == space)
+        self._look_up_space()
         self.to_receive = max(self.to_receive, self.received)
         if self._caught_up and copies.is_due(self._storage, space):
             self._all_is_here()
@@ -412,7 +374,7 @@ class SpaceSync:
             self._all_is_here()
             if self._halted:
                 self._halted = False
-                self._relay = dict(self._confirmed)
+                self._sender.begin_anew()
             self._send_more()
 
     def _note(self, kind: str) -> None:
@@ -423,24 +385,29 @@ class SpaceSync:
     def _all_is_here(self) -> None:
         """What is written now follows on all that the relay has."""
         self.notices.extend(self._on_caught_up())
-        self._space = next(s for s in self._storage.spaces() if s.space_id == self._space.space_id)
+        self._look_up_space()
         before, self._receiver = self._receiver, Receiver(self._storage, self._space)
         self._receiver.left_out = before.left_out
         self._receiver.contradicted = before.contradicted
         self._look_at_own_log()
 
+    def _look_up_space(self) -> None:
+        """This home may be another device of it now."""
+        self._space = next(s for s in self._storage.spaces() if s.space_id == self._space.space_id)
+        self._sender.go_on_as(self._space)
+
     def _left_out(self) -> set[LogId]:
         """Logs of others of which the relay shows another past than is here."""
         return self._disputed | self._receiver.left_out.keys()
 
-    def _keep_evidence(self, fork: ForkDetected) -> None:
+    def _keep_evidence(self, header: bytes) -> None:
         """Two signed entries at one place prove that a device, or a copy of it, wrote two pasts. Doctor tells of it."""
-        if fork.evidence:
+        if header:
             with self._storage.transaction():
-                self._storage.put_evidence(self._space.space_id, fork.evidence)
+                self._storage.put_evidence(self._space.space_id, header)
 
     def _acknowledge(self, heads: list[Head]) -> None:
-        space, on_its_way = self._space.space_id, len(self._in_flight)
+        space, on_its_way = self._space.space_id, self._sender.on_its_way
         known = self._storage.relay_heads(space)
         with self._storage.transaction():
             for head in heads:
@@ -448,59 +415,28 @@ class SpaceSync:
                 if here is None or here.hash != head.hash or not (on_its_way or self._refused_some):
                     self._suspicion = incidents.FALSE_RECEIPT
                     raise RemoteProtocolError("The relay acknowledged something that was not sent.")
-                self._confirmed[head.log_id] = max(self._confirmed.get(head.log_id, 0), head.seq)
                 if head.log_id not in known or known[head.log_id].seq < head.seq:
                     self._storage.put_relay_head(space, head)
-                self._in_flight = [(log, seq) for log, seq in self._in_flight if log != head.log_id or seq > head.seq]
-        self.progress += on_its_way - len(self._in_flight)
+                self._sender.acknowledged(head)
+        self.progress += on_its_way - self._sender.on_its_way
         self._send_more()
 
     def _send_more(self) -> None:
-        """Send batches, each log in order, until nothing is left or enough is on its way."""
-        if self._halted:
-            return
-        space = self._space.space_id
-        for log, upto in self._order.stretches(self._relay, self._sendable()):
-            while self._relay.get(log, 0) < upto:
-                if len(self._in_flight) >= _BATCHES_IN_FLIGHT_MAX:
-                    return
-                after = self._relay.get(log, 0)
-                count_max = min(BATCH_ENVELOPES_MAX, upto - after)
-                batch = self._storage.envelopes_after(space, log, after, bytes_max=BATCH_BYTES_MAX, count_max=count_max)
-                if not batch:
-                    break
-                if log == self._space.log_id:
-                    copies.note_left(self._storage, space, log, batch[-1].seq)
-                self._session.send(Envelopes([envelope.data for envelope in batch]))
-                self._relay[log] = batch[-1].seq
-                self._in_flight.append((log, batch[-1].seq))
-                self.sent += len(batch)
-        self.to_send = max(self.to_send, self.sent + self._unsent())
+        """Send what there is to send, unless something is to be settled first."""
+        if not self._halted:
+            self.sent += self._sender.send(lambda batch: self._session.send(Envelopes(batch)), self._left_out())
+            self.to_send = max(self.to_send, self.sent + self._unsent())
 
     def passed_on(self) -> dict[LogId, int]:
         """How far each log has to be on a relay for nothing to be missing there."""
-        return self._sendable()
-
-    def _sendable(self) -> dict[LogId, int]:
-        """How far each log is passed on: all of it, or as far as that of a removed device is needed."""
-        needed = read_belonging(self._storage, self._space.space_id).needed
-        heads = self._storage.heads(self._space.space_id)
-        left_out = self._left_out()
-        ends = {log: min(head.seq, needed.get(log, head.seq)) for log, head in heads.items() if log not in left_out}
-        if left_out:
-            for log, upto in self._order.judged_without(left_out).items():
-                if log in ends:
-                    ends[log] = min(ends[log], upto)
-        if self._own_upto is not None and self._space.log_id in ends:
-            ends[self._space.log_id] = min(ends[self._space.log_id], self._own_upto)
-        return ends
+        return self._sender.ends(self._left_out())
 
     def _not_admitted_yet(self) -> None:
         self.notices.append(Phrase("The other device has not finished pairing on its side yet."))
         self._session.fail("not_admitted", "This device has not been admitted yet.")
 
     def _unsent(self) -> int:
-        return sum(max(0, seq - self._relay.get(log, 0)) for log, seq in self._sendable().items())
+        return self._sender.unsent(self._left_out())
 
     def _refused_a_log(self) -> None:
         """What was sent is by a removed device: begin anew from what the relay has, once it is known how far that counts."""
@@ -508,21 +444,9 @@ class SpaceSync:
             raise NotAllowed("The relay no longer takes what a removed device wrote.", hint="Run: bide sync")
         self._refused_some = True
         self._halted = not self._caught_up
-        self._in_flight.clear()
-        self._relay = dict(self._confirmed)
+        self._sender.begin_anew()
         self.progress += 1
         self._send_more()
-
-    def _refused_as_fork(self, error: Error) -> None:
-        """Somebody was there first since the relay told what it has: the next contact sees it before it sends."""
-        space, header = self._space, error.evidence[0] if error.evidence else b""
-        devices = {member.log_id: member.device_id for member in self._storage.members(space.space_id)}
-        log = LogId(header[LOG_ID_AT])
-        if log in devices and log not in copies.own_logs(self._storage, space):
-            if is_signed_header(header, space=space.space_id, device=devices[log]):
-                self._keep_evidence(ForkDetected(evidence=header))
-            raise RelayUnreachable("The relay has got another past of a log meanwhile.", hint="Run: bide sync")
-        raise RelayUnreachable("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
 
     def _refused(self, error: Error) -> None:
         self.refusal = error.code
@@ -534,7 +458,7 @@ class SpaceSync:
             if self._space.pending:
                 self._not_admitted_yet()
                 return
-            genesis = self._order.genesis()
+            genesis = self._sender.order.genesis()
             if genesis is None:
                 raise NotAllowed(
                     "Neither this device nor the relay has the beginning of this journal.",
@@ -546,10 +470,12 @@ class SpaceSync:
             self._refused_a_log()
             return
         if error.code == ForkDetected.code:
-            self._refused_as_fork(error)
+            proof, raised = refused_fork(error, self._storage, self._space)
+            self._keep_evidence(proof)
+            raise raised
         if error.code == REVOKED_CODE and self._face:
             with self._storage.transaction():
-                was_before = copies.note_refused(self._storage, self._space, self._face)
+                was_before = succession.note_refused(self._storage, self._space, self._face)
             if was_before:
                 raise RelayUnreachable("The relay knows what this home was before as removed.", hint="Run: bide sync")
         alone = len(self._storage.spaces()) == 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import ForkDetected, Phrase, SequenceGap
 from bide.ids import EntryId, LogId, SpaceId, entry_code
+from bide.log.envelope import HEADER_BYTES as _HEADER_BYTES
 from bide.log.head import Head
 from bide.storage.base import (
     Citation,
@@ -22,48 +22,16 @@ from bide.storage.base import (
     StoredEnvelope,
     Suspect,
 )
+from bide.storage.memory_tables import Tables
 
 _FOUND_MAX = 8
-
-
-_HEADER_BYTES = 204
-
-
-class _Tables:
-    """Everything that a transaction must be able to undo. Values are immutable, so copying the dictionaries is enough."""
-
-    def __init__(self) -> None:
-        self.meta: dict[str, str] = {}
-        self.spaces: dict[SpaceId, SpaceRecord] = {}
-        self.epochs: dict[SpaceId, dict[bytes, bytes]] = {}
-        self.logs: dict[tuple[SpaceId, LogId], tuple[StoredEnvelope, ...]] = {}
-        self.relay_heads: dict[tuple[SpaceId, LogId], Head] = {}
-        self.evidence: dict[tuple[SpaceId, bytes], bytes] = {}
-        self.displaced: dict[tuple[SpaceId, LogId, bytes], Displaced] = {}
-        self.beside: dict[tuple[SpaceId, LogId, bytes], StoredEnvelope] = {}
-        self.formers: dict[tuple[SpaceId, LogId], FormerDevice] = {}
-        self.suspects: dict[tuple[SpaceId, LogId, int], Suspect] = {}
-        self.held: dict[EntryId, HeldRecord] = {}
-        self.members: dict[tuple[SpaceId, LogId], MemberRecord] = {}
-        self.events: dict[tuple[SpaceId, LogId, int], EventRecord] = {}
-        self.entries: dict[tuple[SpaceId, EntryId], EntryRecord] = {}
-        self.contradictions: dict[tuple[SpaceId, LogId, LogId], Citation] = {}
-        self.citations: dict[tuple[SpaceId, LogId, LogId], Citation] = {}
-        self.quarantine: dict[tuple[SpaceId, LogId, int], Quarantined] = {}
-
-    def copy(self) -> _Tables:
-        twin = _Tables()
-        for name, table in vars(self).items():
-            setattr(twin, name, copy.copy(table))
-        twin.epochs = {space: dict(epochs) for space, epochs in self.epochs.items()}
-        return twin
 
 
 class MemoryStorage:
     """`bide.storage.base.Storage` in memory."""
 
     def __init__(self) -> None:
-        self._t = _Tables()
+        self._t = Tables()
         self._writing = False
 
     def copy(self) -> MemoryStorage:

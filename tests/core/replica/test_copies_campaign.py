@@ -166,7 +166,7 @@ def test_homes_that_are_copied_and_put_back_lose_nothing_and_meet_again() -> Non
 
 def test_the_campaign_notices_if_nothing_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: what was taken out of a log and is not written into the new one is missed."""
-    monkeypatch.setattr(copies, "_say_again", lambda replica, space: replica.storage.settle_displaced(space.space_id))
+    monkeypatch.setattr(copies, "say_again", lambda replica, space: replica.storage.settle_displaced(space.space_id))
     with pytest.raises(AssertionError):
         campaign(60, 20)
 

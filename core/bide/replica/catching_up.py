@@ -1,0 +1,44 @@
+"""What is done in a space once all that the relay has is here: what is written then can't fork this device's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bide.errors import Phrase
+from bide.ids import SpaceId, person_entry_id
+from bide.replica.belonging import read_belonging
+from bide.replica.copies import is_due, settle
+from bide.replica.devices import after_catching_up
+from bide.replica.mending import take_back
+from bide.storage.base import SpaceRecord
+
+if TYPE_CHECKING:
+    from bide.replica.replica import Replica
+
+
+def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
+    """Settle what waited for it. Returns what the person is to know.
+
+    A home that exists twice goes on in a log of its own. What this person is called is said, if it never was: a pairing that
+    broke off left it out. Who was removed meanwhile, or was let in, is dealt with.
+    """
+    storage = replica.storage
+    space = _space(replica, space_id)
+    if space.pending:
+        return []
+    take_back(storage, space)
+    notices = settle(replica, space)
+    if is_due(storage, space_id):
+        return notices
+    space = _space(replica, space_id)
+    me = person_entry_id(space_id, space.slot)
+    if storage.entry(space_id, me) is None and not read_belonging(storage, space_id).ended.get(space.log_id):
+        with storage.transaction():
+            if storage.entry(space_id, me) is None and not read_belonging(storage, space_id).over:
+                replica.writer.name_person(replica.name, space=space)
+    after_catching_up(replica, space)
+    return notices
+
+
+def _space(replica: Replica, space_id: SpaceId) -> SpaceRecord:
+    return next(space for space in replica.storage.spaces() if space.space_id == space_id)
