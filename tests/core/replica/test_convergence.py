@@ -261,4 +261,4 @@ class Couple(RuleBasedStateMachine):
 
 
 TestCouple = Couple.TestCase
-TestCouple.settings = settings(max_examples=50, stateful_step_count=30)
+TestCouple.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=30)
