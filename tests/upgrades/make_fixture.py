@@ -41,6 +41,7 @@ def main(target: Path) -> None:
             done = _write(sam, robin)
             if _add_and_remove(sam, made / "phone"):
                 done.append("removed device")
+            done += _put_back(sam, robin)
             _forge(robin)
             for home in (robin, sam):
                 home.run("sync")
@@ -57,6 +58,8 @@ def main(target: Path) -> None:
         (target / "sam").mkdir()
         for part in PARTS:
             shutil.copyfile(sam.folder / part, target / "sam" / part)
+        config = target / "sam" / "config.toml"
+        config.write_text(config.read_text().replace(str(sam.folder.with_suffix(".key")), "sam.key"))
         shutil.copyfile(made / "relay" / "relay.db", target / "relay.db")
         (target / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
 
@@ -137,6 +140,28 @@ def _add_and_remove(sam: Home, folder: Path) -> bool:
     sam.run("device", "revoke", "phone", "--yes")
     sam.run("sync")
     return True
+
+
+def _put_back(sam: Home, robin: Home) -> list[str]:
+    """Words erased, a recovery phrase, and a home that came back from a backup and went on in a log of its own."""
+    if sam.call("erase", "--help")[0]:
+        return []
+    gone = sam.write("erased again")
+    sam.run("sync")
+    robin.run("sync")
+    sam.run("erase", gone, "--yes")
+    sam.run("recovery", "create", "--json", "--words-noted", "--no-input")
+    sam.run("sync")
+    backup = sam.folder.with_name("backup")
+    shutil.copytree(sam.folder, backup)
+    sam.write("after the backup")
+    sam.run("sync")
+    shutil.rmtree(sam.folder)
+    backup.rename(sam.folder)
+    sam.write("in the home that came back")
+    for home in (sam, sam, robin, sam):
+        home.run("sync")
+    return ["erased", "recovery phrase", "put back"]
 
 
 def _forge(home: Home) -> None:
