@@ -335,9 +335,9 @@ def relay_settings() -> str:
 
 
 def config_keys() -> str:
-    """Every key of ``config.toml`` that can be chosen, from `bide_cli.configuring`."""
-    from bide_cli.configuring import KEYS
-    from bide_cli.home import HOLD
+    """Every key of ``config.toml`` that can be chosen, from `bide_cli.home.configuring`."""
+    from bide_cli.home.configuring import KEYS
+    from bide_cli.home.folder import HOLD
 
     rows = []
     for key in KEYS:

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from bide.entries.fields import Field, FieldKind
-from bide_cli.entering import given_by
-from bide_cli.giving import flag
 from bide_cli.helping import SEVERAL
-from bide_cli.home import find_home
-from bide_cli.shell import Shell
+from bide_cli.home.folder import find_home
+from bide_cli.terminal.shell import Shell
+from bide_cli.writing.entering import given_by
+from bide_cli.writing.giving import flag
 
 Command = Callable[..., Any]
 _NOW = "bide_cli.now"

@@ -16,8 +16,8 @@ import pytest
 from client_cli.conftest import BIDE, RELAY, Person, end, pair, wait_for
 
 from bide.storage.sqlite import SqliteStorage
-from bide_cli.home import read_config
-from bide_cli.unlocking import read_key_file
+from bide_cli.home.folder import read_config
+from bide_cli.unlocking.keys import read_key_file
 
 WORD = "quokkafjord"
 """Nothing else holds it. Every text has it, with a number behind it."""

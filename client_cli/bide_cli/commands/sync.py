@@ -9,20 +9,20 @@ from pathlib import Path
 import click
 
 from bide.errors import BideError, NotAllowed
-from bide_cli.devices import tell_devices, untold_devices
-from bide_cli.home import exists
+from bide_cli.home.folder import exists
+from bide_cli.joining.devices import tell_devices, untold_devices
 from bide_cli.language import _, grouped, worded
-from bide_cli.leaving import tell_rests
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.relays import tell_relays
-from bide_cli.shell import Shell, clean_line, name_list
+from bide_cli.syncing.leaving import tell_rests
+from bide_cli.syncing.relays import tell_relays
+from bide_cli.terminal.shell import Shell, clean_line, name_list
+from bide_cli.unlocking.opening import open_replica
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bide.replica import Replica
     from bide.storage.base import SpaceRecord
-    from bide_cli.syncing import Outcome
+    from bide_cli.syncing.carrying import Outcome
 
 WATCH_LOCK = "watch.lock"
 WAITING_LOCK = "sync-waiting.lock"
@@ -66,7 +66,7 @@ def _require_relay(replica: Replica) -> None:
 
 
 def _sync(shell: Shell) -> None:
-    from bide_cli.syncing import sync_once, worst_error
+    from bide_cli.syncing.carrying import sync_once, worst_error
 
     replica = open_replica(shell)
     _require_relay(replica)
@@ -152,8 +152,8 @@ class Progress:
 
 def _sync_unseen(shell: Shell) -> None:
     """A run that nobody looks at: at most one at work and one waiting, silent whatever happens; status tells."""
-    from bide_cli.locks import Lock
-    from bide_cli.syncing import SYNC_LOCK, sync_locked
+    from bide_cli.home.locks import Lock
+    from bide_cli.syncing.carrying import SYNC_LOCK, sync_locked
 
     waiting = Lock(shell.home / WAITING_LOCK)
     if not waiting.take():
@@ -177,8 +177,8 @@ def _wait_unseen(shell: Shell) -> None:
 
     The home is not kept open meanwhile: whoever copies it finds everything in one file.
     """
-    from bide_cli.background import WAIT_MAX_S
-    from bide_cli.locks import Lock
+    from bide_cli.home.locks import Lock
+    from bide_cli.syncing.background import WAIT_MAX_S
 
     lock = Lock(shell.home / HELD_LOCK, wait_s=HELD_LOCK_WAIT_S)
     if not lock.take():
@@ -204,8 +204,8 @@ def _wait_unseen(shell: Shell) -> None:
 def _watch(shell: Shell) -> None:
     import asyncio
 
-    from bide_cli.locks import Lock
-    from bide_cli.watching import Watcher
+    from bide_cli.home.locks import Lock
+    from bide_cli.syncing.watching import Watcher
 
     replica = open_replica(shell)
     _require_relay(replica)
