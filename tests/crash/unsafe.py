@@ -96,11 +96,11 @@ def _key_in_place() -> list[Patch]:
 
 def _unsynced_folders() -> list[Patch]:
     """The names of keys, configs and exports are not synced."""
-    from bide_cli.home import configuring
+    from bide_cli.home import configuring, files
     from bide_cli.unlocking import keeping, rekeying
 
     nothing: Callable[[Path], None] = lambda path: None  # noqa: E731
-    return [(module, "sync_directory", nothing) for module in (configuring, keeping, rekeying)]
+    return [(module, "sync_directory", nothing) for module in (configuring, files, keeping, rekeying)]
 
 
 SWITCHES: dict[str, Callable[[], list[Patch]]] = {

@@ -14,10 +14,11 @@ from pathlib import Path
 from bide.errors import NotAllowed, StorageError
 from bide.ids import SystemRandomness
 from bide_cli.home import folder as homes
+from bide_cli.home.files import make_folder, sync_directory, write_private
 from bide_cli.home.folder import Config
 from bide_cli.home.locks import Lock
 from bide_cli.terminal.zone import local_zone
-from bide_cli.unlocking.keeping import Locking, keep, key_file_path, make_folder, make_key_file, sync_directory, write_private
+from bide_cli.unlocking.keeping import Locking, keep, key_file_path, make_key_file
 from bide_cli.unlocking.keyrings import KEY_BYTES, forget_in_keyring
 from bide_cli.unlocking.keys import remember_opened
 

@@ -25,11 +25,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from bide.errors import Locked, StorageBusy, StorageError
 from bide.storage.opening import PAGE_BYTES, begins_blank
 from bide_cli.home import folder as homes
-from bide_cli.home.locks import Lock
-from bide_cli.syncing.carrying import SYNC_LOCK
+from bide_cli.home.files import sync_directory
+from bide_cli.home.locks import KEY_LOCK, SYNC_LOCK, Lock
 from bide_cli.terminal.shell import Shell
-from bide_cli.unlocking.keeping import sync_directory
-from bide_cli.unlocking.rekeying import LOCK as KEY_LOCK
 
 if TYPE_CHECKING:
     from bide.replica.doctor import Finding

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from bide_cli.choices import OneOf
-from bide_cli.options import shell_options
+from bide_cli.options import OneOf, shell_options
 from bide_cli.terminal.shell import Shell
 
 FILES = {"bash": "bide.bash", "zsh": "_bide", "fish": "bide.fish"}

@@ -151,7 +151,7 @@ def join(
     from bide.replica.enrolling import NewDeviceSession
     from bide_cli.joining.enrolling import DeviceTalk, sync_in
     from bide_cli.joining.pairing import require_way_to_compare
-    from bide_cli.writing.giving import STDIN, read_stdin
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     if code and code_option:
         raise InputError("The code was given twice.")

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from bide.errors import InputError
-from bide_cli.choices import OneOf
 from bide_cli.language import _, plural
-from bide_cli.options import shell_options
+from bide_cli.options import OneOf, shell_options
 from bide_cli.terminal.dates import check_day, day_of
 from bide_cli.terminal.shell import Shell
 

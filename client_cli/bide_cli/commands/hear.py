@@ -16,9 +16,10 @@ from bide_cli.prompting.starters import Starters
 from bide_cli.reading.render import draw_timeline
 from bide_cli.terminal.asking import choose
 from bide_cli.terminal.shell import Shell
+from bide_cli.terminal.stdin import STDIN, read_stdin
 from bide_cli.unlocking.opening import open_replica
 from bide_cli.writing.entry import write_reply
-from bide_cli.writing.giving import STDIN, Given, gather, read_stdin
+from bide_cli.writing.giving import Given, gather
 from bide_cli.writing.holding import is_elsewhere, put
 from bide_cli.writing.telling import tell_written
 

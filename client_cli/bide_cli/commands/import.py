@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import InputError
-from bide_cli.choices import OneOf
 from bide_cli.language import N_, _, plural
-from bide_cli.options import shell_options
+from bide_cli.options import OneOf, shell_options
 from bide_cli.syncing import background
 from bide_cli.terminal.shell import Shell, clean_line
 

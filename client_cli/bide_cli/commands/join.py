@@ -25,7 +25,7 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
     They run bide pair and read it to you. Type it as you hear it: capitals and hyphens don't matter. Then both compare six
     words, which shows that nobody is in between.
     """
-    from bide_cli.writing.giving import STDIN, read_stdin
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     if code and code_option:
         raise InputError("The code was given twice.")

@@ -31,8 +31,7 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
     it any more; both of you can still read. With --quietly they see nothing: your devices send and fetch nothing of it, ever
     again. Where a notice could put you in danger, read bide safety first.
     """
-    from bide_cli.syncing.carrying import sync_now
-    from bide_cli.syncing.leaving import tell_own_devices
+    from bide_cli.syncing.carrying import sync_now, tell_own_devices
 
     replica = open_replica(shell)
     person = replica.reader.person(with_)

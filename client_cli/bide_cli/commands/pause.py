@@ -22,7 +22,7 @@ def command(shell: Shell, with_: str, end: bool) -> None:
     Nothing is sent to them and nothing is fetched. You can go on writing; it waits here until bide pause --end, and then goes.
     Other devices of yours pause as well once they hear of it, through your own space.
     """
-    from bide_cli.syncing.leaving import tell_own_devices
+    from bide_cli.syncing.carrying import tell_own_devices
 
     config = read_config(shell.home)
     replica = open_replica(shell, config)

@@ -73,7 +73,7 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
     stays with that one, where the other person's device is.
     """
     from bide.replica.addresses import check_url
-    from bide_cli.writing.giving import STDIN, read_stdin
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     checked = check_url(url)
     token = read_stdin().strip() if invite == STDIN else invite
@@ -107,7 +107,7 @@ def move(shell: Shell, url: str, invite: str, with_: str, without_old: bool) -> 
     """
     from bide.replica.addresses import check_url
     from bide_cli.syncing import moving
-    from bide_cli.writing.giving import STDIN, read_stdin
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     checked = check_url(url)
     token = read_stdin().strip() if invite == STDIN else invite

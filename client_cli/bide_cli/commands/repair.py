@@ -18,8 +18,9 @@ from bide_cli.language import _
 from bide_cli.options import field_options, now_option, shell_options, with_option
 from bide_cli.reading.render import draw_timeline
 from bide_cli.terminal.shell import Shell, clean
+from bide_cli.terminal.stdin import STDIN, read_stdin
 from bide_cli.unlocking.opening import open_replica
-from bide_cli.writing.giving import STDIN, Given, flag, gather, read_stdin
+from bide_cli.writing.giving import Given, flag, gather
 from bide_cli.writing.holding import put
 from bide_cli.writing.leading import AFTER, Leader, ask_before, stems
 from bide_cli.writing.telling import tell_written

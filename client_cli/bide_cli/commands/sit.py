@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError
-from bide_cli.choices import OneOf
-from bide_cli.options import shell_options
+from bide_cli.options import OneOf, shell_options
 from bide_cli.prompting.sitting import BREATH_S, Sitting, sit
 from bide_cli.terminal.quiet import may_draw
 from bide_cli.terminal.shell import Shell

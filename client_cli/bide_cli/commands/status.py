@@ -10,13 +10,13 @@ from bide_cli.joining.devices import tell_devices
 from bide_cli.joining.relations import relation_word
 from bide_cli.language import N_, _, grouped, plural
 from bide_cli.options import shell_options
+from bide_cli.reading.outbox import count_words
+from bide_cli.reading.standing import ENDED, LEFT, PAUSED, standing_line
 from bide_cli.syncing.contact import last_contact
-from bide_cli.syncing.leaving import ENDED, LEFT, PAUSED, standing_line
 from bide_cli.syncing.relays import former_lines, tell_relays
 from bide_cli.terminal.dates import local_minute
 from bide_cli.terminal.shell import Shell, clean_line, name_list
 from bide_cli.unlocking.opening import open_replica
-from bide_cli.writing.holding import count_words
 
 NOTES = (
     ("waiting", N_("{n} changes wait for something that has not arrived yet")),

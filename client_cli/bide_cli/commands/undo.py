@@ -10,11 +10,11 @@ from bide.errors import InputError, NotAllowed
 from bide_cli.home.folder import Config, read_config
 from bide_cli.language import _
 from bide_cli.options import shell_options
+from bide_cli.reading.outbox import text_lines
 from bide_cli.syncing import background
 from bide_cli.terminal.asking import ask_yes, require_person
 from bide_cli.terminal.shell import Shell, name_list
 from bide_cli.unlocking.opening import open_replica
-from bide_cli.writing.outbox import text_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from bide.entries.fields import LINE_CHARS_MAX, clean_text
 from bide.entries.kinds import KINDS, PERSON
 from bide.errors import InputError, NotAllowed, StorageError
 from bide_cli.home import folder as homes
+from bide_cli.home.files import sync_directory
 from bide_cli.home.folder import HOLD, HOLD_DEFAULTS, HOLD_MINUTES_MAX
 from bide_cli.home.locks import Lock
 from bide_cli.language import N_
-from bide_cli.unlocking.keeping import sync_directory
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

@@ -92,8 +92,8 @@ def sync_in(shell: Shell, replica: Replica) -> BideError | None:
     Returns:
         What is wrong, if anything is.
     """
-    from bide_cli.commands.sync import Progress
     from bide_cli.syncing.carrying import sync_once, worst_error
+    from bide_cli.syncing.progress import Progress
 
     error: BideError | None = None
     for left in range(SYNC_TRIES - 1, -1, -1):

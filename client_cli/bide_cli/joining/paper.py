@@ -97,7 +97,7 @@ def read_words(shell: Shell, given: str | None) -> RecoveryPhrase:
         InputError: they are no phrase, and nobody can be asked again.
     """
     from bide.crypto.recovery import WORDS_PER_PHRASE, RecoveryPhrase
-    from bide_cli.writing.giving import STDIN, read_stdin
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     if given is not None:
         if given != STDIN:

@@ -27,8 +27,8 @@ from bide.replica.recovering import (
     take_over,
 )
 from bide.replica.syncing import SpaceSync
-from bide_cli.commands.sync import Progress
 from bide_cli.syncing.carrying import Carrier, Outcome
+from bide_cli.syncing.progress import Progress
 from bide_cli.syncing.transport import dialled
 from bide_cli.terminal.zone import local_zone
 

@@ -93,7 +93,7 @@ def search(
 def _page(shell: Shell, replica: Replica, entries: list[dict[str, Any]]) -> None:
     lines = draw_timeline(shell, entries, today=today(replica.day_starts_min))
     if replica.reader.former():
-        from bide_cli.syncing.leaving import standing_lines
+        from bide_cli.reading.standing import standing_lines
 
         lines += draw_notes(shell, standing_lines(replica, paused=False))
     shell.page("\n".join(lines) + "\n", newest_last=True)
@@ -105,7 +105,7 @@ def show(shell: Shell, *, words: Sequence[str]) -> None:
     try:
         entry = replica.show(words[0])
     except NotFound:
-        from bide_cli.writing.outbox import show_held  # what is held is in no timeline, and a look at it may take longer
+        from bide_cli.reading.outbox import show_held  # what is held is in no timeline, and a look at it may take longer
 
         if show_held(shell, replica, words[0]):
             return

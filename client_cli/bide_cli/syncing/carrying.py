@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bide.errors import BideError, NotAllowed, RelayUnreachable
 from bide.replica.addresses import host_of
 from bide.storage.base import SpaceRecord
-from bide_cli.home.locks import Lock
+from bide_cli.home.locks import SYNC_LOCK, Lock
 from bide_cli.language import sentence
 from bide_cli.syncing.contact import note_contact
 from bide_cli.syncing.transport import as_frame, dialled
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from bide.replica import Replica
     from bide.replica.syncing import SpaceSync
+    from bide_cli.terminal.shell import Shell
 
-SYNC_LOCK = "sync.lock"
 LOCK_WAIT_S = 30
 LOCK_BUSY = "Another sync of this home is still running."
 STALL_MAX_S = 60
@@ -255,3 +256,18 @@ def worst_error(outcomes: list[Outcome]) -> BideError | None:
     """The error to tell: something refused weighs more than a relay that is away."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     return min(errors, key=lambda error: isinstance(error, RelayUnreachable), default=None)
+
+
+def tell_own_devices(shell: Shell, replica: Replica) -> bool:
+    """Bring what was just said in the own space to the relay, if other devices of mine are to hear of it; a paper is one.
+
+    Returns:
+        Whether there are others than a paper.
+    """
+    from bide.replica.personal import my_devices
+
+    active = [device for device in my_devices(replica.storage) if device.active]
+    if len(active) > 1 and replica.relay():
+        with contextlib.suppress(BideError):  # then it goes with the next sync
+            sync_now(replica, shell.home)
+    return sum(not device.on_paper for device in active) > 1

@@ -31,8 +31,8 @@ from bide.replica.relays import (
 )
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord
-from bide_cli.home.locks import Lock
-from bide_cli.syncing.carrying import LOCK_BUSY, LOCK_WAIT_S, SYNC_LOCK, Carrier, sync_locked, worst_error
+from bide_cli.home.locks import SYNC_LOCK, Lock
+from bide_cli.syncing.carrying import LOCK_BUSY, LOCK_WAIT_S, Carrier, sync_locked, worst_error
 from bide_cli.syncing.transport import dialled
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bide.errors import InputError, Locked, StorageError
 from bide.ids import SystemRandomness
 from bide_cli.home import folder as homes
+from bide_cli.home.files import make_folder, sync_directory, write_private
 from bide_cli.home.folder import Config
 from bide_cli.unlocking.keyrings import KEY_BYTES, forget_in_keyring, keep_in_keyring, read_keyring
 from bide_cli.unlocking.keys import read_key_file, unwrap, wrapped_path
@@ -125,29 +126,3 @@ def make_key_file(path: Path, key: bytes) -> bytes:
             part.unlink()
     sync_directory(path.parent)
     return key
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder for this person alone, with those above it that are missing; they survive a power cut."""
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for folder in made:
-        sync_directory(folder.parent)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file for its owner alone, on disk when this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def sync_directory(path: Path) -> None:
-    """See to it that what was made or renamed in a folder survives a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

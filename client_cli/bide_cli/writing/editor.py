@@ -18,7 +18,8 @@ from bide.errors import InputError, Phrase
 from bide_cli.home.leftovers import FOLDER_PREFIX
 from bide_cli.language import N_, _
 from bide_cli.terminal.shell import Shell
-from bide_cli.writing.giving import STDIN_BYTES_MAX, decode, question
+from bide_cli.terminal.stdin import STDIN_BYTES_MAX, decode
+from bide_cli.writing.giving import question
 
 _HEAD = "## "
 _NOTE = N_("Write below the questions. Empty ones are left out; lines such as this one are, too.")

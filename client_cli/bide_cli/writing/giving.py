@@ -6,7 +6,6 @@ However it comes, it is text that somebody else's program may have produced: it 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from bide.errors import InputError, Phrase
 from bide_cli.language import N_, _
 from bide_cli.terminal.asking import ask, ask_until_good, say_again
 from bide_cli.terminal.shell import Shell, clean_line
-
-STDIN_BYTES_MAX = 1024 * 1024
-STDIN = "-"
+from bide_cli.terminal.stdin import STDIN, STDIN_BYTES_MAX, decode, read_stdin
 
 
 class Given:
@@ -53,33 +50,6 @@ def _joined(value: Any) -> Any:
     if isinstance(value, tuple):
         return value[0] if len(value) == 1 else "\n".join(value)
     return value
-
-
-def read_stdin() -> str:
-    """All of stdin as text.
-
-    Raises:
-        InputError: too much, or not valid UTF-8.
-    """
-    if sys.stdin is None:
-        raise InputError("There is nothing on stdin.")
-    return decode(sys.stdin.buffer.read(STDIN_BYTES_MAX + 1), "stdin")
-
-
-def decode(data: bytes, source: str | Phrase) -> str:
-    """`data` as text.
-
-    Raises:
-        InputError: too much, or not valid UTF-8.
-    """
-    if len(data) > STDIN_BYTES_MAX:
-        raise InputError("That is more than fits: {source} takes at most 1 MiB.", hint="Nothing was written.", source=source)
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError:
-        raise InputError(
-            "What came from {source} is not valid UTF-8 text.", hint="Nothing was written.", source=source
-        ) from None
 
 
 def read_json_object(source: str) -> dict[str, Any]:

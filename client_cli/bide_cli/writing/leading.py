@@ -9,12 +9,12 @@ from bide.entries.fields import Field
 from bide.entries.hearing import Verdict
 from bide.entries.repair import AGREEMENT_FIELD
 from bide_cli.language import N_, _, language
+from bide_cli.reading.outbox import outbox_lines
 from bide_cli.reading.render import STATES, draw_timeline
 from bide_cli.terminal.asking import ask, ask_yes, choose
 from bide_cli.terminal.layout import wrap
 from bide_cli.terminal.shell import WIDTH_DEFAULT, Shell, clean_line
 from bide_cli.writing.giving import Given
-from bide_cli.writing.outbox import outbox_lines
 
 if TYPE_CHECKING:
     from bide.replica import Replica

@@ -91,8 +91,8 @@ def tell_written(
 
 
 def _tell_held(shell: Shell, command: str, replica: Replica, config: Config, held: Held, extra: Mapping[str, Any]) -> None:
+    from bide_cli.reading.outbox import due_words
     from bide_cli.terminal.dates import epoch_seconds
-    from bide_cli.writing.holding import due_words
 
     relay = bool(replica.relay())
     if held.waits_for:

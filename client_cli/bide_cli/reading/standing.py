@@ -1,12 +1,10 @@
-"""What pausing, leaving and erasing share: bringing it to where it has to be known, and the lines that tell of it."""
+"""How things stand with somebody: what is told of pauses and of endings."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from bide.errors import BideError
 from bide_cli.language import _
 from bide_cli.terminal.dates import date_words
 from bide_cli.terminal.shell import Shell, clean_line
@@ -16,22 +14,6 @@ if TYPE_CHECKING:
 
 PAUSED, LEFT, ENDED = "paused", "left", "ended"
 _TOLD_KEY = "ends_told"
-
-
-def tell_own_devices(shell: Shell, replica: Replica) -> bool:
-    """Bring what was just said in the own space to the relay, if other devices of mine are to hear of it; a paper is one.
-
-    Returns:
-        Whether there are others than a paper.
-    """
-    from bide.replica.personal import my_devices
-    from bide_cli.syncing.carrying import sync_now
-
-    active = [device for device in my_devices(replica.storage) if device.active]
-    if len(active) > 1 and replica.relay():
-        with contextlib.suppress(BideError):  # then it goes with the next sync
-            sync_now(replica, shell.home)
-    return sum(not device.on_paper for device in active) > 1
 
 
 def standing_line(name: str, stance: str, ended: dict[str, Any] | None) -> str:
