@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks import history
 from benchmarks.measuring import CACHE, MIB, Report, Spread, run_worker, show, verdict
 from bide.replica.receiving import Receiver
-from bide_cli.founding import found_home
-from bide_cli.home import KEY_FILE
-from bide_cli.keeping import Locking
+from bide_cli.building.founding import found_home
+from bide_cli.home.folder import KEY_FILE
+from bide_cli.unlocking.keeping import Locking
 from bide_relay.testing import RelayProcess
 
 ROUNDS = 3

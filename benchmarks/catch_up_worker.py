@@ -23,7 +23,7 @@ from bide.crypto.sealing import message_key
 from bide.projections.order import judge
 from bide.replica import Replica
 from bide.storage.opening import open_database
-from bide_cli.syncing import sync_once, worst_error
+from bide_cli.syncing.carrying import sync_once, worst_error
 
 _BATCH = 512
 

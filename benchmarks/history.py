@@ -29,9 +29,9 @@ from bide.storage.base import SpaceRecord
 from bide.storage.opening import FORMAT, schema_text
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock, SeededRandomness
-from bide_cli.founding import found_home
-from bide_cli.home import DATABASE, KEY_FILE
-from bide_cli.keeping import Locking
+from bide_cli.building.founding import found_home
+from bide_cli.home.folder import DATABASE, KEY_FILE
+from bide_cli.unlocking.keeping import Locking
 
 YEARS = 10
 ENTRIES = 30_000

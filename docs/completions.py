@@ -51,7 +51,7 @@ def word_lists() -> dict[str, tuple[str, ...]]:
     from bide.entries.kinds import KINDS
     from bide.entries.repair import Step
     from bide.words import deck_names, vocabulary
-    from bide_cli.configuring import KEYS
+    from bide_cli.home.configuring import KEYS
 
     return {
         "feelings": tuple(feeling.slug for feeling in vocabulary()),

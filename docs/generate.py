@@ -19,6 +19,7 @@ import inspect
 import pkgutil
 import re
 import sys
+import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
@@ -335,9 +336,9 @@ def relay_settings() -> str:
 
 
 def config_keys() -> str:
-    """Every key of ``config.toml`` that can be chosen, from `bide_cli.configuring`."""
-    from bide_cli.configuring import KEYS
-    from bide_cli.home import HOLD
+    """Every key of ``config.toml`` that can be chosen, from `bide_cli.home.configuring`."""
+    from bide_cli.home.configuring import KEYS
+    from bide_cli.home.folder import HOLD
 
     rows = []
     for key in KEYS:
@@ -414,6 +415,27 @@ def decisions() -> str:
     return "".join(rows)
 
 
+def rooms() -> str:
+    """The rooms of the command line, from above to below as pyproject.toml has them, with what each says of itself.
+
+    Raises:
+        ValueError: a room has no layer, or a layer no room.
+    """
+    import bide_cli
+
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["bide_cli"])
+    layered = [(number, name.strip()) for number, layer in enumerate(layers, 1) for name in layer.split("|")]
+    if {name for _, name in layered} != {info.name for info in pkgutil.iter_modules(bide_cli.__path__) if info.ispkg}:
+        raise ValueError("The layers of the command line in pyproject.toml are not its rooms.")
+    rows = []
+    for number, name in layered:
+        room = importlib.import_module(f"bide_cli.{name}")
+        modules = ["one a command"] if name == "commands" else [info.name for info in pkgutil.iter_modules(room.__path__)]
+        rows.append((str(number), f"`{name}`", first_line(room), ", ".join(modules)))
+    return table(("layer", "room", "", "modules"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "protocol-states": protocol_states,
     "protocol-frames": protocol_frames,
@@ -428,6 +450,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "error-codes": error_codes,
     "decisions": decisions,
+    "rooms": rooms,
 }
 
 

@@ -17,7 +17,7 @@ from bide.errors import (
     VerificationFailed,
 )
 from bide_cli.language import N_, _, sentence
-from bide_cli.shell import clean, write_talk
+from bide_cli.terminal.shell import clean, write_talk
 
 OK = 0
 ERROR = 1

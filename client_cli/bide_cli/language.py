@@ -116,7 +116,7 @@ def locale_folder() -> str:
 
 
 def _configured(home: str) -> str:
-    from bide_cli.home import find_home, read_config
+    from bide_cli.home.folder import find_home, read_config
 
     try:
         return read_config(find_home(home)).language

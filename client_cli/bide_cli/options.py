@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from bide.entries.fields import Field, FieldKind
-from bide_cli.entering import given_by
-from bide_cli.giving import flag
 from bide_cli.helping import SEVERAL
-from bide_cli.home import find_home
-from bide_cli.shell import Shell
+from bide_cli.home.folder import find_home
+from bide_cli.language import _
+from bide_cli.terminal.shell import Shell
+from bide_cli.writing.entering import given_by
+from bide_cli.writing.giving import flag
 
 Command = Callable[..., Any]
 _NOW = "bide_cli.now"
@@ -100,3 +102,18 @@ with_option = click.option("--with", "with_", metavar="NAME", default="", help="
 now_option = click.option(
     "--now", is_flag=True, expose_value=False, callback=_note_now, help="Let it go at once, even what is held back by default."
 )
+
+
+class OneOf(click.Choice[str]):
+    """click's choice, which also says what was perhaps meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word that was meant, as it is written here."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            near = get_close_matches(str(value)[:40].lower(), list(self.choices), n=1)
+            if not near:
+                raise
+            meant = _("Did you mean {words}?").format(words=near[0])
+            raise click.BadParameter(f"{error.message} {meant}", ctx=ctx, param=param) from None

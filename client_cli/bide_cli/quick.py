@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bide_cli.shell import Shell
+    from bide_cli.terminal.shell import Shell
 
 SHARED_FLAGS = ("--json", "--plain", "--no-input", "--accessible")
 
@@ -36,7 +36,7 @@ READING = {
     "search": Options(("--since", "--until", "--by"), ("--limit",), words_max=32),
 }
 WRITING = ("checkin", "thank", "share", "did")
-"""Those of `bide_cli.entering.ENTERING`; their options follow from the fields of the entry."""
+"""Those of `bide_cli.writing.entering.ENTERING`; their options follow from the fields of the entry."""
 
 
 class Parsed(NamedTuple):
@@ -58,8 +58,8 @@ def run(args: list[str]) -> int | None:
     parsed = parse(args)
     if parsed is None:
         return None
-    from bide_cli.home import find_home
-    from bide_cli.shell import Shell
+    from bide_cli.home.folder import find_home
+    from bide_cli.terminal.shell import Shell
 
     shell = Shell(
         find_home(parsed.home),
@@ -70,16 +70,16 @@ def run(args: list[str]) -> int | None:
         now="--now" in parsed.flags,
     )
     if parsed.command in READING:
-        from bide_cli import reading
+        from bide_cli.reading import showing
 
-        getattr(reading, parsed.command)(shell, **parsed.values)
+        getattr(showing, parsed.command)(shell, **parsed.values)
     else:
         _write(shell, parsed)
     return 0
 
 
 def _write(shell: Shell, parsed: Parsed) -> None:
-    from bide_cli.entering import ENTERING, enter, given_by
+    from bide_cli.writing.entering import ENTERING, enter, given_by
 
     values = dict(parsed.values)
     with_, from_json = values.pop("with_", ""), values.pop("from_json", "")
@@ -92,8 +92,8 @@ def options_of(command: str) -> Options | None:
     if command not in WRITING:
         return READING.get(command)
     from bide.entries.fields import FieldKind
-    from bide_cli.entering import ENTERING
-    from bide_cli.giving import flag
+    from bide_cli.writing.entering import ENTERING
+    from bide_cli.writing.giving import flag
 
     several = (FieldKind.LINES, FieldKind.FEELINGS)
     asked = [field for field in ENTERING[command].fields if field.asked]

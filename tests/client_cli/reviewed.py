@@ -10,7 +10,7 @@ from bide.replica import Replica
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock
 from bide.testing_replicas import exchange, pair_up
-from bide_cli.home import DATABASE, read_config
+from bide_cli.home.folder import DATABASE, read_config
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from client_cli.conftest import BIDE, Person, wait_for
 
-from bide_cli.agent import MAGIC, SOCKET, end_agent, fetch_key, seconds_left
-from bide_cli.home import read_config
-from bide_cli.unlocking import unlocks_unasked
+from bide_cli.home.folder import read_config
+from bide_cli.unlocking.agent import MAGIC, SOCKET, end_agent, fetch_key, seconds_left
+from bide_cli.unlocking.keys import unlocks_unasked
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and SO_PEERCRED are Linux's")
 PASSPHRASE = "seven slow herons"
@@ -168,7 +168,7 @@ def test_the_key_is_in_no_argument_and_no_environment(sam: Person, passphrase: d
     key = fetch_key(sam.home)
     assert key is not None
     seen = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
-    assert b"bide_cli.agent" in seen
+    assert b"bide_cli.unlocking.agent" in seen
     for secret in (key, key.hex().encode(), PASSPHRASE.encode()):
         assert secret not in seen
     limits = Path(f"/proc/{pid}/limits").read_text()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bide.words import deck
-from bide_cli.questions import Card, in_turn, sets_for
-from bide_cli.shell import Shell
+from bide_cli.prompting.questions import Card, in_turn, sets_for
+from bide_cli.terminal.shell import Shell
 
 SETS = ("questions-1", "questions-2", "questions-3")
 

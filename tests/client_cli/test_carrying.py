@@ -12,11 +12,11 @@ from websockets.exceptions import ConnectionClosedError
 
 from bide.errors import InputError, RelayUnreachable, RemoteProtocolError, StorageBusy
 from bide.replica.addresses import check_url, host_of
-from bide_cli.background import poke, wanted
-from bide_cli.home import Config
-from bide_cli.locks import Lock
-from bide_cli.transport import as_frame, told_plainly
-from bide_cli.watching import BACKOFF_MAX_S, Watcher
+from bide_cli.home.folder import Config
+from bide_cli.home.locks import Lock
+from bide_cli.syncing.background import poke, wanted
+from bide_cli.syncing.transport import as_frame, told_plainly
+from bide_cli.syncing.watching import BACKOFF_MAX_S, Watcher
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bide_cli.configuring import KEYS
+from bide_cli.home.configuring import KEYS
 
 
 def values(person: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from client_cli.conftest import BIDE, Person
 
 from bide.errors import Locked
 from bide.storage.opening import open_database, rekey_database
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 
 WORDS = "The kettle was on"
 OLD, NEW = "seven slow herons", "a lamp by the stairs"

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bide_cli.dates import clock, days_since_1970, epoch_seconds, heading, iso_day
-from bide_cli.directions import isolated, isolated_lines
-from bide_cli.layout import labelled, text_columns, wrap
-from bide_cli.render import ACCENTS, draw_timeline
-from bide_cli.shell import Shell, clean, clean_line, name_list, shown, write_talk
-from bide_cli.wording import as_text
+from bide_cli.reading.render import ACCENTS, draw_timeline
+from bide_cli.reading.saying import as_text
+from bide_cli.terminal.dates import clock, days_since_1970, epoch_seconds, heading, iso_day
+from bide_cli.terminal.directions import isolated, isolated_lines
+from bide_cli.terminal.layout import labelled, text_columns, wrap
+from bide_cli.terminal.shell import Shell, clean, clean_line, name_list, shown, write_talk
 
 
 @given(st.text(max_size=300), st.integers(20, 80))

@@ -20,7 +20,7 @@ from bide.replica.refusals import Stance
 from bide.replica.relays import GIVEN_UP, IN_USE, Former, read_formers
 from bide.testing import FakeClock
 from bide.testing_replicas import new_replica
-from bide_cli.moving import tend
+from bide_cli.syncing.moving import tend
 
 from .conftest import RELAY, Person, Relay, wait_for
 from .test_devices import add
@@ -304,8 +304,8 @@ def say(person: Person, url: str) -> None:
     script = (
         "import sys, json\n"
         "from pathlib import Path\n"
-        "from bide_cli.opening import open_replica\n"
-        "from bide_cli.shell import Shell\n"
+        "from bide_cli.unlocking.opening import open_replica\n"
+        "from bide_cli.terminal.shell import Shell\n"
         "replica = open_replica(Shell(Path(sys.argv[1])))\n"
         "space = replica.reader.pair_space('')\n"
         "with replica.storage.transaction():\n"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+import bide_cli
 
 HEAVY = {
     "automerge",
@@ -59,6 +63,16 @@ def test_writing_imports_no_more_than_it_needs(sam: Any, args: list[str]) -> Non
     needed = {"automerge", "nacl", "msgpack"}
     assert (HEAVY - needed).isdisjoint(done.stderr.split())
     assert sam.entries("--search", "river")
+
+
+def test_the_beginning_of_a_room_says_what_belongs_there_and_does_nothing() -> None:
+    """It is run by whoever imports anything of the room."""
+    beginnings = list(Path(bide_cli.__file__).parent.rglob("__init__.py"))
+    assert len(beginnings) > 10
+    for beginning in beginnings:
+        tree = ast.parse(beginning.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), beginning
+        assert len(tree.body) == 1, beginning
 
 
 def test_the_timeline_has_what_scripts_rely_on(sam: Any) -> None:

@@ -14,7 +14,7 @@ from client_cli.conftest import BIDE, Person, make_person
 from client_cli.reviewed import AGREEMENT, open_replica, texts, write_weeks
 
 from bide.testing import FakeClock
-from bide_cli.layout import text_columns
+from bide_cli.terminal.layout import text_columns
 
 NEVER = ("SECRET", "TAKEN BACK", "WITHDRAWN", "ASKED AND NOT ANSWERED", "ALONE", "milk")
 BLOCKS = set("▁▂▃▄▅▆▇█━")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bide_cli.sitting import DOTS, Sitting, describe
+from bide_cli.prompting.sitting import DOTS, Sitting, describe
 
 SHOW = "\x1b[?25h"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bide_cli.cli import SUMMARIES
-from bide_cli.proposing import ALONE, FAMILY, FRIEND, PARTNER, PRACTICES, Situation, propose
+from bide_cli.prompting.proposing import ALONE, FAMILY, FRIEND, PARTNER, PRACTICES, Situation, propose
 
 MONDAY = date(2026, 11, 23)
 COUNTING = ("streak", "score", "every day", "brain", "proven", "studies", "research", "should", "must", "!")

@@ -13,11 +13,12 @@ import pytest
 
 from bide.errors import BideError, ForkDetected, NotAllowed, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
-from bide_cli import failures, watching
-from bide_cli.pairing import UNFINISHED, PairingTalk, Result, finish
-from bide_cli.shell import Shell
-from bide_cli.syncing import Carrier
-from bide_cli.watching import Watcher
+from bide_cli import failures
+from bide_cli.joining.pairing import UNFINISHED, PairingTalk, Result, finish
+from bide_cli.syncing import watching
+from bide_cli.syncing.carrying import Carrier
+from bide_cli.syncing.watching import Watcher
+from bide_cli.terminal.shell import Shell
 
 
 class Talker:
@@ -269,7 +270,7 @@ def test_a_pairing_that_breaks_off_before_anything_was_saved_failed(monkeypatch:
     def dialled(url: str) -> Any:
         yield None
 
-    monkeypatch.setattr("bide_cli.pairing.dialled_blocking", dialled)
+    monkeypatch.setattr("bide_cli.joining.pairing.dialled_blocking", dialled)
 
     def run(*, saved: bool) -> Result:
         session = cast(Any, Pairing(saved=saved))
@@ -288,7 +289,7 @@ def test_a_pairing_that_breaks_off_late_says_how_it_ends(
     def sync_once(*_: Any) -> list[Any]:
         raise RelayUnreachable
 
-    monkeypatch.setattr("bide_cli.syncing.sync_once", sync_once)
+    monkeypatch.setattr("bide_cli.syncing.carrying.sync_once", sync_once)
     result = Result("Robin\n", ("a",) * 6, complete=False, known=frozenset())
     replica = cast(Any, Paired(PairSpace(pending=pending)))
     shell = Shell(Path(), as_json=as_json)

@@ -31,8 +31,8 @@ FIRST_STRONG, POP = "\u2068", "\u2069"
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from bide_cli.opening import open_replica
-from bide_cli.shell import Shell
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.terminal.shell import Shell
 replica = open_replica(Shell(Path(sys.argv[1])))
 codes = []
 for name, arguments, options in json.load(sys.stdin):

@@ -84,7 +84,7 @@ def _early_word() -> list[Patch]:
 
 def _key_in_place() -> list[Patch]:
     """Keys and the config are written over what was there, instead of beside it and then moved."""
-    from bide_cli import configuring
+    from bide_cli.home import configuring
 
     def replace(path: Path, text: str) -> None:
         with path.open("wb", buffering=0) as file:
@@ -96,10 +96,11 @@ def _key_in_place() -> list[Patch]:
 
 def _unsynced_folders() -> list[Patch]:
     """The names of keys, configs and exports are not synced."""
-    from bide_cli import configuring, keeping, rekeying
+    from bide_cli.home import configuring, files
+    from bide_cli.unlocking import keeping, rekeying
 
     nothing: Callable[[Path], None] = lambda path: None  # noqa: E731
-    return [(module, "sync_directory", nothing) for module in (configuring, keeping, rekeying)]
+    return [(module, "sync_directory", nothing) for module in (configuring, files, keeping, rekeying)]
 
 
 SWITCHES: dict[str, Callable[[], list[Patch]]] = {

@@ -121,7 +121,7 @@ def _import(name: str) -> Callable[[bytes], object]:
 
 
 def _config(data: bytes) -> object:
-    from bide_cli.home import read_config
+    from bide_cli.home.folder import read_config
 
     return read_config(_file(data, name="config.toml").parent)
 

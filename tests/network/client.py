@@ -13,8 +13,7 @@ from pathlib import Path
 from bide.protocol.frames import Welcome
 from bide.replica import Replica, syncing
 from bide.storage.sqlite import SqliteStorage
-from bide_cli import syncing as carrying
-from bide_cli import transport
+from bide_cli.syncing import carrying, transport
 
 STALL_S = 0.8
 BATCH_BYTES = 6_000

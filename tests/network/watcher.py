@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bide_cli import main, transport, watching
+from bide_cli import main
+from bide_cli.syncing import transport, watching
 
 SHORTER = float(os.environ["WATCH_SHORTER"])
 transport.PING_INTERVAL_S = max(0.1, transport.PING_INTERVAL_S / SHORTER)

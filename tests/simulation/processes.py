@@ -19,8 +19,8 @@ from bide.log.chain import empty_head
 from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
 from bide.testing import SeededRandomness
-from bide_cli.syncing import Carrier
-from bide_cli.transport import told_plainly
+from bide_cli.syncing.carrying import Carrier
+from bide_cli.syncing.transport import told_plainly
 from bide_relay.committer import Committer, Job
 from bide_relay.limits import Visitor
 from bide_relay.server import RelayServer

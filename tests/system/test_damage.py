@@ -238,8 +238,8 @@ def test_doctor_names_what_does_not_fit_together_and_mends_it(
     damaged_home: Home, whole: Couple, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Never a traceback; the damaged database is kept; afterwards all is well and a sync brings back what was missing."""
-    from bide_cli import opening
     from bide_cli.cli import run
+    from bide_cli.unlocking import opening
 
     database = damaged_home.folder / "bide.db"
     shutil.copyfile(whole.path, database)

@@ -8,16 +8,16 @@ import click
 
 from bide.entries.question import ANSWER_FIELDS
 from bide.errors import InputError, NotPaired
-from bide_cli.answering import describe, give_answer, open_questions, opening_words, require_unanswered
-from bide_cli.asking import choose
-from bide_cli.giving import Given, gather
-from bide_cli.holding import is_elsewhere
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options, with_option
-from bide_cli.shell import Shell, clean_line
-from bide_cli.writing import write_reply
+from bide_cli.terminal.asking import choose
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.answering import describe, give_answer, open_questions, opening_words, require_unanswered
+from bide_cli.writing.entry import write_reply
+from bide_cli.writing.giving import Given, gather
+from bide_cli.writing.holding import is_elsewhere
 
 if TYPE_CHECKING:
     from bide.replica import Replica

@@ -10,23 +10,23 @@ from bide.entries.fields import clean_field
 from bide.entries.question import ANSWER_FIELDS, FIELDS, Reveal
 from bide.errors import InputError
 from bide.replica.holding import Deed, Do, Held
-from bide_cli.answering import ask_answer, give_answer
-from bide_cli.asking import ask_until_good, choose
-from bide_cli.choosing import find_deck
-from bide_cli.giving import Given, gather
-from bide_cli.holding import put
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options, with_option
-from bide_cli.questions import DEPTHS, asked_before, find_card, in_turn, sets_for
-from bide_cli.shell import Shell, clean_line
-from bide_cli.telling import tell_written
+from bide_cli.prompting.choosing import find_deck
+from bide_cli.prompting.questions import DEPTHS, asked_before, find_card, in_turn, sets_for
+from bide_cli.terminal.asking import ask_until_good, choose
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.answering import ask_answer, give_answer
+from bide_cli.writing.giving import Given, gather
+from bide_cli.writing.holding import put
+from bide_cli.writing.telling import tell_written
 
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide_cli.home import Config
-    from bide_cli.questions import Card
+    from bide_cli.home.folder import Config
+    from bide_cli.prompting.questions import Card
 
 QUESTION = FIELDS[0]
 ASKED = tuple(field for field in FIELDS if field.asked)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import BideError, InputError
-from bide_cli.devices import tell_devices
+from bide_cli.joining.devices import tell_devices
 from bide_cli.language import _, plural, worded
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line, name_list
+from bide_cli.terminal.shell import Shell, clean_line, name_list
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.ids import SpaceId

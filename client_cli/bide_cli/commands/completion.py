@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from bide_cli.choices import OneOf
-from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.options import OneOf, shell_options
+from bide_cli.terminal.shell import Shell
 
 FILES = {"bash": "bide.bash", "zsh": "_bide", "fish": "bide.fish"}
 FOLDER = Path(__file__).parent.parent / "completions"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from bide_cli.configuring import KEYS, Key, Value, change, find_key, read_values
-from bide_cli.home import HOLD
+from bide_cli.home.configuring import KEYS, Key, Value, change, find_key, read_values
+from bide_cli.home.folder import HOLD
 from bide_cli.language import _
-from bide_cli.layout import wrap
-from bide_cli.opening import open_replica, require_home
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.layout import wrap
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica, require_home
 
 _COLUMN_MAX = 24
 """A longer value, such as a path, moves what stands behind it on its own line only."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import InputError
-from bide_cli.choosing import decks_folder, find_deck, own_decks, tell_broken
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _, language, plural, sentence
-from bide_cli.layout import text_columns, wrap
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line
+from bide_cli.prompting.choosing import decks_folder, find_deck, own_decks, tell_broken
+from bide_cli.terminal.layout import text_columns, wrap
+from bide_cli.terminal.shell import Shell, clean_line
 
 if TYPE_CHECKING:
     from bide.words import Deck

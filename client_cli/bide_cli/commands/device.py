@@ -10,12 +10,12 @@ import click
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable
 from bide.replica.personal import DeviceName, my_devices
-from bide_cli.devices import listed, note_devices
-from bide_cli.home import exists, read_config
+from bide_cli.home.folder import exists, read_config
+from bide_cli.joining.devices import listed, note_devices
 from bide_cli.language import _, sentence
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line, quoted
+from bide_cli.terminal.shell import Shell, clean_line, quoted
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica import Replica
@@ -91,9 +91,9 @@ def add(shell: Shell, words_verified: bool) -> None:
     if not url:
         raise InputError("The two devices meet on a relay, and none is set.", hint=_HINT_RELAY)
     from bide.replica.enrolling import AddingSession
-    from bide_cli.enrolling import DeviceTalk
-    from bide_cli.pairing import require_way_to_compare
-    from bide_cli.syncing import sync_once, sync_own
+    from bide_cli.joining.enrolling import DeviceTalk
+    from bide_cli.joining.pairing import require_way_to_compare
+    from bide_cli.syncing.carrying import sync_once, sync_own
 
     require_way_to_compare(shell, words_verified=words_verified)
     sync_own(replica, shell.home)  # a relay that won't take this person would make the code lead nowhere
@@ -149,9 +149,9 @@ def join(
     """
     from bide.ids import SystemRandomness
     from bide.replica.enrolling import NewDeviceSession
-    from bide_cli.enrolling import DeviceTalk, sync_in
-    from bide_cli.giving import STDIN, read_stdin
-    from bide_cli.pairing import require_way_to_compare
+    from bide_cli.joining.enrolling import DeviceTalk, sync_in
+    from bide_cli.joining.pairing import require_way_to_compare
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     if code and code_option:
         raise InputError("The code was given twice.")
@@ -206,7 +206,7 @@ def _finished_before(shell: Shell, replica: Replica) -> bool:
     Returns:
         Whether that was all there was to do. Otherwise it is begun again: nothing can have been written here.
     """
-    from bide_cli.syncing import sync_once
+    from bide_cli.syncing.carrying import sync_once
 
     with contextlib.suppress(BideError):
         sync_once(replica, shell.home)
@@ -255,7 +255,7 @@ def ask_device_name(shell: Shell, given: str | None, *, hint: str) -> str:
         InputError: it can't be called so, or nobody can be asked.
     """
     from bide.replica.devices import clean_device_name
-    from bide_cli.asking import ask_until_good
+    from bide_cli.terminal.asking import ask_until_good
 
     if given is not None:
         return clean_device_name(given)
@@ -273,7 +273,7 @@ def ask_device_name(shell: Shell, given: str | None, *, hint: str) -> str:
 
 
 def _session(shell: Shell, text: str, make: Any) -> NewDeviceSession:
-    from bide_cli.asking import ask, require_person, say_again
+    from bide_cli.terminal.asking import ask, require_person, say_again
 
     if not text:
         require_person(shell, "There is no code.", "bide device join CODE, or --code - with the code on stdin")
@@ -290,8 +290,8 @@ def _session(shell: Shell, text: str, make: Any) -> NewDeviceSession:
 
 
 def _into_new_home(shell: Shell, key_file: str, *, passphrase: bool, keyring: bool) -> Any:
-    from bide_cli.founding import found_home
-    from bide_cli.locking import ask_locking
+    from bide_cli.building.founding import found_home
+    from bide_cli.unlocking.locking import ask_locking
 
     locking = ask_locking(shell, key_file, passphrase=passphrase, keyring=keyring)
     return lambda session: found_home(shell.home, name="", locking=locking, fill=session.keep)
@@ -339,7 +339,7 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     """
     from bide.replica.devices import find_device, require_device
     from bide.replica.devices import revoke as revoke_device
-    from bide_cli.syncing import sync_now
+    from bide_cli.syncing.carrying import sync_now
 
     replica = open_replica(shell)
     target = find_device(replica.storage, name)
@@ -361,7 +361,7 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
 
 
 def _agreed(shell: Shell, target: DeviceName) -> bool:
-    from bide_cli.asking import choose, require_person
+    from bide_cli.terminal.asking import choose, require_person
 
     require_person(shell, "Removing a device can't be undone.", "To do it without a question: --yes")
     if target.this:
@@ -371,7 +371,7 @@ def _agreed(shell: Shell, target: DeviceName) -> bool:
 
 
 def _carry_on(shell: Shell, replica: Replica) -> None:
-    from bide_cli import background
+    from bide_cli.syncing import background
 
     if replica.relay():
         background.carry_on(shell.home, read_config(shell.home))

@@ -6,12 +6,12 @@ import click
 
 from bide.entries.activity import FIELDS
 from bide.errors import InputError
-from bide_cli.entering import enter
-from bide_cli.giving import Given
 from bide_cli.language import language
 from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
-from bide_cli.shell import Shell
-from bide_cli.starters import day_number
+from bide_cli.prompting.starters import day_number
+from bide_cli.terminal.shell import Shell
+from bide_cli.writing.entering import enter
+from bide_cli.writing.giving import Given
 
 DECK = "new-things"
 IDEAS = 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from bide_cli.language import _, plural
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, name_list
+from bide_cli.terminal.shell import Shell, name_list
+from bide_cli.unlocking.opening import open_replica
 
 
 @click.command(epilog="\b\nExamples:\n  bide digest\n  bide digest --json | jq -r '.spaces[].digest'")

@@ -11,15 +11,15 @@ import click
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
 from bide.replica.doctor import DAMAGE, NOTE, OK, Finding
 from bide_cli import failures
-from bide_cli import home as homes
+from bide_cli.home import folder as homes
 from bide_cli.language import N_, _, plural, worded
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
-    from bide_cli.mending import Mending
+    from bide_cli.building.mending import Mending
 
 MARKS = {OK: N_("ok"), NOTE: N_("note"), DAMAGE: N_("DAMAGE")}
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -89,8 +89,8 @@ def _look(shell: Shell, *, again: bool) -> tuple[Replica | None, list[Finding]]:
 
 def _is_damaged(shell: Shell) -> bool:
     """Whether a database that the key doesn't open is this key's all the same. Asks for the key again if it has to be asked."""
-    from bide_cli.mending import key_opens
-    from bide_cli.unlocking import unlock
+    from bide_cli.building.mending import key_opens
+    from bide_cli.unlocking.keys import unlock
 
     return key_opens(shell, unlock(shell, homes.read_config(shell.home)))
 
@@ -99,7 +99,7 @@ def _repair(shell: Shell, replica: Replica | None, findings: list[Finding]) -> t
     if not any(finding.mendable for finding in findings):
         shell.say(_("There is nothing to mend; nothing was changed."))
         return None, findings
-    from bide_cli.mending import mend_home
+    from bide_cli.building.mending import mend_home
 
     if replica is not None:
         replica.storage.close()

@@ -9,13 +9,13 @@ import click
 from bide.entries.fields import Field
 from bide.entries.kinds import KINDS, Kind
 from bide.errors import InputError, NotAllowed
-from bide_cli.giving import Given, gather
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options
-from bide_cli.shell import Shell
-from bide_cli.telling import tell_written
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.giving import Given, gather
+from bide_cli.writing.telling import tell_written
 
 
 def _editable(kind: Kind) -> tuple[Field, ...]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import InputError
-from bide_cli import background
-from bide_cli.asking import choose, require_person
 from bide_cli.language import _, plural, sentence
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line
+from bide_cli.syncing import background
+from bide_cli.terminal.asking import choose, require_person
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.errors import BideError
@@ -37,7 +37,7 @@ def command(shell: Shell, entry_ids: tuple[str, ...], all_: bool, with_: str, ye
     is. What they have read, copied or exported can't be taken back, and a changed program can keep what it has. What the other
     wrote stays. What only waits here is taken back by bide undo.
     """
-    from bide_cli.syncing import sync_now
+    from bide_cli.syncing.carrying import sync_now
 
     if bool(entry_ids) == all_:
         raise InputError("Say which entries, or --all.", hint="bide erase ID...; bide timeline shows the ids.")
@@ -66,7 +66,7 @@ def command(shell: Shell, entry_ids: tuple[str, ...], all_: bool, with_: str, ye
 
 def _tell_of_copies(shell: Shell) -> None:
     """What a repair kept is a whole database from before, and nothing in it is erased."""
-    from bide_cli.mending import KEPT
+    from bide_cli.building.mending import KEPT
 
     kept = ", ".join(sorted(clean_line(path.name) for path in shell.home.glob(f"{KEPT}*")))
     if kept:

@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from bide.errors import InputError
-from bide_cli.choices import OneOf
-from bide_cli.dates import check_day, day_of
 from bide_cli.language import _, plural
-from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.options import OneOf, shell_options
+from bide_cli.terminal.dates import check_day, day_of
+from bide_cli.terminal.shell import Shell
 
 MARKDOWN, JSON, HTML = "markdown", "json", "html"
 FORMATS = (MARKDOWN, JSON, HTML)
@@ -46,7 +45,7 @@ def command(shell: Shell, format_: str | None, output: str, force: bool, **chose
     from bide_cli.exporting.entries import Walk, Wanted, only
     from bide_cli.exporting.head import head_now
     from bide_cli.exporting.output import check_place, write
-    from bide_cli.opening import open_replica
+    from bide_cli.unlocking.opening import open_replica
 
     to_file = output not in ("", "-")
     format_ = format_ or _default_format(shell, output)

@@ -6,10 +6,10 @@ import click
 
 from bide.entries.feeling import FIELDS
 from bide.errors import InputError
-from bide_cli.giving import Given
 from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
-from bide_cli.shell import Shell
-from bide_cli.writing import write_entry
+from bide_cli.terminal.shell import Shell
+from bide_cli.writing.entry import write_entry
+from bide_cli.writing.giving import Given
 
 
 @click.command(

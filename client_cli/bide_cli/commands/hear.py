@@ -9,18 +9,19 @@ import click
 from bide.entries.hearing import CLARIFICATION, FIELDS, Verdict
 from bide.errors import InputError, NotAllowed
 from bide.replica.holding import Deed, Do
-from bide_cli.asking import choose
-from bide_cli.giving import STDIN, Given, gather, read_stdin
-from bide_cli.holding import is_elsewhere, put
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import N_, _
-from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options
-from bide_cli.render import draw_timeline
-from bide_cli.shell import Shell
-from bide_cli.starters import Starters
-from bide_cli.telling import tell_written
-from bide_cli.writing import write_reply
+from bide_cli.prompting.starters import Starters
+from bide_cli.reading.render import draw_timeline
+from bide_cli.terminal.asking import choose
+from bide_cli.terminal.shell import Shell
+from bide_cli.terminal.stdin import STDIN, read_stdin
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.entry import write_reply
+from bide_cli.writing.giving import Given, gather
+from bide_cli.writing.holding import is_elsewhere, put
+from bide_cli.writing.telling import tell_written
 
 VERDICTS = ((Verdict.HEARD.value, N_("yes, that is it")), (Verdict.NOT_QUITE.value, N_("not quite; say what you meant")))
 

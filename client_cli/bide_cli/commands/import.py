@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import InputError
-from bide_cli import background
-from bide_cli.choices import OneOf
 from bide_cli.language import N_, _, plural
-from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line
+from bide_cli.options import OneOf, shell_options
+from bide_cli.syncing import background
+from bide_cli.terminal.shell import Shell, clean_line
 
 if TYPE_CHECKING:
     from bide_cli.importing.found import Parsed
@@ -50,9 +49,9 @@ def command(shell: Shell, format_: str, file: str, dry_run: bool, with_: str, ye
     day and time that it had, and stays private. Importing the same file again brings only what is new in it.
     """
     from bide.replica.importing import write_keepsakes
-    from bide_cli.home import read_config
+    from bide_cli.home.folder import read_config
     from bide_cli.importing.plan import SOURCES, plan
-    from bide_cli.opening import open_replica
+    from bide_cli.unlocking.opening import open_replica
 
     if timeformat and format_ != "jrnl":
         raise InputError("--timeformat is for jrnl.")
@@ -75,7 +74,7 @@ def command(shell: Shell, format_: str, file: str, dry_run: bool, with_: str, ye
 def _parse(format_: str, file: str, zone: str, timeformat: str) -> Parsed:
     """All that the file holds; each format is imported when it is wanted."""
     from bide_cli.importing.found import zone_named
-    from bide_cli.zone import local_zone
+    from bide_cli.terminal.zone import local_zone
 
     if zone and zone_named(zone) is None:
         raise InputError("There is no time zone of that name.", hint="For example: Europe/Berlin")
@@ -90,7 +89,7 @@ def _is_meant(shell: Shell, count: int, name: str, *, from_stdin: bool, yes: boo
     """Whether the person wants to share it all: what they wrote for themselves may hold what is not for the other."""
     if yes:
         return True
-    from bide_cli.asking import ask_yes, require_person
+    from bide_cli.terminal.asking import ask_yes, require_person
 
     if from_stdin:
         raise InputError("The file takes up stdin, so you can't be asked.", hint=_UNASKED)

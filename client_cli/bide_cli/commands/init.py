@@ -6,12 +6,12 @@ import click
 
 from bide.entries.fields import clean_text
 from bide.errors import InputError
-from bide_cli.asking import ask_until_good
-from bide_cli.founding import found_home, require_no_home
+from bide_cli.building.founding import found_home, require_no_home
 from bide_cli.language import N_, _
-from bide_cli.locking import ask_locking
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.asking import ask_until_good
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.locking import ask_locking
 
 NAME_CHARS_MAX = 60
 NO_WAY_BACK = N_(

@@ -6,9 +6,9 @@ import click
 
 from bide.errors import InputError
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica
 
 
 @click.command(
@@ -25,7 +25,7 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
     They run bide pair and read it to you. Type it as you hear it: capitals and hyphens don't matter. Then both compare six
     words, which shows that nobody is in between.
     """
-    from bide_cli.giving import STDIN, read_stdin
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     if code and code_option:
         raise InputError("The code was given twice.")
@@ -34,8 +34,8 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
     if text == STDIN:
         text = read_stdin().strip()
     from bide.replica.pairing import PairingSession
-    from bide_cli.asking import ask, require_person, say_again
-    from bide_cli.pairing import PairingTalk, finish, require_way_to_compare
+    from bide_cli.joining.pairing import PairingTalk, finish, require_way_to_compare
+    from bide_cli.terminal.asking import ask, require_person, say_again
 
     require_way_to_compare(shell, words_verified=words_verified)
     if not text:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError
-from bide_cli import home as homes
-from bide_cli.agent import seconds_left
-from bide_cli.home import Config
-from bide_cli.keeping import Locking
+from bide_cli.home import folder as homes
+from bide_cli.home.folder import Config
 from bide_cli.language import N_, _
-from bide_cli.opening import require_home
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.agent import seconds_left
+from bide_cli.unlocking.keeping import Locking
+from bide_cli.unlocking.opening import require_home
 
 METHODS = {
     homes.KEY_FILE: N_("It opens with a key file: {path}"),
@@ -60,8 +60,8 @@ def change(shell: Shell, key_file: str | None, passphrase: bool, keyring: bool, 
     The old way opens this home no longer, but a copy of it from before, a backup for example, still opens as it did, and
     who copied the key itself has it. If somebody may have done that: bide key rotate.
     """
-    from bide_cli.locking import ask_locking
-    from bide_cli.rekeying import change_locking
+    from bide_cli.unlocking.locking import ask_locking
+    from bide_cli.unlocking.rekeying import change_locking
 
     if new_passphrase_file and not passphrase:
         raise InputError(
@@ -91,7 +91,7 @@ def rotate(shell: Shell) -> None:
     It stays locked in the same way, with the same passphrase. Whatever somebody copied of the key before opens nothing that is
     here now; a copy of the whole home from before still opens as it did. The other person and the relay notice nothing.
     """
-    from bide_cli.rekeying import rotate_key
+    from bide_cli.unlocking.rekeying import rotate_key
 
     config = rotate_key(shell)
     if shell.as_json:

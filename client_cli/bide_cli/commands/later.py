@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
-from bide_cli.telling import tell_written
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.telling import tell_written
 
 
 @click.command(epilog="\b\nExamples:\n  bide later qu-7KQ2MX\n  bide later rp-62XTN3\n  bide later qu-7KQ2MX --back")

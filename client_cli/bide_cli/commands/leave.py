@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bide_cli import background
-from bide_cli.asking import choose, require_person
 from bide_cli.language import _, plural, sentence
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line
+from bide_cli.syncing import background
+from bide_cli.terminal.asking import choose, require_person
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica import Replica
@@ -31,8 +31,7 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
     it any more; both of you can still read. With --quietly they see nothing: your devices send and fetch nothing of it, ever
     again. Where a notice could put you in danger, read bide safety first.
     """
-    from bide_cli.leaving import tell_own_devices
-    from bide_cli.syncing import sync_now
+    from bide_cli.syncing.carrying import sync_now, tell_own_devices
 
     replica = open_replica(shell)
     person = replica.reader.person(with_)

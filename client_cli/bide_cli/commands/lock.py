@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from bide_cli import home as homes
-from bide_cli.agent import end_agent
+from bide_cli.home import folder as homes
+from bide_cli.home.leftovers import remove_leftovers
 from bide_cli.language import _
-from bide_cli.leftovers import remove_leftovers
-from bide_cli.opening import require_home
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.agent import end_agent
+from bide_cli.unlocking.opening import require_home
 
 
 @click.command(epilog="\b\nExample:\n  bide lock")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.outbox import outbox_lines
-from bide_cli.shell import Shell
+from bide_cli.reading.outbox import outbox_lines
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica
 
 
 @click.command(epilog="\b\nExamples:\n  bide outbox\n  bide outbox --json | jq '.held[].due'")

@@ -6,9 +6,9 @@ import click
 
 from bide.entries.person import PARTNER, RELATIONS, clean_relation
 from bide.errors import InputError
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica
 
 
 @click.command(
@@ -37,8 +37,8 @@ def command(shell: Shell, kind: str, words_verified: bool) -> None:
     if not url:
         raise InputError("Pairing needs a relay to meet on, and none is set.", hint="bide relay set URL, then bide pair")
     from bide.replica.pairing import PairingSession
-    from bide_cli.pairing import PairingTalk, finish, require_way_to_compare
-    from bide_cli.syncing import sync_own
+    from bide_cli.joining.pairing import PairingTalk, finish, require_way_to_compare
+    from bide_cli.syncing.carrying import sync_own
 
     require_way_to_compare(shell, words_verified=words_verified)
     sync_own(replica, shell.home)  # a relay that won't take this person would make the code lead nowhere

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from bide_cli import background
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line
+from bide_cli.syncing import background
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
 
 
 @click.command(epilog="\b\nExamples:\n  bide pause\n  bide pause --with Robin\n  bide pause --end")
@@ -22,7 +22,7 @@ def command(shell: Shell, with_: str, end: bool) -> None:
     Nothing is sent to them and nothing is fetched. You can go on writing; it waits here until bide pause --end, and then goes.
     Other devices of yours pause as well once they hear of it, through your own space.
     """
-    from bide_cli.leaving import tell_own_devices
+    from bide_cli.syncing.carrying import tell_own_devices
 
     config = read_config(shell.home)
     replica = open_replica(shell, config)

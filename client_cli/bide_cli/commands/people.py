@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bide_cli.configuring import change, find_key
-from bide_cli.home import read_config
+from bide_cli.home.configuring import change, find_key
+from bide_cli.home.folder import read_config
+from bide_cli.joining.relations import relation_word
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.relations import relation_word
-from bide_cli.shell import Shell, clean_line
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica import Replica
@@ -89,7 +89,7 @@ def kind(shell: Shell, name: str, kind: str) -> None:
     It chooses which decks are offered, and nothing else. It goes to them sealed, as all you share does; they can call it
     otherwise for themselves.
     """
-    from bide_cli import background
+    from bide_cli.syncing import background
 
     config = read_config(shell.home)
     replica = open_replica(shell, config)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from bide.entries.reception import FIELDS
-from bide_cli.giving import Given
 from bide_cli.options import field_options, now_option, shell_options
-from bide_cli.shell import Shell
-from bide_cli.writing import write_reply
+from bide_cli.terminal.shell import Shell
+from bide_cli.writing.entry import write_reply
+from bide_cli.writing.giving import Given
 
 
 @click.command(

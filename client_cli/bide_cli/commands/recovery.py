@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import BideError, InputError, NotAllowed
-from bide_cli.devices import note_devices
+from bide_cli.joining.devices import note_devices
 from bide_cli.language import _, plural, sentence
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, clean_line, name_list
+from bide_cli.terminal.shell import Shell, clean_line, name_list
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.crypto.recovery import RecoveryPhrase
@@ -107,7 +107,7 @@ def rotate(shell: Shell, words_noted: bool) -> None:
 
 
 def _require_way(shell: Shell, *, words_noted: bool) -> None:
-    from bide_cli.paper import require_screen
+    from bide_cli.joining.paper import require_screen
 
     if not shell.as_json:
         require_screen(shell)
@@ -121,7 +121,7 @@ def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
     from bide.crypto.recovery import RecoveryPhrase
     from bide.replica.phrases import anchor_for
     from bide.replica.phrases import create as enrol
-    from bide_cli.paper import show_until_noted
+    from bide_cli.joining.paper import show_until_noted
 
     _sync(shell, replica)  # shows what the relay takes, and what was said on other devices
     phrase = RecoveryPhrase.new(anchor_for(replica.storage).space_id, replica.randomness)
@@ -149,7 +149,7 @@ def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
 def check(shell: Shell, words: str | None) -> None:
     """See whether the words on the paper are right, and what they bring back. Nothing is sent."""
     from bide.replica.phrases import covers, prepared
-    from bide_cli.paper import read_words
+    from bide_cli.joining.paper import read_words
 
     replica = open_replica(shell)
     phrase = read_words(shell, words)
@@ -180,7 +180,7 @@ def destroy(shell: Shell, yes: bool) -> None:
 
     replica = open_replica(shell)
     if not yes:
-        from bide_cli.asking import choose, require_person
+        from bide_cli.terminal.asking import choose, require_person
 
         require_person(shell, "Ending a recovery phrase can't be undone.", "To do it without a question: --yes")
         question = _("End your recovery phrase? Without it, losing every device loses the journal.")
@@ -224,11 +224,11 @@ def use(shell: Shell, words: str | None, name: str | None, **options: Any) -> No
     For a device without a journal; one in which nothing was written yet is replaced. All your other devices are removed, and
     everybody with whom you share is told. Until it is done, nothing is kept here: if it is interrupted, run it again.
     """
+    from bide_cli.building.founding import found_home
     from bide_cli.commands.device import ask_device_name, fresh_home
-    from bide_cli.founding import found_home
-    from bide_cli.locking import ask_locking
-    from bide_cli.paper import read_words
-    from bide_cli.recovering import Recovery
+    from bide_cli.joining.paper import read_words
+    from bide_cli.joining.recovering import Recovery
+    from bide_cli.unlocking.locking import ask_locking
 
     begun = fresh_home(shell, hint="To bring yours back beside it: bide --home DIR recovery use")
     key_file = options["key_file"] or ""
@@ -257,7 +257,7 @@ def use(shell: Shell, words: str | None, name: str | None, **options: Any) -> No
 
 def _where(shell: Shell, relay: str | None, bundle: str | None) -> str:
     from bide.replica.addresses import check_url
-    from bide_cli.asking import ask_until_good
+    from bide_cli.terminal.asking import ask_until_good
 
     if relay:
         return check_url(relay)
@@ -326,7 +326,7 @@ def _sync(shell: Shell, replica: Replica) -> BideError | None:
     Raises:
         NotAllowed: this device was removed.
     """
-    from bide_cli.syncing import sync_once, worst_error
+    from bide_cli.syncing.carrying import sync_once, worst_error
 
     if not any(space.relay_url for space in replica.spaces()):
         return None

@@ -7,14 +7,14 @@ import click
 from bide.entries.fields import clean_field
 from bide.entries.reflection import FIELDS
 from bide.errors import InputError
-from bide_cli.asking import ask_until_good
-from bide_cli.giving import Given
 from bide_cli.language import _, language
-from bide_cli.opening import require_home
 from bide_cli.options import field_options, shell_options
-from bide_cli.shell import Shell
-from bide_cli.starters import day_number
-from bide_cli.writing import write_entry
+from bide_cli.prompting.starters import day_number
+from bide_cli.terminal.asking import ask_until_good
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import require_home
+from bide_cli.writing.entry import write_entry
+from bide_cli.writing.giving import Given
 
 DECK = "reflection"
 _NEXT = "n"

@@ -6,10 +6,10 @@ import click
 
 from bide.errors import InputError
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options, with_option
-from bide_cli.relays import OFFER, described, follow_command, former_lines, note_relays, offers
-from bide_cli.shell import Shell, clean_line, name_list
+from bide_cli.syncing.relays import OFFER, described, follow_command, former_lines, note_relays, offers
+from bide_cli.terminal.shell import Shell, clean_line, name_list
+from bide_cli.unlocking.opening import open_replica
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
     stays with that one, where the other person's device is.
     """
     from bide.replica.addresses import check_url
-    from bide_cli.giving import STDIN, read_stdin
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     checked = check_url(url)
     token = read_stdin().strip() if invite == STDIN else invite
@@ -106,8 +106,8 @@ def move(shell: Shell, url: str, invite: str, with_: str, without_old: bool) -> 
     has moved, the old relay is asked to delete what it holds; it does so once both have asked.
     """
     from bide.replica.addresses import check_url
-    from bide_cli import moving
-    from bide_cli.giving import STDIN, read_stdin
+    from bide_cli.syncing import moving
+    from bide_cli.terminal.stdin import STDIN, read_stdin
 
     checked = check_url(url)
     token = read_stdin().strip() if invite == STDIN else invite
@@ -148,7 +148,7 @@ def follow(shell: Shell, url: str | None, with_: str, yes: bool) -> None:
     another way. Only what you share with them moves.
     """
     from bide.replica.addresses import check_url
-    from bide_cli import moving
+    from bide_cli.syncing import moving
 
     replica = open_replica(shell)
     person, offer = _whom_to_follow(replica, with_, check_url(url) if url else "")
@@ -192,7 +192,7 @@ def _agreed(shell: Shell, name: str, url: str) -> bool:
     Raises:
         InputError: nobody is there to ask.
     """
-    from bide_cli.asking import ask_yes, require_person
+    from bide_cli.terminal.asking import ask_yes, require_person
 
     shell.say(_("{name} uses this relay: {url}").format(name=clean_line(name), url=url))
     shell.say(_("Whoever runs it can't read anything, but sees when and from where your devices connect."))

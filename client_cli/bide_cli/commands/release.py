@@ -6,15 +6,15 @@ import click
 
 from bide.errors import NotAllowed
 from bide.replica.holding import Deed, Do
-from bide_cli.asking import ask_yes, require_person
-from bide_cli.holding import put
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import now_option, shell_options, with_option
-from bide_cli.render import draw_timeline
-from bide_cli.shell import Shell, clean_line
-from bide_cli.telling import tell_written
+from bide_cli.reading.render import draw_timeline
+from bide_cli.terminal.asking import ask_yes, require_person
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.holding import put
+from bide_cli.writing.telling import tell_written
 
 
 @click.command(epilog="\b\nExamples:\n  bide release rf-7KQ2MX\n  bide release ck-62XTN3 --with Robin --yes")

@@ -13,16 +13,17 @@ from bide.entries.hearing import FIELDS as HEARING_FIELDS
 from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, INVITE_FIELDS, TELL_FIELDS, Step
 from bide.errors import BideError, InputError, NotFound
 from bide.replica.holding import Deed, Do
-from bide_cli.giving import STDIN, Given, flag, gather, read_stdin
-from bide_cli.holding import put
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.leading import AFTER, Leader, ask_before, stems
-from bide_cli.opening import open_replica
 from bide_cli.options import field_options, now_option, shell_options, with_option
-from bide_cli.render import draw_timeline
-from bide_cli.shell import Shell, clean
-from bide_cli.telling import tell_written
+from bide_cli.reading.render import draw_timeline
+from bide_cli.terminal.shell import Shell, clean
+from bide_cli.terminal.stdin import STDIN, read_stdin
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.giving import Given, flag, gather
+from bide_cli.writing.holding import put
+from bide_cli.writing.leading import AFTER, Leader, ask_before, stems
+from bide_cli.writing.telling import tell_written
 
 STEP_FIELDS: Mapping[str, tuple[Field, ...]] = {
     "tell": TELL_FIELDS,

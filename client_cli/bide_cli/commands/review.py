@@ -6,9 +6,9 @@ import click
 
 from bide.projections.review import WEEKS_DEFAULT
 from bide_cli.language import _, language
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.opening import open_replica
 
 
 @click.command(

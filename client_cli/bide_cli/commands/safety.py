@@ -8,8 +8,8 @@ import click
 
 from bide_cli.language import _, language
 from bide_cli.options import shell_options
-from bide_cli.quiet import may_draw
-from bide_cli.shell import Shell
+from bide_cli.terminal.quiet import may_draw
+from bide_cli.terminal.shell import Shell
 
 _CLEARED = "\x1b[H\x1b[2J\x1b[3J"
 """The screen and what was scrolled off it."""
@@ -31,7 +31,7 @@ def command(shell: Shell) -> None:
         parts = [{"heading": part.heading, "texts": [item.text for item in text.in_part(part.id)]} for part in text.parts]
         shell.emit("safety", title=text.title, about=text.about, parts=parts)
         return
-    from bide_cli.layout import wrap
+    from bide_cli.terminal.layout import wrap
 
     width = shell.width
 

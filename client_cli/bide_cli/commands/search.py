@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from bide_cli import reading
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.reading import showing
+from bide_cli.terminal.shell import Shell
 
 
 @click.command(
@@ -25,4 +25,4 @@ def command(shell: Shell, **values: Any) -> None:
 
     An entry fits if it, or a reply to it, contains them all. Parts of words, capitals and accents don't matter.
     """
-    reading.search(shell, **values)
+    showing.search(shell, **values)

@@ -6,14 +6,14 @@ import click
 
 from bide.errors import BideError, InputError, NotAllowed, NotFound
 from bide.storage.base import HeldRecord
-from bide_cli import background
-from bide_cli.holding import is_there_yet
-from bide_cli.home import read_config
+from bide_cli.home.folder import read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell, name_list
-from bide_cli.telling import next_words
+from bide_cli.syncing import background
+from bide_cli.terminal.shell import Shell, name_list
+from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.holding import is_there_yet
+from bide_cli.writing.telling import next_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from bide_cli import reading
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.reading import showing
+from bide_cli.terminal.shell import Shell
 
 
 @click.command(epilog="\b\nExamples:\n  bide show th-7KQ2MX\n  bide show 7kq2 --json")
@@ -17,4 +17,4 @@ def command(shell: Shell, words: str) -> None:
 
     With the replies to it, its earlier texts, and how far it has come. The first four characters of an id are enough.
     """
-    reading.show(shell, words=(words,))
+    showing.show(shell, words=(words,))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError
-from bide_cli.choices import OneOf
-from bide_cli.options import shell_options
-from bide_cli.quiet import may_draw
-from bide_cli.shell import Shell
-from bide_cli.sitting import BREATH_S, Sitting, sit
+from bide_cli.options import OneOf, shell_options
+from bide_cli.prompting.sitting import BREATH_S, Sitting, sit
+from bide_cli.terminal.quiet import may_draw
+from bide_cli.terminal.shell import Shell
 
 MINUTES_MIN, MINUTES_MAX = 0.01, 180.0
 BREATHS_MAX = 500
@@ -54,7 +53,7 @@ def command(shell: Shell, practice: str, minutes: float | None, breaths: int | N
         raise InputError("That is no number of minutes or seconds.")
     from bide.words import deck
     from bide_cli.language import _, language
-    from bide_cli.layout import wrap
+    from bide_cli.terminal.layout import wrap
 
     words = deck("sitting", language())
 

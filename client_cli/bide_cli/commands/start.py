@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import BideError
-from bide_cli import home as homes
-from bide_cli.asking import ask, choose
+from bide_cli.home import folder as homes
 from bide_cli.language import N_, _, sentence
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options, with_option
-from bide_cli.proposing import ALONE, look, propose
-from bide_cli.shell import Shell, clean_line
+from bide_cli.prompting.proposing import ALONE, look, propose
+from bide_cli.terminal.asking import ask, choose
+from bide_cli.terminal.shell import Shell, clean_line
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from datetime import date

@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from bide_cli.contact import last_contact
-from bide_cli.dates import local_minute
-from bide_cli.devices import tell_devices
-from bide_cli.holding import count_words
+from bide_cli.joining.devices import tell_devices
+from bide_cli.joining.relations import relation_word
 from bide_cli.language import N_, _, grouped, plural
-from bide_cli.leaving import ENDED, LEFT, PAUSED, standing_line
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.relations import relation_word
-from bide_cli.relays import former_lines, tell_relays
-from bide_cli.shell import Shell, clean_line, name_list
+from bide_cli.reading.outbox import count_words
+from bide_cli.reading.standing import ENDED, LEFT, PAUSED, standing_line
+from bide_cli.syncing.contact import last_contact
+from bide_cli.syncing.relays import former_lines, tell_relays
+from bide_cli.terminal.dates import local_minute
+from bide_cli.terminal.shell import Shell, clean_line, name_list
+from bide_cli.unlocking.opening import open_replica
 
 NOTES = (
     ("waiting", N_("{n} changes wait for something that has not arrived yet")),

@@ -9,20 +9,21 @@ from pathlib import Path
 import click
 
 from bide.errors import BideError, NotAllowed
-from bide_cli.devices import tell_devices, untold_devices
-from bide_cli.home import exists
+from bide_cli.home.folder import exists
+from bide_cli.joining.devices import tell_devices, untold_devices
 from bide_cli.language import _, grouped, worded
-from bide_cli.leaving import tell_rests
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.relays import tell_relays
-from bide_cli.shell import Shell, clean_line, name_list
+from bide_cli.reading.standing import tell_rests
+from bide_cli.syncing.progress import Progress
+from bide_cli.syncing.relays import tell_relays
+from bide_cli.terminal.shell import Shell, clean_line, name_list
+from bide_cli.unlocking.opening import open_replica
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bide.replica import Replica
     from bide.storage.base import SpaceRecord
-    from bide_cli.syncing import Outcome
+    from bide_cli.syncing.carrying import Outcome
 
 WATCH_LOCK = "watch.lock"
 WAITING_LOCK = "sync-waiting.lock"
@@ -32,9 +33,6 @@ HELD_LOCK_WAIT_S = 2.0
 """Longer than it takes the one who waits already to find that nothing is left, and to go."""
 HELD_LOOK_S = 60.0
 """How often to look whether something was held meanwhile that goes earlier, or was taken back."""
-PROGRESS_AFTER_S = 1.0
-PROGRESS_EVERY_S = 0.2
-PROGRESS_LINE_EVERY_S = 5.0
 
 
 @click.command(
@@ -66,7 +64,7 @@ def _require_relay(replica: Replica) -> None:
 
 
 def _sync(shell: Shell) -> None:
-    from bide_cli.syncing import sync_once, worst_error
+    from bide_cli.syncing.carrying import sync_once, worst_error
 
     replica = open_replica(shell)
     _require_relay(replica)
@@ -119,41 +117,10 @@ def _summary(sent: int, received: int, *, waiting: bool) -> str:
     return " · ".join(parts)
 
 
-class Progress:
-    """Tells how far a long sync is, on a terminal, after a second."""
-
-    def __init__(self, shell: Shell) -> None:
-        self._on = sys.stderr is not None and sys.stderr.isatty() and not shell.as_json
-        self._redraws = self._on and not (shell.plain or shell.accessible)
-        self._begun = self._last = time.monotonic()
-        self._drawn = False
-
-    def show(self, outcomes: list[Outcome]) -> None:
-        """Called after each frame."""
-        now = time.monotonic()
-        every = PROGRESS_EVERY_S if self._redraws else PROGRESS_LINE_EVERY_S
-        if not self._on or now - self._begun < PROGRESS_AFTER_S or now - self._last < every:
-            return
-        self._last = now
-        syncs = [outcome.sync for outcome in outcomes if outcome.sync]
-        done = sum(sync.sent + sync.received for sync in syncs)
-        total = max(done, sum(sync.to_send + sync.to_receive for sync in syncs))
-        text = f"{done:,} of {total:,} entries"
-        sys.stderr.write(f"\r{text}\x1b[K" if self._redraws else f"{text}\n")
-        sys.stderr.flush()
-        self._drawn = self._redraws
-
-    def end(self) -> None:
-        """Take the line away."""
-        if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
 def _sync_unseen(shell: Shell) -> None:
     """A run that nobody looks at: at most one at work and one waiting, silent whatever happens; status tells."""
-    from bide_cli.locks import Lock
-    from bide_cli.syncing import SYNC_LOCK, sync_locked
+    from bide_cli.home.locks import SYNC_LOCK, Lock
+    from bide_cli.syncing.carrying import sync_locked
 
     waiting = Lock(shell.home / WAITING_LOCK)
     if not waiting.take():
@@ -177,8 +144,8 @@ def _wait_unseen(shell: Shell) -> None:
 
     The home is not kept open meanwhile: whoever copies it finds everything in one file.
     """
-    from bide_cli.background import WAIT_MAX_S
-    from bide_cli.locks import Lock
+    from bide_cli.home.locks import Lock
+    from bide_cli.syncing.background import WAIT_MAX_S
 
     lock = Lock(shell.home / HELD_LOCK, wait_s=HELD_LOCK_WAIT_S)
     if not lock.take():
@@ -204,8 +171,8 @@ def _wait_unseen(shell: Shell) -> None:
 def _watch(shell: Shell) -> None:
     import asyncio
 
-    from bide_cli.locks import Lock
-    from bide_cli.watching import Watcher
+    from bide_cli.home.locks import Lock
+    from bide_cli.syncing.watching import Watcher
 
     replica = open_replica(shell)
     _require_relay(replica)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from bide.entries.appreciation import FIELDS
-from bide_cli.entering import enter
-from bide_cli.giving import Given
 from bide_cli.options import field_options, now_option, private_option, shell_options, with_option
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.writing.entering import enter
+from bide_cli.writing.giving import Given
 
 
 @click.command(

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from bide_cli import reading
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.reading import showing
+from bide_cli.terminal.shell import Shell
 
 
 @click.command(
@@ -34,4 +34,4 @@ def command(shell: Shell, **values: Any) -> None:
 
     Days follow one another, the newest at the end.
     """
-    reading.timeline(shell, **values)
+    showing.timeline(shell, **values)

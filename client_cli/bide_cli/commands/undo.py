@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from bide.errors import InputError, NotAllowed
-from bide_cli import background
-from bide_cli.asking import ask_yes, require_person
-from bide_cli.home import Config, read_config
+from bide_cli.home.folder import Config, read_config
 from bide_cli.language import _
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
-from bide_cli.outbox import text_lines
-from bide_cli.shell import Shell, name_list
+from bide_cli.reading.outbox import text_lines
+from bide_cli.syncing import background
+from bide_cli.terminal.asking import ask_yes, require_person
+from bide_cli.terminal.shell import Shell, name_list
+from bide_cli.unlocking.opening import open_replica
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

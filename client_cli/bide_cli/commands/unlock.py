@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError, Locked, StorageError
-from bide_cli import home as homes
-from bide_cli.agent import FOR_MAX_S, IDLE_S, seconds_left, start_agent
+from bide_cli.home import folder as homes
 from bide_cli.language import _, plural
-from bide_cli.opening import open_replica, require_home
 from bide_cli.options import shell_options
-from bide_cli.shell import Shell
+from bide_cli.terminal.shell import Shell
+from bide_cli.unlocking.agent import FOR_MAX_S, IDLE_S, seconds_left, start_agent
+from bide_cli.unlocking.opening import open_replica, require_home
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 
@@ -49,7 +49,7 @@ def command(shell: Shell, for_: str | None) -> None:
 def _key(shell: Shell, config: homes.Config) -> bytes:
     """The key, had by what the home takes and not from an agent; it opens the database, or nothing is held."""
     from bide.storage.sqlite import SqliteStorage
-    from bide_cli.unlocking import unlock
+    from bide_cli.unlocking.keys import unlock
 
     key = unlock(shell, config)
     try:

@@ -9,9 +9,9 @@ import click
 
 from bide.errors import BideError, InputError, NotAllowed, VerificationFailed
 from bide_cli.language import _, grouped, sentence
-from bide_cli.opening import open_replica
 from bide_cli.options import shell_options, with_option
-from bide_cli.shell import Shell, clean_line, write_talk
+from bide_cli.terminal.shell import Shell, clean_line, write_talk
+from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.crypto.comparing import Said
@@ -93,7 +93,7 @@ def _sync(shell: Shell, replica: Replica, person: Person) -> bool:
     if not person.space.relay_url:
         shell.say(_("No relay is set, so what is here is compared as it is."))
         return False
-    from bide_cli.syncing import sync_once
+    from bide_cli.syncing.carrying import sync_once
 
     try:
         outcomes = sync_once(replica, shell.home)
@@ -118,7 +118,7 @@ def _show(shell: Shell, comparison: Comparison, name: str) -> None:
 def _ask(shell: Shell, comparison: Comparison, name: str) -> Said:
     """The words of the other screen; where they don't fit, its numbers too."""
     from bide.crypto.comparing import Said, parse_count
-    from bide_cli.asking import ask_until_good
+    from bide_cli.terminal.asking import ask_until_good
 
     said = _ask_words(shell, name)
     for _left in range(TRIES - 1):
@@ -138,7 +138,7 @@ def _ask(shell: Shell, comparison: Comparison, name: str) -> Said:
 
 def _ask_words(shell: Shell, name: str) -> Said:
     from bide.crypto.comparing import parse_said
-    from bide_cli.asking import ask_until_good
+    from bide_cli.terminal.asking import ask_until_good
 
     def check(text: str) -> str:
         parse_said(text)

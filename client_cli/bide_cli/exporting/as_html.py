@@ -9,11 +9,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bide_cli.dates import heading, local_minute
 from bide_cli.exporting.head import Head, here
 from bide_cli.exporting.said import Part, earlier, marks, parts, time_of, title, who
 from bide_cli.language import _, language
-from bide_cli.shell import clean_line
+from bide_cli.terminal.dates import heading, local_minute
+from bide_cli.terminal.shell import clean_line
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --quiet: #5a5a5a; --paper: #fdfcfa; --line: #d9d4cc; }

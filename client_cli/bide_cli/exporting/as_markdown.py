@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bide_cli.dates import heading, local_minute
 from bide_cli.exporting.head import Head, here
 from bide_cli.exporting.said import Part, earlier, marks, parts, time_of, title, who
 from bide_cli.language import _
-from bide_cli.shell import clean_line
+from bide_cli.terminal.dates import heading, local_minute
+from bide_cli.terminal.shell import clean_line
 
 _ANYWHERE = re.compile(r"([\\`*_\[\]<>&~|$])")
 _LINE_START = re.compile(r"^([#+=\-]|:{1,3})")

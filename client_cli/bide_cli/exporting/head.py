@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple
 
-from bide_cli.dates import heading
 from bide_cli.exporting.entries import PRIVATE, SHARED, Wanted
 from bide_cli.language import _
-from bide_cli.shell import clean_line
-from bide_cli.zone import local_zone
+from bide_cli.terminal.dates import heading
+from bide_cli.terminal.shell import clean_line
+from bide_cli.terminal.zone import local_zone
 
 
 class Head(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bide.errors import InputError, StorageError
-from bide_cli.keeping import sync_directory
+from bide_cli.home.files import sync_directory
 
 STDOUT = "-"
 _TEMPORARY = ".bide-export-"

@@ -1,7 +1,7 @@
 """What an entry says, in labelled parts: the same for Markdown, HTML and the text of what is imported again.
 
-Words and labels are those of `bide_cli.wording`. But a file may lie about for years, so nobody is called "you" in it. Every
-text has passed `clean`: what somebody wrote can neither move a cursor nor turn the order of words around.
+Words and labels are those of `bide_cli.reading.saying`. But a file may lie about for years, so nobody is called "you" in it.
+Every text has passed `clean`: what somebody wrote can neither move a cursor nor turn the order of words around.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bide.entries import hearing, repair
-from bide_cli.dates import clock, date_words
 from bide_cli.language import _
-from bide_cli.shell import clean, clean_line, name_list
-from bide_cli.wording import ANSWERS, STATES, erased_words, label_of, value_text
-from bide_cli.wording import title as title_of
+from bide_cli.reading.saying import ANSWERS, STATES, erased_words, label_of, value_text
+from bide_cli.reading.saying import title as title_of
+from bide_cli.terminal.dates import clock, date_words
+from bide_cli.terminal.shell import clean, clean_line, name_list
 
 _UNSHOWN = frozenset(("about", "reveal", "deck", "item", "source", "by_name", "original", "calm"))
 """What is no words of anybody: it is in the JSON."""

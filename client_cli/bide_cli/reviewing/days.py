@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bide_cli.dates import MONTHS
 from bide_cli.language import N_, _
-from bide_cli.shell import clean_line
+from bide_cli.terminal.dates import MONTHS
+from bide_cli.terminal.shell import clean_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 from bide.errors import InputError, StorageError
-from bide_cli.keeping import sync_directory
+from bide_cli.home.files import sync_directory
 
 
 def check_place(given: str, *, force: bool) -> Path:

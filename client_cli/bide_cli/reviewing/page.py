@@ -10,7 +10,7 @@ from bide_cli.reviewing.days import WEEKDAYS_SHORT, axis, day_name, range_name, 
 from bide_cli.reviewing.outline import empty_words, heading, is_empty, outline, preface
 from bide_cli.reviewing.svg import Bar, Row, bars, dots
 from bide_cli.reviewing.terminal import feelings_title, weekday_rows
-from bide_cli.shell import clean, clean_line
+from bide_cli.terminal.shell import clean, clean_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

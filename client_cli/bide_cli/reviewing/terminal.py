@@ -6,11 +6,11 @@ import os
 import sys
 
 from bide_cli.language import _, plural
-from bide_cli.layout import BESIDE_COLUMNS_MIN, LABEL_COLUMNS_MAX, labelled, text_columns, text_room, wrap
-from bide_cli.render import BOLD, FAINT, INDENT, Sheet
+from bide_cli.reading.render import BOLD, FAINT, INDENT, Sheet
 from bide_cli.reviewing.days import WEEKDAYS_SHORT, axis, span_name
 from bide_cli.reviewing.outline import empty_words, heading, is_empty, outline, preface
-from bide_cli.shell import Shell, clean, clean_line
+from bide_cli.terminal.layout import BESIDE_COLUMNS_MIN, LABEL_COLUMNS_MAX, labelled, text_columns, text_room, wrap
+from bide_cli.terminal.shell import Shell, clean, clean_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

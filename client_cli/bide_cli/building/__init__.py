@@ -1,0 +1,1 @@
+"""A home is there whole or not at all: making one, and mending a damaged one."""

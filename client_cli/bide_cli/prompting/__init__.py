@@ -1,0 +1,1 @@
+"""What helps somebody begin: decks and their questions, first lines, words for feelings, a practice, sitting."""
