@@ -100,6 +100,21 @@ class SqliteTruth:
                 raise StorageError("The database could not be written; nothing was changed.") from error
             raise
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See the contract. Others may write meanwhile: that is what the write-ahead log is for."""
+        if self._db.in_transaction:
+            yield
+            return
+        with readable():
+            self._db.execute("BEGIN")
+        try:
+            self._rows("PRAGMA user_version")  # what is seen begins with the first reading
+            yield
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
     def close(self) -> None:
         """See the contract."""
         self._db.close()
