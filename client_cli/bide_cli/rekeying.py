@@ -29,12 +29,12 @@ from bide_cli.configuring import put_values
 from bide_cli.home import Config
 from bide_cli.keeping import Locking, keep, make_key_file, require_kept, sync_directory
 from bide_cli.keyrings import KEY_BYTES, forget_in_keyring
+from bide_cli.leftovers import KEY_LOCK
 from bide_cli.locks import Lock
 from bide_cli.opening import forget_key, require_home
 from bide_cli.shell import Shell
 from bide_cli.unlocking import Opened, forget_opened, unlock_anew
 
-LOCK = "key.lock"
 _WAIT_S = 5
 _BUSY = "Another Bide has this home open, so its key was not changed."
 _BUSY_HINT = "End what runs, such as bide sync --watch, then try again."
@@ -57,7 +57,7 @@ def change_locking(shell: Shell, choose: Callable[[], Locking]) -> tuple[Config,
         InputError: the new way can't be had here.
     """
     require_home(shell)
-    with Lock(shell.home / LOCK, wait_s=_WAIT_S):
+    with Lock(shell.home / KEY_LOCK, wait_s=_WAIT_S):
         before, opened = _open(shell)
         locking = choose()
         name = _note_beginning(shell.home)
@@ -81,7 +81,7 @@ def rotate_key(shell: Shell) -> Config:
         StorageBusy: another Bide has it open.
     """
     require_home(shell)
-    with Lock(shell.home / LOCK, wait_s=_WAIT_S):
+    with Lock(shell.home / KEY_LOCK, wait_s=_WAIT_S):
         before, opened = _open(shell)
         _refuse_other_key_file(before)
         database = shell.home / homes.DATABASE
@@ -130,7 +130,7 @@ def open_turned(shell: Shell, config: Config, open_with: Callable[[Shell, bytes]
     name = config.turning.removeprefix(_TO)
     key = unlock_anew(shell, turned(config, name)).key
     storage = open_with(shell, key)
-    lock = Lock(shell.home / LOCK)
+    lock = Lock(shell.home / KEY_LOCK)
     # Another process may be at it; and where nothing can be written, it opens the same way the next time.
     with contextlib.suppress(OSError):
         if lock.take():

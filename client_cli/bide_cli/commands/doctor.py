@@ -13,9 +13,10 @@ from bide.replica.doctor import DAMAGE, NOTE, OK, Finding
 from bide_cli import failures
 from bide_cli import home as homes
 from bide_cli.language import N_, _, plural, worded
-from bide_cli.opening import open_replica
+from bide_cli.opening import keys_at_hand, open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
+from bide_cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
@@ -42,26 +43,33 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
     home. Then it saves the keys and all log entries that can be proved, and builds everything else again. What is missing
     comes back with the next bide sync.
     """
-    replica, findings = _look(shell, again=again)
-    mending = None
-    if repair:
-        mending, findings = _repair(shell, replica, findings)
+    waiting = Waiting(shell)
+    try:
+        replica, findings = _look(shell, waiting, again=again)
+        wrong = [finding for finding in findings if finding.mendable]
+        mending = None
+        if repair and not wrong:
+            shell.say(_("There is nothing to mend; nothing was changed."))
+        elif repair:
+            mending, findings = _repair(shell, replica, wrong, waiting)
+    finally:
+        waiting.end()
     findings = [*findings, *_permissions(shell.home)]
     sound = all(finding.level != DAMAGE for finding in findings)
     told = [{"level": finding.level, "words": worded(*finding.words)} for finding in findings]
     if shell.as_json:
-        shell.emit("doctor", findings=told, sound=sound, **_repair_json(mending) if repair else {})
+        shell.emit("doctor", findings=told, sound=sound, **_repair_json(mending, wrong) if repair else {})
     else:
         marks = {level: _(mark) for level, mark in MARKS.items()}
         width = max(map(len, marks.values()))
         for finding in told:
             shell.out(f"{marks[finding['level']]:<{width}}  {finding['words']}")
-        if not sound:
+        if wrong and not repair:
             shell.say(_("Nothing was changed. A copy is kept and what can be mended is mended by: bide doctor --repair"))
     return failures.OK if sound else failures.ERROR
 
 
-def _look(shell: Shell, *, again: bool) -> tuple[Replica | None, list[Finding]]:
+def _look(shell: Shell, waiting: Waiting, *, again: bool) -> tuple[Replica | None, list[Finding]]:
     """What there is to say of the home, if it opens or not.
 
     Raises:
@@ -84,29 +92,35 @@ def _look(shell: Shell, *, again: bool) -> tuple[Replica | None, list[Finding]]:
         if not homes.exists(shell.home):
             raise
         return None, [Finding(DAMAGE, Phrase(error.template, error.values), True)]
-    return replica, replica.doctor()
+    waiting.begin(_("Looking through all of it:"))
+    return replica, replica.doctor(waiting.progress)
 
 
 def _is_damaged(shell: Shell) -> bool:
-    """Whether a database that the key doesn't open is this key's all the same. Asks for the key again if it has to be asked."""
+    """Whether a database that no key opens is that of one that is here all the same. Nobody is asked for one again."""
     from bide_cli.mending import key_opens
-    from bide_cli.unlocking import unlock
 
-    return key_opens(shell, unlock(shell, homes.read_config(shell.home)))
+    return any(key_opens(shell, key) for key in keys_at_hand(shell, homes.read_config(shell.home)))
 
 
-def _repair(shell: Shell, replica: Replica | None, findings: list[Finding]) -> tuple[Mending | None, list[Finding]]:
-    if not any(finding.mendable for finding in findings):
-        shell.say(_("There is nothing to mend; nothing was changed."))
-        return None, findings
+def _repair(shell: Shell, replica: Replica | None, wrong: list[Finding], waiting: Waiting) -> tuple[Mending, list[Finding]]:
     from bide_cli.mending import mend_home
 
+    waiting.end()
+    for finding in wrong:
+        shell.say(worded(*finding.words))
     if replica is not None:
         replica.storage.close()
-    mending = mend_home(shell, homes.read_config(shell.home))
+    try:
+        mending = mend_home(shell, homes.read_config(shell.home), waiting)
+    except KeyboardInterrupt:
+        waiting.end()
+        shell.say(_("Stopped. Nothing was changed."))
+        raise
+    waiting.end()
     _tell(shell, mending)
-    again = open_replica(shell)
-    return mending, again.doctor()
+    mended = open_replica(shell)
+    return mending, mending.findings or mended.doctor(waiting.progress)
 
 
 def _tell(shell: Shell, mending: Mending) -> None:
@@ -135,10 +149,11 @@ def _tell(shell: Shell, mending: Mending) -> None:
         shell.say(_("If anything is missing, it comes back with: bide sync"))
 
 
-def _repair_json(mending: Mending | None) -> dict[str, object]:
+def _repair_json(mending: Mending | None, wrong: list[Finding]) -> dict[str, object]:
     kept = str(mending.kept) if mending is not None and mending.kept is not None else ""
     done = mending.mended._asdict() if mending is not None and mending.mended is not None else None
-    return {"repaired": mending is not None, "kept": kept, "mended": done}
+    damage = [worded(*finding.words) for finding in wrong]
+    return {"repaired": mending is not None, "damage": damage, "kept": kept, "mended": done}
 
 
 def _look_again(shell: Shell, replica: Replica) -> None:

@@ -8,6 +8,7 @@ from bide_cli.language import _, plural
 from bide_cli.opening import open_replica
 from bide_cli.options import shell_options
 from bide_cli.shell import Shell
+from bide_cli.waiting import Waiting
 
 
 @click.command(epilog="\b\nExample:\n  bide rebuild")
@@ -18,7 +19,12 @@ def command(shell: Shell) -> None:
     The timeline afterwards is the same. Only needed if bide doctor says so, or after an upgrade.
     """
     replica = open_replica(shell)
-    replica.rebuild()
+    waiting = Waiting(shell)
+    waiting.begin(_("Building it anew:"))
+    try:
+        replica.rebuild(waiting.progress)
+    finally:
+        waiting.end()
     spaces = replica.status()["spaces"]
     entries = sum(space["entries"] for space in spaces)
     if shell.as_json:

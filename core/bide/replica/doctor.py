@@ -69,7 +69,7 @@ def examine(storage: Storage, reader: Reader, progress: Progress | None = None) 
             except _NOT_THE_HOME:
                 raise
             except Exception:
-                return [*findings, Finding(DAMAGE, Phrase(_UNREADABLE), True)]
+                return findings if damages else [*findings, Finding(DAMAGE, Phrase(_UNREADABLE), True)]
     except StorageDamaged:
         return [Finding(DAMAGE, Phrase(_UNREADABLE), True)]
 

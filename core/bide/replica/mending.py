@@ -25,7 +25,7 @@ from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
-from bide.replica.rebuilding import rebuild
+from bide.replica.rebuilding import Progress, counting, rebuild
 from bide.replica.receiving import Receiver
 from bide.replica.replica import DERIVATION
 from bide.storage.base import SpaceRecord, Storage
@@ -79,8 +79,8 @@ class NoRelayHasIt(BideError):
     )
 
 
-def mend(found: Salvaged, storage: SqliteStorage) -> Mended:
-    """Fill a fresh storage with what was salvaged. One transaction.
+def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = None) -> Mended:
+    """Fill a fresh storage with what was salvaged. One transaction; `progress` is told how far all is built anew.
 
     Raises:
         KeysLost: the keys of the person's own space are not among it.
@@ -116,7 +116,7 @@ def mend(found: Salvaged, storage: SqliteStorage) -> Mended:
                 storage.put_meta(short_key(space.space_id), "1")
                 must_sync += bool(space.relay_url)
             entries, waiting = entries + len(kept), waiting + len(left)
-        rebuild(storage)
+        rebuild(storage, counting(storage, progress))
         storage.put_meta("derivation", DERIVATION)
         nameless = not _restore_meta(storage, spaces)
     lost = given.keys() - {space.space_id for space in spaces}

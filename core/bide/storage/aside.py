@@ -53,7 +53,7 @@ class Aside(SqliteStorage):
         """See the contract."""
         return self._source.controls(space)
 
-    def erase_bodies(self, space: SpaceId, log: LogId, first: int, last: int) -> list[int]:
+    def erase_bodies(self, space: SpaceId, log: LogId, first: int, last: int) -> list[int]:  # noqa: ARG002 the contract's
         """None are dropped here; what was erased is not derived in the first place."""
         return []
 

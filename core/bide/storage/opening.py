@@ -181,8 +181,15 @@ def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
         raise StorageBusy from error
     except apsw.CorruptError as error:
         raise StorageDamaged from error
+    except apsw.FullError as error:
+        raise no_room() from error
     except apsw.Error as error:
         raise StorageError("The database could not be brought to the current format.") from error
+
+
+def no_room() -> StorageError:
+    """What to say of a disk that is full."""
+    return StorageError("There is no room left on the disk; nothing was written.", hint="Make room.")
 
 
 def schema_text(number: int) -> str:
