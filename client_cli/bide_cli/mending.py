@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bide.errors import Locked, StorageBusy, StorageError
-from bide.storage.opening import PAGE_BYTES, begins_blank
+from bide.storage.opening import PAGE_BYTES, NoRoom, begins_blank
 from bide_cli import home as homes
 from bide_cli.keeping import sync_directory
 from bide_cli.language import _
@@ -79,8 +79,9 @@ def mend_home(shell: Shell, config: Config, waiting: Waiting) -> Mending:
     database = shell.home / homes.DATABASE
     work = shell.home / MENDING
     _require_writable(database)
-    # Looked for before the database is locked: that would end with any other descriptor of the file.
-    key = None if _is_to_be_finished(database) else _key_of(shell, config)
+    with _told_of_failures(database):
+        # Looked for before the database is locked: that would end with any other descriptor of the file.
+        key = None if _is_to_be_finished(database) else _key_of(shell, config)
     with (
         _told_of_failures(database),
         Lock(shell.home / KEY_LOCK, busy=_BUSY),
@@ -95,14 +96,15 @@ def mend_home(shell: Shell, config: Config, waiting: Waiting) -> Mending:
             # Until the new one is put in place the database is as it was, so that a copy of it keeps nothing.
             shutil.rmtree(work, ignore_errors=True)
             undo.callback(shutil.rmtree, work, ignore_errors=True)
-            waiting.begin(_("Keeping a copy of the damaged database."))
+            waiting.begin(_("Keeping a copy of the damaged database"))
             kept = _keep(shell.home, descriptor)
             undo.callback(shutil.rmtree, kept, ignore_errors=True)
             work.mkdir(0o700)
-            mended, findings = _make_whole(kept / homes.DATABASE, key, work, waiting)
+            opens = opened_with(shell.home) is not None
+            mended, findings = _make_whole(kept / homes.DATABASE, key, work, waiting, opens=opens)
             _make_room(descriptor, work / READY)
             undo.pop_all()
-        waiting.begin(_("Putting the new database in its place."))
+        waiting.begin(_("Putting the new database in its place"))
         _put_in_place(work / READY, descriptor, database)
         shutil.rmtree(work)
     return Mending(kept, mended, findings)
@@ -115,6 +117,21 @@ def key_opens(shell: Shell, key: bytes) -> bool:
     with _scratch(shell.home) as scratch:
         copy = _copy_for_reading(shell.home / homes.DATABASE, scratch)
         return next(salvage(copy, key, scratch=scratch), None) is not None
+
+
+def agent_knows_it_is_damaged(shell: Shell, config: Config) -> bool:
+    """Whether an agent holds the key of a database that it doesn't open any more, so that nobody need be asked for it."""
+    from bide.storage.opening import open_database
+    from bide_cli.unlocking import key_of_agent
+
+    key = key_of_agent(shell.home, config)
+    if key is None or not homes.exists(shell.home):
+        return False
+    try:
+        open_database(shell.home / homes.DATABASE, key).close()
+    except Locked:
+        return key_opens(shell, key)
+    return False
 
 
 @contextmanager
@@ -163,11 +180,11 @@ def _told_of_failures(database: Path) -> Iterator[None]:
     """Say in a sentence what the system had against it, and what state that left."""
     try:
         yield
-    except OSError as error:
+    except (OSError, NoRoom) as error:
         hint = "Nothing was changed."
-        if begins_blank(database):
+        if _is_to_be_finished(database):
             hint = "It was being put in its place, and is ready: bide doctor --repair goes on with it."
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, NoRoom) or error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
                 "There is not enough room on the disk to mend this home: for a while it takes about {size} MB.",
                 hint=hint,
@@ -223,17 +240,17 @@ def _keep(home: Path, descriptor: int) -> Path:
     return kept
 
 
-def _make_whole(kept: Path, key: bytes, work: Path, waiting: Waiting) -> tuple[Mended, list[Finding]]:
+def _make_whole(kept: Path, key: bytes, work: Path, waiting: Waiting, *, opens: bool) -> tuple[Mended, list[Finding]]:
     """Build the new database as ``ready.db``, look at it whole, and have it on disk."""
     from bide.replica import Replica
-    from bide.replica.mending import KeysLost, mend
+    from bide.replica.mending import KeysLost, NoRelayHasIt, mend
     from bide.storage.salvage import salvage
     from bide.storage.sqlite import SqliteStorage
 
-    waiting.begin(_("Reading what can still be read."))
+    waiting.begin(_("Reading what can still be read"))
     copy = _copy_for_reading(kept, work)
     new = work / "new.db"
-    lost: KeysLost | None = None
+    lost: KeysLost | NoRelayHasIt | None = None
     findings: list[Finding] = []
     for found in salvage(copy, key, scratch=work):
         for path in (new, new.with_name(new.name + "-wal"), new.with_name(new.name + "-shm")):
@@ -241,12 +258,12 @@ def _make_whole(kept: Path, key: bytes, work: Path, waiting: Waiting) -> tuple[M
         new.touch(0o600)
         storage = SqliteStorage(new, key, create=True)
         try:
-            waiting.begin(_("Building it anew:"))
-            mended = mend(found, storage, waiting.progress)
-            waiting.begin(_("Looking through all of it:"))
+            waiting.begin(_("Building everything anew"))
+            mended = mend(found, storage, waiting.progress, opens=opens)
+            waiting.begin(_("Looking through everything"))
             findings = Replica(storage).doctor(waiting.progress)
             storage.make_single_file()
-        except KeysLost as error:
+        except (KeysLost, NoRelayHasIt) as error:
             lost = error
             continue
         finally:

@@ -19,13 +19,14 @@ class Waiting:
     def __init__(self, shell: Shell) -> None:
         self._on = sys.stderr is not None and sys.stderr.isatty() and not shell.as_json
         self._redraws = self._on and not (shell.plain or shell.accessible)
-        self._begun = self._last = time.monotonic()
+        self._begun = self._last = 0.0
         self._words = ""
         self._drawn = False
 
     def begin(self, words: str) -> None:
         """From now on this is being done: words for people."""
         self._words = words
+        self._begun = self._begun or time.monotonic()  # not before: whoever types a passphrase doesn't wait
         self._show(words)
 
     def progress(self, done: int, total: int) -> None:

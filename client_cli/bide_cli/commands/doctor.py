@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
 from bide.replica.doctor import DAMAGE, NOTE, OK, Finding
+from bide.storage.opening import NoRoom
 from bide_cli import failures
 from bide_cli import home as homes
 from bide_cli.language import N_, _, plural, worded
@@ -20,9 +22,11 @@ from bide_cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
+    from bide.storage.base import SpaceRecord
     from bide_cli.mending import Mending
 
 MARKS = {OK: N_("ok"), NOTE: N_("note"), DAMAGE: N_("DAMAGE")}
+_BEGINNING = Finding(DAMAGE, Phrase("The beginning of the database file can't be read any more."), True)
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -46,6 +50,7 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
     waiting = Waiting(shell)
     try:
         replica, findings = _look(shell, waiting, again=again)
+        waiting.end()
         wrong = [finding for finding in findings if finding.mendable]
         mending = None
         if repair and not wrong:
@@ -75,24 +80,28 @@ def _look(shell: Shell, waiting: Waiting, *, again: bool) -> tuple[Replica | Non
     Raises:
         Locked: it can't be opened with what is there, and nothing says that this is due to damage.
     """
+    from bide_cli.mending import agent_knows_it_is_damaged
+
     try:
+        if agent_knows_it_is_damaged(shell, homes.read_config(shell.home)):
+            return None, [_BEGINNING]
         replica = open_replica(shell)
         if again:
             _look_again(shell, replica)
     except Locked as error:
         if not _is_damaged(shell):
             raise error from None
-        return None, [Finding(DAMAGE, Phrase("The beginning of the database file can't be read any more."), True)]
-    except (NewerFormat, StorageBusy):
+        return None, [_BEGINNING]
+    except (NewerFormat, NoRoom, StorageBusy):
         raise
     except StorageDamaged:
         return None, [Finding(DAMAGE, Phrase("A part of the database file can't be read any more."), True)]
     except (StorageError, VerificationFailed) as error:
         # Such as a home without a name: what else there may be, it is not as Bide leaves it.
-        if not homes.exists(shell.home):
+        if not homes.exists(shell.home) or not os.access(shell.home / homes.DATABASE, os.W_OK):
             raise
         return None, [Finding(DAMAGE, Phrase(error.template, error.values), True)]
-    waiting.begin(_("Looking through all of it:"))
+    waiting.begin(_("Looking through everything"))
     return replica, replica.doctor(waiting.progress)
 
 
@@ -106,7 +115,6 @@ def _is_damaged(shell: Shell) -> bool:
 def _repair(shell: Shell, replica: Replica | None, wrong: list[Finding], waiting: Waiting) -> tuple[Mending, list[Finding]]:
     from bide_cli.mending import mend_home
 
-    waiting.end()
     for finding in wrong:
         shell.say(worded(*finding.words))
     if replica is not None:
@@ -118,12 +126,12 @@ def _repair(shell: Shell, replica: Replica | None, wrong: list[Finding], waiting
         shell.say(_("Stopped. Nothing was changed."))
         raise
     waiting.end()
-    _tell(shell, mending)
     mended = open_replica(shell)
+    _tell(shell, mending, mended.spaces())
     return mending, mending.findings or mended.doctor(waiting.progress)
 
 
-def _tell(shell: Shell, mending: Mending) -> None:
+def _tell(shell: Shell, mending: Mending, spaces: list[SpaceRecord]) -> None:
     if mending.kept is not None:
         shell.say(_("The damaged database is kept in {folder}").format(folder=mending.kept))
     mended = mending.mended
@@ -145,7 +153,7 @@ def _tell(shell: Shell, mending: Mending) -> None:
         shell.say(_("What you are called could not be found; it comes back with a sync."))
     if mended.must_sync:
         shell.say(_("Now run: bide sync    Before that nothing can be written where something may be missing."))
-    else:
+    elif any(space.relay_url for space in spaces):
         shell.say(_("If anything is missing, it comes back with: bide sync"))
 
 

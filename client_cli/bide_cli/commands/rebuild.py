@@ -20,7 +20,7 @@ def command(shell: Shell) -> None:
     """
     replica = open_replica(shell)
     waiting = Waiting(shell)
-    waiting.begin(_("Building it anew:"))
+    waiting.begin(_("Building everything anew"))
     try:
         replica.rebuild(waiting.progress)
     finally:

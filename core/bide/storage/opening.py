@@ -182,14 +182,15 @@ def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
     except apsw.CorruptError as error:
         raise StorageDamaged from error
     except apsw.FullError as error:
-        raise no_room() from error
+        raise NoRoom from error
     except apsw.Error as error:
         raise StorageError("The database could not be brought to the current format.") from error
 
 
-def no_room() -> StorageError:
-    """What to say of a disk that is full."""
-    return StorageError("There is no room left on the disk; nothing was written.", hint="Make room.")
+class NoRoom(StorageError):
+    """There is no room left on the disk; nothing was written."""
+
+    hint_default = "Make room."
 
 
 def schema_text(number: int) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from bide.storage.opening import FORMAT, PAGE_BYTES, no_room, schema_text
+from bide.storage.opening import FORMAT, PAGE_BYTES, NoRoom, schema_text
 from bide.storage.sqlite import DERIVED_TABLES, SqliteStorage
 
 _NOT_COPIED = (*DERIVED_TABLES, "envelope", "log_head", "relay_head", "applying_key", "space_copy")
@@ -105,7 +105,7 @@ def _read(path: Path, key: bytes) -> Salvaged | None:
                 torn.add(name)
         return Salvaged(rows, frozenset(torn)) if any(rows.values()) else None
     except apsw.FullError as error:
-        raise no_room() from error
+        raise NoRoom from error
     except apsw.Error:
         return None
     finally:
@@ -207,7 +207,7 @@ def _grafted(copy: Path, key: bytes, scratch: Path, number: int) -> Path:
         database.execute("INSERT INTO meta VALUES ('', ?)", ("." * copy.stat().st_size,))
         pages = [row[0] for row in database.execute("SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'")]
     except apsw.FullError as error:
-        raise no_room() from error
+        raise NoRoom from error
     finally:
         database.close()
     size = max(template.stat().st_size, grafted.stat().st_size)

@@ -17,7 +17,7 @@ from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageD
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
 from bide.storage.base import Citation, Displaced, FormerDevice, HeldRecord, SpaceRecord, StoredEnvelope, Suspect
-from bide.storage.opening import no_room, open_database
+from bide.storage.opening import NoRoom, open_database
 
 if TYPE_CHECKING:
     from bide.storage.mark import Mark
@@ -91,7 +91,7 @@ class SqliteTruth:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, apsw.FullError):
-                raise no_room() from error
+                raise NoRoom from error
             if isinstance(error, apsw.BusyError):
                 raise StorageBusy from error
             if isinstance(error, apsw.CorruptError):
