@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bide.replica import Replica
+from bide.replica import Replica, doctor
 from bide.replica.doctor import DAMAGE, Finding
 from bide.storage.aside import Aside
 from bide.storage.sqlite import SqliteStorage
@@ -25,23 +26,25 @@ def sam(tmp_path: Path) -> Replica:
     return replica
 
 
-def examined_while_another_writes(sam: Replica, path: Path) -> list[Finding]:
-    """What doctor finds if another process writes in the middle of it."""
+def examined_while_another_writes(sam: Replica, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """What doctor finds if another process writes after all was derived anew, and before it is compared."""
     other = Replica(SqliteStorage(path, KEY))
-    wrote: list[object] = []
+    compare = doctor._shows_the_same
 
-    def write(done: int, total: int) -> None:
-        if not wrote and done == total:  # derived, and not compared yet
-            wrote.append(other.write("checkin", {"hard": "meanwhile"}, private=True))
+    def write_and_compare(*args: Any) -> bool:
+        other.write("checkin", {"hard": "meanwhile"}, private=True)
+        return compare(*args)
 
-    found = sam.doctor(write)
-    assert wrote, "nothing was written meanwhile"
+    monkeypatch.setattr(doctor, "_shows_the_same", write_and_compare)
+    before = other.storage.count_entries(other.spaces()[0].space_id)
+    found = sam.doctor()
+    assert other.storage.count_entries(other.spaces()[0].space_id) == before + 1
     return found
 
 
-def test_what_is_written_meanwhile_is_no_damage(sam: Replica, tmp_path: Path) -> None:
+def test_what_is_written_meanwhile_is_no_damage(sam: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As by a sync that runs: everything is looked at as it was at one moment."""
-    found = examined_while_another_writes(sam, tmp_path / "bide.db")
+    found = examined_while_another_writes(sam, tmp_path / "bide.db", monkeypatch)
     assert not [finding for finding in found if finding.level == DAMAGE]
 
 
@@ -50,7 +53,7 @@ def test_without_the_one_moment_it_would_be_taken_for_damage(
 ) -> None:
     """The control."""
     monkeypatch.setattr(SqliteStorage, "snapshot", lambda _: nullcontext())
-    found = examined_while_another_writes(sam, tmp_path / "bide.db")
+    found = examined_while_another_writes(sam, tmp_path / "bide.db", monkeypatch)
     assert [finding for finding in found if finding.level == DAMAGE]
 
 
