@@ -88,10 +88,12 @@ def mend_home(shell: Shell, config: Config, waiting: Waiting) -> Mending:
         Lock(shell.home / SYNC_LOCK, busy=_BUSY),
         _alone(database) as descriptor,
     ):
-        if key is None:
+        if (work / READY).exists() and not any(os.pread(descriptor, PAGE_BYTES, 0)):
             _put_in_place(work / READY, descriptor, database)
             shutil.rmtree(work)
             return Mending(None, None, [])
+        if key is None:  # another one finished it just now
+            raise StorageBusy(_BUSY, hint=_BUSY_HINT)
         with ExitStack() as undo:
             # Until the new one is put in place the database is as it was, so that a copy of it keeps nothing.
             shutil.rmtree(work, ignore_errors=True)
