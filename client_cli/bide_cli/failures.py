@@ -19,6 +19,10 @@ from bide.errors import (
 from bide_cli.language import N_, _, sentence
 from bide_cli.terminal.shell import clean, write_talk
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 OK = 0
 ERROR = 1
 USAGE = 2
@@ -109,7 +113,29 @@ def debugging() -> bool:
 
 
 def show_traceback() -> None:
-    """Show a developer where an exception came from."""
+    """Show a developer where an exception came from: what goes into a report, so nothing of what it says itself."""
+    error = sys.exc_info()[1]
+    if error is not None and sys.stderr is not None:
+        sys.stderr.writelines(_described(error))
+
+
+def _described(error: BaseException) -> Iterator[str]:
     import traceback
 
-    traceback.print_exc()
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _described(before)
+        yield "\nAnd from there:\n\n"
+    for part in getattr(error, "exceptions", ()):
+        yield from _described(part)
+        yield "\nAs a part of:\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}: {_constant_words(error)}\n"
+
+
+def _constant_words(error: BaseException) -> str:
+    """What an exception says, as far as it says the same to everybody: the rest may be what somebody wrote, or a secret."""
+    if isinstance(error, BideError):
+        return error.template
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""

@@ -101,6 +101,9 @@ def find_damaged(storage: Storage, progress: Callable[[int], None] = lambda _: N
             verified, bodiless = _check_space(storage, space)
             envelopes, withheld = envelopes + verified, withheld + bodiless
             sound += 1
+        except StorageDamaged as error:
+            words = "Some of its pages can't be read." if error.template == StorageDamaged.__doc__ else error.message
+            found.append(Damaged(number, space, words))
         except BideError as error:
             found.append(Damaged(number, space, error.message))
         progress(envelopes)

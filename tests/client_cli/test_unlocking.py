@@ -15,14 +15,14 @@ RIGHT = "seven slow herons"
 KEY, HALF = bytes(range(32)), bytes(range(32, 64))
 
 
-def put_under_passphrase(person: Person, *, unlock: str = "passphrase") -> None:
+def put_under_passphrase(person: Person, *, unlock: str = "passphrase", passphrase: str = RIGHT) -> None:
     """Lock a home of a key file with a passphrase, cheaply."""
     config = person.home / "config.toml"
     lines = config.read_text().splitlines()
     key_file = Path(next(line for line in lines if line.startswith("key_file")).partition('"')[2].rstrip('"'))
     half = HALF if unlock == "both" else b""
     blob = wrap_with_passphrase(
-        key_file.read_bytes(), RIGHT, SystemRandomness(), half=half, memory_bytes=MEMORY_BYTES_MIN, iterations=1
+        key_file.read_bytes(), passphrase, SystemRandomness(), half=half, memory_bytes=MEMORY_BYTES_MIN, iterations=1
     )
     (person.home / "key.wrapped").write_bytes(blob)
     kept = [line for line in lines if not line.startswith(("unlock", "key_file"))]
@@ -153,3 +153,38 @@ def test_both_halves_are_needed() -> None:
     alone = wrap_with_passphrase(KEY, RIGHT, SystemRandomness(), memory_bytes=MEMORY_BYTES_MIN, iterations=1)
     with pytest.raises(Locked):
         unwrap_with_passphrase(alone, RIGHT, half=HALF)
+
+
+@pytest.mark.parametrize("short", ["abc", "sevench", "  seven   ", "\N{LATIN SMALL LETTER E}\N{COMBINING ACUTE ACCENT}" * 7])
+def test_a_new_passphrase_that_is_too_short_is_refused_with_the_reason(nobody: Person, tmp_path: Path, short: str) -> None:
+    """In a file: one sentence, exit code 2, and no home is made."""
+    path = secret_file(tmp_path / "words", short.encode())
+    result = nobody.run("init", "--name", "Sam", "--passphrase", "--no-input", env={"BIDE_PASSPHRASE_FILE": path})
+    assert result.code == 2
+    assert "at least 8 characters" in result.err
+    assert short.strip() not in result.err
+    assert not nobody.home.exists()
+
+
+def test_who_types_a_new_passphrase_that_is_too_short_is_told_and_asked_again(nobody: Person) -> None:
+    """Eight characters of whatever kind are enough."""
+    child = nobody.terminal("init", "--name", "Sam", "--passphrase")
+    child.expect("New passphrase")
+    child.sendline("abc")
+    child.expect("at least 8 characters")
+    for _ in range(2):
+        child.expect("New passphrase|Once more")
+        child.sendline("regnet's")
+    assert end(child) == 0
+    assert (nobody.home / "key.wrapped").exists()
+
+
+def test_a_home_from_before_opens_with_its_short_passphrase_and_keeps_it_in_a_rotation(sam: Person, tmp_path: Path) -> None:
+    """Nobody is shut out of what they wrote; only a new passphrase has to be longer."""
+    put_under_passphrase(sam, passphrase="abc")
+    words = {"BIDE_PASSPHRASE_FILE": secret_file(tmp_path / "words", b"abc\n")}
+    assert sam.run("timeline", env=words).code == 0
+    assert sam.run("key", "rotate", "--no-input", env=words).code == 0
+    assert sam.run("timeline", env=words).code == 0
+    again = sam.run("key", "change", "--passphrase", "--new-passphrase-file", str(tmp_path / "words"), "--no-input", env=words)
+    assert (again.code, "at least 8 characters" in again.err) == (2, True)

@@ -1003,3 +1003,27 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path, how: str) -> None:
     found = storage.envelopes_after(PAIR, MINE, 0, bytes_max=1 << 30, count_max=1000)
     assert [e.seq for e in found] == list(range(1, 81))
     storage.close()
+
+
+def test_a_snapshot_shows_nothing_that_another_process_writes_meanwhile(tmp_path: Path) -> None:
+    """And keeps nobody from writing."""
+    one = SqliteStorage(tmp_path / "bide.db", KEY, create=True)
+    other = SqliteStorage(tmp_path / "bide.db", KEY)
+    with one.snapshot():
+        with other.transaction():
+            other.put_meta("name", "Sam")
+        assert other.meta("name") == "Sam"
+        assert one.meta("name") == ""
+    assert one.meta("name") == "Sam"
+
+
+def test_all_events_come_by_log_and_number(storage: Storage) -> None:
+    """Those of one space, whatever entry they are of."""
+    with storage.transaction():
+        for space in (OWN, PAIR):
+            storage.put_space(space_record(space))
+        places = [(THEIRS, 1), (MINE, 12), (MINE, 2)]
+        for log, seq in places:
+            storage.put_event(event(entry_id(seq), seq, log=log))
+        storage.put_event(event(entry_id(1), 1, space=OWN))
+    assert [(each.log_id, each.seq) for each in storage.all_events(PAIR)] == sorted(places)

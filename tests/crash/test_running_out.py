@@ -155,6 +155,35 @@ def test_a_home_on_a_read_only_disk_can_be_read_and_says_why_no_more(tmp_path: P
     sam.assert_sound()
 
 
+def test_a_damaged_home_that_cannot_be_written_or_has_no_room_says_so_and_stays_as_it_is(tmp_path: Path, forge: Forge) -> None:
+    """No byte changes and nothing is left lying about; where there is room it is mended."""
+    folder = tmp_path / "small"
+    with mounted(folder, "-t", "tmpfs", "-o", "size=3m", "tmpfs"):
+        sam = QuickHome.make(folder / "sam", "Sam", forge)
+        written = {sam.write_privately("before")}
+        database = sam.folder / "bide.db"
+        with database.open("r+b") as file:
+            file.seek(100)
+            file.write(b"\xff" * 50)
+        before, there = database.read_bytes(), sorted(path.name for path in sam.folder.iterdir())
+        with mounted(sam.folder, "--bind", "-o", "ro", str(sam.folder)):
+            code, out, _ = sam.call("doctor", "--json")
+            assert (code, json.loads(out)["sound"]) == (ERROR, False)
+            assert told(sam.call("doctor", "--repair", "--json"))["message"].startswith("This home can't be written")
+        filler = folder / "filler"
+        for left_kib in (0, 150, 300, 600, 900):
+            filler.write_bytes(bytes(max(0, os.statvfs(folder).f_bavail * 4096 - left_kib * 1024)))
+            error = told(sam.call("doctor", "--repair", "--json"))
+            assert "room" in error["message"], error
+            assert database.read_bytes() == before
+            left = {path.name for path in sam.folder.iterdir()} - set(there)
+            assert left <= {"key.lock", "sync.lock"}, left
+            filler.unlink()
+        sam.run("doctor", "--repair")
+        assert sam.ids() == written
+        sam.assert_sound()
+
+
 def test_a_relay_on_a_full_disk_refuses_and_recovers(tmp_path: Path, forge: Forge, couple: tuple[QuickHome, QuickHome]) -> None:
     """The device is told that nothing new is taken, keeps it, and brings it when there is room."""
     sam, robin = couple

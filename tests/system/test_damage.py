@@ -482,6 +482,10 @@ def test_a_relay_file_that_is_broken_anywhere_is_named(couple: tuple[Home, Home]
         assert code in (0, 1)
         named += code
     assert named >= 4
+    os.truncate(path, 0)
+    code, out, err = relay_command("check", "--data", str(relay.data))
+    assert (code, out) == (1, "")
+    assert err.startswith("bide-relay: The relay's database file is empty. Stop it, keep its files")
     path.unlink()
     relay.start()
     sam.run("sync")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,18 +11,22 @@ import click
 
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
 from bide.replica.doctor import DAMAGE, NOTE, OK, Finding
+from bide.storage.opening import NoRoom
 from bide_cli import failures
 from bide_cli.home import folder as homes
 from bide_cli.language import N_, _, plural, worded
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
-from bide_cli.unlocking.opening import open_replica
+from bide_cli.terminal.waiting import Waiting
+from bide_cli.unlocking.opening import keys_at_hand, open_replica
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
+    from bide.storage.base import SpaceRecord
     from bide_cli.building.mending import Mending
 
 MARKS = {OK: N_("ok"), NOTE: N_("note"), DAMAGE: N_("DAMAGE")}
+_BEGINNING = Finding(DAMAGE, Phrase("The beginning of the database file can't be read any more."), True)
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -42,74 +47,91 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
     home. Then it saves the keys and all log entries that can be proved, and builds everything else again. What is missing
     comes back with the next bide sync.
     """
-    replica, findings = _look(shell, again=again)
-    mending = None
-    if repair:
-        mending, findings = _repair(shell, replica, findings)
+    waiting = Waiting(shell)
+    try:
+        replica, findings = _look(shell, waiting, again=again)
+        waiting.end()
+        wrong = [finding for finding in findings if finding.mendable]
+        mending = None
+        if repair and not wrong:
+            shell.say(_("There is nothing to mend; nothing was changed."))
+        elif repair:
+            mending, findings = _repair(shell, replica, wrong, waiting)
+    finally:
+        waiting.end()
     findings = [*findings, *_permissions(shell.home)]
     sound = all(finding.level != DAMAGE for finding in findings)
     told = [{"level": finding.level, "words": worded(*finding.words)} for finding in findings]
     if shell.as_json:
-        shell.emit("doctor", findings=told, sound=sound, **_repair_json(mending) if repair else {})
+        shell.emit("doctor", findings=told, sound=sound, **_repair_json(mending, wrong) if repair else {})
     else:
         marks = {level: _(mark) for level, mark in MARKS.items()}
         width = max(map(len, marks.values()))
         for finding in told:
             shell.out(f"{marks[finding['level']]:<{width}}  {finding['words']}")
-        if not sound:
+        if wrong and not repair:
             shell.say(_("Nothing was changed. A copy is kept and what can be mended is mended by: bide doctor --repair"))
     return failures.OK if sound else failures.ERROR
 
 
-def _look(shell: Shell, *, again: bool) -> tuple[Replica | None, list[Finding]]:
+def _look(shell: Shell, waiting: Waiting, *, again: bool) -> tuple[Replica | None, list[Finding]]:
     """What there is to say of the home, if it opens or not.
 
     Raises:
         Locked: it can't be opened with what is there, and nothing says that this is due to damage.
     """
+    from bide_cli.building.mending import agent_knows_it_is_damaged
+
     try:
+        if agent_knows_it_is_damaged(shell, homes.read_config(shell.home)):
+            return None, [_BEGINNING]
         replica = open_replica(shell)
         if again:
             _look_again(shell, replica)
     except Locked as error:
         if not _is_damaged(shell):
             raise error from None
-        return None, [Finding(DAMAGE, Phrase("The beginning of the database file can't be read any more."), True)]
-    except (NewerFormat, StorageBusy):
+        return None, [_BEGINNING]
+    except (NewerFormat, NoRoom, StorageBusy):
         raise
     except StorageDamaged:
         return None, [Finding(DAMAGE, Phrase("A part of the database file can't be read any more."), True)]
     except (StorageError, VerificationFailed) as error:
         # Such as a home without a name: what else there may be, it is not as Bide leaves it.
-        if not homes.exists(shell.home):
+        if not homes.exists(shell.home) or not os.access(shell.home / homes.DATABASE, os.W_OK):
             raise
         return None, [Finding(DAMAGE, Phrase(error.template, error.values), True)]
-    return replica, replica.doctor()
+    waiting.begin(_("Looking through everything"))
+    return replica, replica.doctor(waiting.progress)
 
 
 def _is_damaged(shell: Shell) -> bool:
-    """Whether a database that the key doesn't open is this key's all the same. Asks for the key again if it has to be asked."""
+    """Whether a database that no key opens is that of one that is here all the same. Nobody is asked for one again."""
     from bide_cli.building.mending import key_opens
-    from bide_cli.unlocking.keys import unlock
 
-    return key_opens(shell, unlock(shell, homes.read_config(shell.home)))
+    return any(key_opens(shell, key) for key in keys_at_hand(shell, homes.read_config(shell.home)))
 
 
-def _repair(shell: Shell, replica: Replica | None, findings: list[Finding]) -> tuple[Mending | None, list[Finding]]:
-    if not any(finding.mendable for finding in findings):
-        shell.say(_("There is nothing to mend; nothing was changed."))
-        return None, findings
+def _repair(shell: Shell, replica: Replica | None, wrong: list[Finding], waiting: Waiting) -> tuple[Mending, list[Finding]]:
     from bide_cli.building.mending import mend_home
 
+    for finding in wrong:
+        shell.say(worded(*finding.words))
     if replica is not None:
         replica.storage.close()
-    mending = mend_home(shell, homes.read_config(shell.home))
-    _tell(shell, mending)
-    again = open_replica(shell)
-    return mending, again.doctor()
+    try:
+        mending = mend_home(shell, homes.read_config(shell.home), waiting)
+    except KeyboardInterrupt:
+        waiting.end()
+        shell.say(_("Stopped. Nothing was changed."))
+        raise
+    waiting.end()
+    mended = open_replica(shell)
+    _tell(shell, mending, mended.spaces())
+    return mending, mending.findings or mended.doctor(waiting.progress)
 
 
-def _tell(shell: Shell, mending: Mending) -> None:
+def _tell(shell: Shell, mending: Mending, spaces: list[SpaceRecord]) -> None:
     if mending.kept is not None:
         shell.say(_("The damaged database is kept in {folder}").format(folder=mending.kept))
     mended = mending.mended
@@ -131,14 +153,15 @@ def _tell(shell: Shell, mending: Mending) -> None:
         shell.say(_("What you are called could not be found; it comes back with a sync."))
     if mended.must_sync:
         shell.say(_("Now run: bide sync    Before that nothing can be written where something may be missing."))
-    else:
+    elif any(space.relay_url for space in spaces):
         shell.say(_("If anything is missing, it comes back with: bide sync"))
 
 
-def _repair_json(mending: Mending | None) -> dict[str, object]:
+def _repair_json(mending: Mending | None, wrong: list[Finding]) -> dict[str, object]:
     kept = str(mending.kept) if mending is not None and mending.kept is not None else ""
     done = mending.mended._asdict() if mending is not None and mending.mended is not None else None
-    return {"repaired": mending is not None, "kept": kept, "mended": done}
+    damage = [worded(*finding.words) for finding in wrong]
+    return {"repaired": mending is not None, "damage": damage, "kept": kept, "mended": done}
 
 
 def _look_again(shell: Shell, replica: Replica) -> None:

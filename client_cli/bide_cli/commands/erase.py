@@ -66,9 +66,9 @@ def command(shell: Shell, entry_ids: tuple[str, ...], all_: bool, with_: str, ye
 
 def _tell_of_copies(shell: Shell) -> None:
     """What a repair kept is a whole database from before, and nothing in it is erased."""
-    from bide_cli.building.mending import KEPT
+    from bide_cli.home.leftovers import KEPT_PREFIX
 
-    kept = ", ".join(sorted(clean_line(path.name) for path in shell.home.glob(f"{KEPT}*")))
+    kept = ", ".join(sorted(clean_line(path.name) for path in shell.home.glob(f"{KEPT_PREFIX}*")))
     if kept:
         shell.say(
             _("What a repair of this home kept may still hold them. To be rid of it too, delete: {kept}").format(kept=kept)

@@ -7,6 +7,7 @@ import click
 from bide_cli.language import _, plural
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
+from bide_cli.terminal.waiting import Waiting
 from bide_cli.unlocking.opening import open_replica
 
 
@@ -18,7 +19,12 @@ def command(shell: Shell) -> None:
     The timeline afterwards is the same. Only needed if bide doctor says so, or after an upgrade.
     """
     replica = open_replica(shell)
-    replica.rebuild()
+    waiting = Waiting(shell)
+    waiting.begin(_("Building everything anew"))
+    try:
+        replica.rebuild(waiting.progress)
+    finally:
+        waiting.end()
     spaces = replica.status()["spaces"]
     entries = sum(space["entries"] for space in spaces)
     if shell.as_json:

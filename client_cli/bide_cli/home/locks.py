@@ -12,8 +12,6 @@ from bide.errors import StorageBusy
 
 SYNC_LOCK = "sync.lock"
 """Of whoever syncs, or has to be sure that nobody does."""
-KEY_LOCK = "key.lock"
-"""Of whoever changes how the home is locked, or has to be sure that nobody does."""
 _POLL_S = 0.05
 
 

@@ -30,7 +30,8 @@ _BUSY_STATUS = (429, 503)
 _BROKE_OFF = "The connection to the relay broke off."
 
 # Without a handler Python would print the library's warnings between a person's lines.
-logging.getLogger("websockets").addHandler(logging.NullHandler())
+for _chatty in ("websockets", "asyncio"):
+    logging.getLogger(_chatty).addHandler(logging.NullHandler())
 
 
 def _settings(url: str) -> dict[str, Any]:

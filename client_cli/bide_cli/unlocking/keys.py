@@ -156,6 +156,11 @@ def remember_opened(home: Path, key: bytes, passphrase: str) -> None:
     _opened[home] = Opened(key, passphrase)
 
 
+def is_open(home: Path) -> bool:
+    """Whether a passphrase that was typed in this process opened it."""
+    return home in _opened
+
+
 def forget_opened(home: Path) -> None:
     """Ask again: the key was changed."""
     _opened.pop(home, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 from bide.errors import InputError, Locked
@@ -12,6 +13,9 @@ from bide_cli.terminal.shell import Shell
 from bide_cli.unlocking.keeping import Locking
 from bide_cli.unlocking.keyrings import allowed_keyring
 from bide_cli.unlocking.keys import ask_passphrase, passphrase_from_file
+
+PASSPHRASE_CHARS_MIN = 8
+"""Of a new one. Which characters is everybody's own choice; a home whose passphrase is shorter opens as before."""
 
 
 def ask_locking(shell: Shell, key_file: str, *, passphrase: bool, keyring: bool, passphrase_file: str | None = None) -> Locking:
@@ -71,12 +75,21 @@ def _new_passphrase(shell: Shell, passphrase_file: str | None) -> str:
     if from_file is not None:
         if not from_file.strip():
             raise InputError("The passphrase file is empty.")
+        if is_too_short(from_file):
+            raise InputError(
+                "A passphrase has at least {least} characters: a shorter one is guessed by who takes this computer.",
+                hint="A few words that nobody connects with you are good.",
+                least=PASSPHRASE_CHARS_MIN,
+            )
         return from_file
     try:
         while True:
             first = ask_passphrase(shell, _("New passphrase (a few words are good):") + " ")
             if not first.strip():
                 shell.say("  " + _("A passphrase can't be empty."))
+            elif is_too_short(first):
+                words = _("A passphrase has at least {least} characters: a shorter one is guessed by who takes this computer.")
+                shell.say("  " + words.format(least=PASSPHRASE_CHARS_MIN))
             elif ask_passphrase(shell, _("Once more:") + " ") == first:
                 return first
             else:
@@ -85,3 +98,8 @@ def _new_passphrase(shell: Shell, passphrase_file: str | None) -> str:
         if shell.may_ask:
             raise
         raise InputError("There is no terminal to ask for a passphrase on.", hint=error.hint_template, **error.values) from None
+
+
+def is_too_short(passphrase: str) -> bool:
+    """Whether it is no passphrase to begin with. Spaces around it don't count, and neither how a letter is put together."""
+    return len(unicodedata.normalize("NFKC", passphrase).strip()) < PASSPHRASE_CHARS_MIN

@@ -6,11 +6,12 @@ import os
 
 from bide.errors import Locked, NotFound, StorageError
 from bide_cli.home import folder as homes
-from bide_cli.home.leftovers import remove_leftovers
+from bide_cli.home.leftovers import remove_leftovers, remove_mending
 from bide_cli.language import language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bide.replica import Replica
@@ -76,7 +77,24 @@ def _opened(shell: Shell, key: bytes) -> SqliteStorage:
 
     storage = SqliteStorage(shell.home / homes.DATABASE, key)
     _keys[shell.home] = key
+    remove_mending(shell.home)
     return storage
+
+
+def opened_with(home: Path) -> bytes | None:
+    """The key that opened a home in this process; None: none did yet."""
+    return _keys.get(home)
+
+
+def keys_at_hand(shell: Shell, config: Config) -> Iterator[bytes]:
+    """Every key that the home may have, as far as nobody has to be asked, or asked again."""
+    from bide_cli.unlocking.keys import is_open, key_of_agent, unlock, unlocks_unasked
+
+    agents = key_of_agent(shell.home, config)
+    if agents is not None:
+        yield agents
+    if is_open(shell.home) or unlocks_unasked(config):
+        yield unlock(shell, config)
 
 
 def forget_key(home: Path) -> None:

@@ -27,7 +27,8 @@ from bide_cli.home import folder as homes
 from bide_cli.home.configuring import put_values
 from bide_cli.home.files import sync_directory
 from bide_cli.home.folder import Config
-from bide_cli.home.locks import KEY_LOCK, Lock
+from bide_cli.home.leftovers import KEY_LOCK
+from bide_cli.home.locks import Lock
 from bide_cli.terminal.shell import Shell
 from bide_cli.unlocking.agent import end_agent
 from bide_cli.unlocking.keeping import Locking, keep, make_key_file, require_kept

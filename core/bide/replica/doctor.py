@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from itertools import zip_longest
 from typing import NamedTuple
 
-from bide.errors import BideError, Phrase
+from bide.errors import BideError, Phrase, StorageDamaged
 from bide.ids import DeviceId, log_id
 from bide.log.chain import Place, empty_head, head_of, place
 from bide.log.control import DeviceRevoked, read_control
@@ -16,10 +18,10 @@ from bide.replica.belonging import read_belonging
 from bide.replica.honesty import examine_honesty
 from bide.replica.mending import is_short, laid_by
 from bide.replica.reading import Reader
-from bide.replica.rebuilding import load_membership, rebuild
+from bide.replica.rebuilding import Passed, Progress, counting, load_membership, rebuild
 from bide.replica.relays import CANNOT, GIVEN_UP, read_formers
+from bide.storage.aside import Aside
 from bide.storage.base import SpaceRecord, Storage
-from bide.storage.memory import MemoryStorage
 
 _BATCH_BYTES = 1024 * 1024
 _BATCH_COUNT = 500
@@ -36,6 +38,8 @@ _LEFT_BEHIND = {
 }
 """Relays that may still hold what they are no longer asked to delete."""
 _UNREADABLE = "Something in the database can't be made sense of."
+_NOT_THE_HOME = (MemoryError, OSError)
+"""What says nothing of the home: the machine has run out of something."""
 
 
 class Finding(NamedTuple):
@@ -48,30 +52,41 @@ class Finding(NamedTuple):
     """`bide.replica.mending` can do something about it."""
 
 
-def examine(storage: Storage, reader: Reader) -> list[Finding]:
-    """Look at everything; changes nothing. Whatever it stumbles over is a finding."""
-    damages = storage.check()
-    findings = [Finding(DAMAGE, damage, True) for damage in damages] or [_finding(OK, "The database file is sound.")]
+def examine(storage: Storage, reader: Reader, progress: Progress | None = None) -> list[Finding]:
+    """Look at everything, as it is at this moment; changes nothing. Whatever it stumbles over is a finding.
+
+    Args:
+        storage: to look at.
+        reader: of the same.
+        progress: is told how far it is: each log entry is gone through in its chain, and to derive from it.
+    """
     try:
-        return findings + _examine_spaces(storage, reader)
-    except Exception:
-        return [*findings, Finding(DAMAGE, Phrase(_UNREADABLE), True)]
+        with storage.snapshot():
+            damages = storage.check()
+            findings = [Finding(DAMAGE, damage, True) for damage in damages] or [_finding(OK, "The database file is sound.")]
+            try:
+                return findings + _examine_spaces(storage, reader, counting(storage, progress, rounds=2))
+            except _NOT_THE_HOME:
+                raise
+            except Exception:
+                return findings if damages else [*findings, Finding(DAMAGE, Phrase(_UNREADABLE), True)]
+    except StorageDamaged:
+        return [Finding(DAMAGE, Phrase(_UNREADABLE), True)]
 
 
-def _examine_spaces(storage: Storage, reader: Reader) -> list[Finding]:
+def _examine_spaces(storage: Storage, reader: Reader, passed: Passed) -> list[Finding]:
     findings: list[Finding] = []
     view = reader.view()
     spaces = storage.spaces()
     if not any(space.kind == "own" for space in spaces):
         findings.append(Finding(DAMAGE, Phrase("The keys of your own space are missing."), True))
-    kept = rebuilt(storage)
     for space in spaces:
         names = view.others(space.space_id)
         label = Phrase("the space with {name}", {"name": names[0]}) if names else _OWN_SPACE
-        log_findings = _examine_log(storage, space, label)
+        log_findings = _examine_log(storage, space, label, passed)
         findings.extend(log_findings)
-        if kept is None or all(finding.level != DAMAGE for finding in log_findings):
-            findings.extend(_examine_shown(storage, space, label, kept))
+        if all(finding.level != DAMAGE for finding in log_findings):
+            findings.extend(_examine_shown(storage, space, label, passed))
         findings.extend(_examine_derived(storage, space, label))
         for is_damage, words in examine_honesty(storage, space, label, view):
             findings.append(Finding(DAMAGE if is_damage else NOTE, words))
@@ -96,7 +111,7 @@ def _finding(level: str, words: str, **values: object) -> Finding:
     return Finding(level, Phrase(words, values))
 
 
-def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
+def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase, passed: Passed) -> list[Finding]:
     """Every chain from its first entry, and the signature on each head and each control envelope."""
     mended = is_short(storage, space)
     if mended and not storage.heads(space.space_id):
@@ -110,7 +125,7 @@ def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Fi
         membership = load_membership(storage, space.space_id)
         count = 0
         for log in storage.heads(space.space_id):
-            head, last = _walk(storage, space, empty_head(log))
+            head, last = _walk(storage, space, empty_head(log), passed)
             count += head.seq
             device = membership.devices.get(log)
             if device is None or last is None:
@@ -125,7 +140,7 @@ def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Fi
     return [_finding(OK, words, space=label, count=count)]
 
 
-def _walk(storage: Storage, space: SpaceRecord, head: Head) -> tuple[Head, Envelope | None]:
+def _walk(storage: Storage, space: SpaceRecord, head: Head, passed: Passed) -> tuple[Head, Envelope | None]:
     last: Envelope | None = None
     while batch := storage.envelopes_after(
         space.space_id, head.log_id, head.seq, bytes_max=_BATCH_BYTES, count_max=_BATCH_COUNT
@@ -136,56 +151,49 @@ def _walk(storage: Storage, space: SpaceRecord, head: Head) -> tuple[Head, Envel
             if place(head, last) is not Place.NEXT or there != stored[:4]:
                 raise BideError
             head = head_of(last)
+        passed(len(batch))
     return head, last
 
 
-def rebuilt(storage: Storage) -> MemoryStorage | None:
-    """The same logs in memory with everything derived anew; None if they don't lead to anything."""
-    kept = MemoryStorage()
-    try:
-        with kept.transaction():
-            for space in storage.spaces():
-                kept.put_space(space)
-                for epoch, secret in storage.epochs(space.space_id).items():
-                    kept.put_epoch(space.space_id, epoch, secret)
-                for suspect in storage.suspects(space.space_id):
-                    kept.put_suspect(suspect)
-                for beside in storage.beside(space.space_id):
-                    kept.put_beside(space.space_id, beside)
-                for log in storage.heads(space.space_id):
-                    seq = 0
-                    while batch := storage.envelopes_after(
-                        space.space_id, log, seq, bytes_max=_BATCH_BYTES, count_max=_BATCH_COUNT
-                    ):
-                        for envelope in batch:
-                            kept.append(space.space_id, envelope)
-                        seq = batch[-1].seq
-            rebuild(kept)
-    except BideError:
-        return None
-    return kept
-
-
-def _examine_shown(storage: Storage, space: SpaceRecord, label: Phrase, kept: MemoryStorage | None) -> list[Finding]:
+def _examine_shown(storage: Storage, space: SpaceRecord, label: Phrase, passed: Passed) -> list[Finding]:
     """Whether what is shown is what the log says. Left out while something is still to be tried apart."""
-    if kept is None or space.pending or any(not suspect.set_aside for suspect in storage.suspects(space.space_id)):
+    if space.pending or any(not suspect.set_aside for suspect in storage.suspects(space.space_id)):
         return []
+    aside = Aside(storage, space)
     try:
-        fits = _derived(storage, space) == _derived(kept, space)
+        with aside.transaction():
+            rebuild(aside, passed)
+        fits = _shows_the_same(storage, aside, space)
+    except _NOT_THE_HOME:
+        raise
     except Exception:
         fits = False
+    finally:
+        aside.close()
     if fits:
         return [_finding(OK, "What is shown of {space} is what its log says.", space=label)]
     return [Finding(DAMAGE, Phrase("What is shown of {space} is not what its log says.", {"space": label}), True)]
 
 
-def _derived(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
+def _shows_the_same(storage: Storage, aside: Storage, space: SpaceRecord) -> bool:
+    """Row by row, so that a long history need not be in memory twice."""
     of = space.space_id
     return (
-        list(storage.all_entries(of)),
+        _are_alike(storage.all_entries(of), aside.all_entries(of))
+        and _are_alike(storage.all_events(of), aside.all_events(of))
+        and _the_few(storage, space) == _the_few(aside, space)
+    )
+
+
+def _are_alike(some: Iterable[object], others: Iterable[object]) -> bool:
+    return all(one == other for one, other in zip_longest(some, others))
+
+
+def _the_few(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
+    of = space.space_id
+    return (
         set(storage.members(of)),  # their order is that in which they were heard of
         storage.citations(of),
-        storage.standing_counts(of),
         {(item.log_id, item.seq) for item in storage.quarantine(of)},
         read_belonging(storage, of),
     )

@@ -25,7 +25,7 @@ from bide.log.membership import Membership
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
-from bide.replica.rebuilding import rebuild
+from bide.replica.rebuilding import Progress, counting, rebuild
 from bide.replica.receiving import Receiver
 from bide.replica.replica import DERIVATION
 from bide.storage.base import SpaceRecord, Storage
@@ -70,21 +70,27 @@ class KeysLost(BideError):
 
 
 class NoRelayHasIt(BideError):
-    """Log entries that no relay has can't be read any more, and what was written after them would not be shown either."""
+    """Log entries that no relay has can't be read any more. If this home were mended, they would not be shown any longer."""
 
     code = "no_relay_has_it"
     hint_default = (
-        "So nothing was changed. What can still be read is kept by: bide export. If a relay has this journal, name it first:"
-        " bide relay set URL"
+        "So nothing was changed. What can still be read is kept by: bide export --output FILE. If a relay has this"
+        " journal, name it first: bide relay set URL"
     )
 
 
-def mend(found: Salvaged, storage: SqliteStorage) -> Mended:
+def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = None, *, opens: bool = False) -> Mended:
     """Fill a fresh storage with what was salvaged. One transaction.
+
+    Args:
+        found: what could be read.
+        storage: to fill.
+        progress: is told how far all is built anew.
+        opens: whether what is shown can still be read from the damaged database, and kept by an export.
 
     Raises:
         KeysLost: the keys of the person's own space are not among it.
-        NoRelayHasIt: of a space without a relay more would be gone from the timeline than is damaged.
+        NoRelayHasIt: of a space without a relay something would be gone from the timeline that can still be read.
     """
     from bide.storage.salvage import adopt
 
@@ -110,17 +116,25 @@ def mend(found: Salvaged, storage: SqliteStorage) -> Mended:
             own = storage.heads(space.space_id).get(space.log_id, empty_head(space.log_id))
             # Only the count that stood beside the log proves that nothing was behind its last entry here.
             whole = heads.get((space.space_id, space.log_id)) == (own.seq, own.hash)
-            if left and not space.relay_url:
+            if opens and not space.relay_url and (left or not kept or _is_shorter(storage, space.space_id, heads)):
                 raise NoRelayHasIt
             if not whole and not space.pending:
                 storage.put_meta(short_key(space.space_id), "1")
                 must_sync += bool(space.relay_url)
             entries, waiting = entries + len(kept), waiting + len(left)
-        rebuild(storage)
+        rebuild(storage, counting(storage, progress))
         storage.put_meta("derivation", DERIVATION)
         nameless = not _restore_meta(storage, spaces)
     lost = given.keys() - {space.space_id for space in spaces}
     return Mended(len(spaces), len(lost), entries, waiting, must_sync, "outbox" in found.torn, nameless)
+
+
+def _is_shorter(storage: Storage, space: SpaceId, heads: Mapping[tuple[bytes, bytes], tuple[int, bytes]]) -> bool:
+    """Whether a log had entries behind its last one here, as the counts that stood beside the logs tell."""
+    here = storage.heads(space)
+    return any(
+        owner == space and seq > (here[LogId(log)].seq if log in here else 0) for (owner, log), (seq, _) in heads.items()
+    )
 
 
 def sound_part(space: SpaceId, datas: Iterable[bytes]) -> tuple[list[Envelope], list[Envelope]]:

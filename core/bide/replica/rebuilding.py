@@ -5,7 +5,7 @@ Apart from `bide.replica.deriving`, because membership brings heavy imports that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
@@ -21,7 +21,17 @@ _REBUILD_BATCH_COUNT = 500
 BEYOND_THE_CUT = "This was written by a device that had been removed, or that never belonged; it is kept and not shown."
 
 
-def rebuild(storage: Storage) -> None:
+Progress = Callable[[int, int], None]
+"""Is told how much is done, and of how much."""
+Passed = Callable[[int], None]
+"""Is told after each batch how many log entries it had, for who waits for a long history."""
+
+
+def untold(count: int) -> None:
+    """Nobody waits."""
+
+
+def rebuild(storage: Storage, passed: Passed = untold) -> None:
     """Drop everything derived and build it again from the log. Inside a transaction."""
     storage.clear_derived()
     for space in storage.spaces():
@@ -29,15 +39,31 @@ def rebuild(storage: Storage) -> None:
             continue  # its log was lost here, and comes back with a sync
         rebuild_members(storage, space.space_id)
         if not space.pending:
-            derive_all(storage, space.space_id)
+            derive_all(storage, space.space_id, passed)
 
 
-def derive_all(storage: Storage, space: SpaceId) -> None:
+def derive_all(storage: Storage, space: SpaceId, passed: Passed = untold) -> None:
     """Take the whole log of a space into the read model. Inside a transaction."""
     slots = {member.log_id: member.slot for member in storage.members(space)}
     for log in slots:
         for batch in _batches(storage, space, log, 0):
             take_in(storage, space, batch, slots=slots)
+            passed(len(batch))
+
+
+def counting(storage: Storage, progress: Progress | None, *, rounds: int = 1) -> Passed:
+    """What tells `progress` how far it is, where every log entry is gone through so many times."""
+    if progress is None:
+        return untold
+    done = 0
+    total = rounds * sum(head.seq for space in storage.spaces() for head in storage.heads(space.space_id).values())
+
+    def passed(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(min(done, total), total)
+
+    return passed
 
 
 def take_in(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope], *, slots: dict[LogId, int]) -> None:

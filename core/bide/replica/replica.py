@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bide.replica.appending import Moment
     from bide.replica.doctor import Finding
     from bide.replica.holding import Holding
+    from bide.replica.rebuilding import Progress
     from bide.replica.syncing import SpaceSync
     from bide.replica.writing import Writer, Written
 
@@ -408,19 +409,19 @@ class Replica:
                 if not url or space.relay_url in ("", before):
                     self.storage.put_space(space._replace(relay_url=url))
 
-    def rebuild(self) -> None:
-        """Drop everything derived and build it again from the log."""
-        from bide.replica.rebuilding import rebuild
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Drop everything derived and build it again from the log; `progress` is told how far it is, and of how much."""
+        from bide.replica.rebuilding import counting, rebuild
 
         with self.storage.transaction():
-            rebuild(self.storage)
+            rebuild(self.storage, counting(self.storage, progress))
             self.storage.put_meta("derivation", DERIVATION)
 
-    def doctor(self) -> list[Finding]:
-        """What is well and what is not, a sentence each."""
+    def doctor(self, progress: Progress | None = None) -> list[Finding]:
+        """What is well and what is not, a sentence each; `progress` is told how far it is, and of how much."""
         from bide.replica.doctor import examine
 
-        return examine(self.storage, self.reader)
+        return examine(self.storage, self.reader, progress)
 
     def look_again(self) -> tuple[int, int]:
         """Try apart, once more, the changes that were set aside since they stopped a process: after an upgrade for example.

@@ -156,6 +156,10 @@ class Storage(Protocol):
         """
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Begin to read: inside, all is as it is now, whatever other processes write meanwhile. Nothing is written inside."""
+        ...
+
     def close(self) -> None:
         """Let go of the database."""
         ...
@@ -391,6 +395,10 @@ class Storage(Protocol):
 
     def log_events(self, space: SpaceId, log: LogId, seq: int) -> Iterator[tuple[int, EntryId, tuple[Head, ...]]]:
         """(seq, entry, frontier) of the events of a log up to `seq`, in order."""
+        ...
+
+    def all_events(self, space: SpaceId) -> Iterator[EventRecord]:
+        """Every event of a space, by log and number."""
         ...
 
     def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from bide.entries.records import EntryRecord, EventRecord, Standing
 from bide.errors import ForkDetected, Phrase, SequenceGap
@@ -55,6 +55,10 @@ class MemoryStorage:
             raise
         finally:
             self._writing = False
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """See the contract. Nobody else writes here."""
+        return nullcontext()
 
     def close(self) -> None:
         """See the contract."""
@@ -344,6 +348,10 @@ class MemoryStorage:
         """See the contract."""
         found = [e for e in self._t.events.values() if e.space_id == space and e.log_id == log and e.seq <= seq]
         yield from ((e.seq, e.entry_id, e.frontier) for e in sorted(found, key=lambda event: event.seq))
+
+    def all_events(self, space: SpaceId) -> Iterator[EventRecord]:
+        """See the contract."""
+        yield from (event for key, event in sorted(self._t.events.items()) if key[0] == space)
 
     def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
         """See the contract."""

@@ -181,8 +181,16 @@ def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
         raise StorageBusy from error
     except apsw.CorruptError as error:
         raise StorageDamaged from error
+    except apsw.FullError as error:
+        raise NoRoom from error
     except apsw.Error as error:
         raise StorageError("The database could not be brought to the current format.") from error
+
+
+class NoRoom(StorageError):
+    """There is no room left on the disk; nothing was written."""
+
+    hint_default = "Make room."
 
 
 def schema_text(number: int) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from bide.storage.opening import FORMAT, PAGE_BYTES, schema_text
+from bide.storage.opening import FORMAT, PAGE_BYTES, NoRoom, schema_text
 from bide.storage.sqlite import DERIVED_TABLES, SqliteStorage
 
 _NOT_COPIED = (*DERIVED_TABLES, "envelope", "log_head", "relay_head", "applying_key", "space_copy")
@@ -91,7 +91,8 @@ def _read(path: Path, key: bytes) -> Salvaged | None:
     try:
         database.execute("PRAGMA cipher = 'chacha20'")
         database.execute(f"PRAGMA key = 'raw:{key.hex()}'")
-        database.execute("PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF")
+        # EXCLUSIVE: alone here, so that no -shm file is needed, for which there may be no room.
+        database.execute("PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA locking_mode = EXCLUSIVE")
         tables = [row[1:] for row in database.execute("PRAGMA table_list") if row[2] == "table"]
         rows: dict[str, list[_Row]] = {}
         torn: set[str] = set()
@@ -103,6 +104,8 @@ def _read(path: Path, key: bytes) -> Salvaged | None:
             if not whole:
                 torn.add(name)
         return Salvaged(rows, frozenset(torn)) if any(rows.values()) else None
+    except apsw.FullError as error:
+        raise NoRoom from error
     except apsw.Error:
         return None
     finally:
@@ -203,6 +206,8 @@ def _grafted(copy: Path, key: bytes, scratch: Path, number: int) -> Path:
         # The first page says how many pages there are: at least as many as the damaged file has.
         database.execute("INSERT INTO meta VALUES ('', ?)", ("." * copy.stat().st_size,))
         pages = [row[0] for row in database.execute("SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'")]
+    except apsw.FullError as error:
+        raise NoRoom from error
     finally:
         database.close()
     size = max(template.stat().st_size, grafted.stat().st_size)

@@ -101,6 +101,15 @@ class SqliteStorage(SqliteTruth):
         ):
             yield row[0], EntryId(row[1]), _frontier(row[2])
 
+    def all_events(self, space: SpaceId) -> Iterator[EventRecord]:
+        """See the contract."""
+        with readable():
+            for row in self._db.execute(
+                f"SELECT {_EVENT_COLUMNS} FROM event WHERE space_id = ? ORDER BY log_id, seq",  # noqa: S608
+                (space,),
+            ):
+                yield _event(row)
+
     def places(self, entries: Sequence[EntryId]) -> dict[tuple[SpaceId, EntryId], dict[LogId, int]]:
         """See the contract."""
         marks = ", ".join("?" * len(entries))
@@ -176,8 +185,8 @@ class SqliteStorage(SqliteTruth):
             assignments = ", ".join(f"{name} = ?" for name, _ in differing)
             self._run(f"UPDATE entry SET {assignments} WHERE number = ?", *(new for _, new in differing), number)  # noqa: S608
             if before[-1] != entry.search_text:
-                self._run("DELETE FROM search WHERE rowid = ?", number)
-                self._run("INSERT INTO search (rowid, text) VALUES (?, ?)", number, entry.search_text)
+                self.unindex_text(number)
+                self.index_text(number, entry.search_text)
             return
         marks = ", ".join("?" * 14)
         self._run(
@@ -186,13 +195,21 @@ class SqliteStorage(SqliteTruth):
             entry_code(entry.entry_id),
         )
         if entry.search_text:
-            self._run("INSERT INTO search (rowid, text) VALUES (last_insert_rowid(), ?)", entry.search_text)
+            self.index_text(self._db.last_insert_rowid(), entry.search_text)
+
+    def index_text(self, number: int, text: str) -> None:
+        """Let the entry with this number be found by `text`. Inside a transaction."""
+        self._run("INSERT INTO search (rowid, text) VALUES (?, ?)", number, text)
+
+    def unindex_text(self, number: int) -> None:
+        """Let the entry with this number be found by nothing. Inside a transaction."""
+        self._run("DELETE FROM search WHERE rowid = ?", number)
 
     def remove_entry(self, space: SpaceId, entry: EntryId) -> None:
         """See the contract."""
         rows = self._rows("SELECT number FROM entry WHERE space_id = ? AND entry_id = ?", space, entry)
         for (number,) in rows:
-            self._run("DELETE FROM search WHERE rowid = ?", number)
+            self.unindex_text(number)
             self._run("DELETE FROM entry WHERE number = ?", number)
 
     def entry(self, space: SpaceId, entry: EntryId) -> EntryRecord | None:

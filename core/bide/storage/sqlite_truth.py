@@ -17,7 +17,7 @@ from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageD
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
 from bide.storage.base import Citation, Displaced, FormerDevice, HeldRecord, SpaceRecord, StoredEnvelope, Suspect
-from bide.storage.opening import open_database
+from bide.storage.opening import NoRoom, open_database
 
 if TYPE_CHECKING:
     from bide.storage.mark import Mark
@@ -91,7 +91,7 @@ class SqliteTruth:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, apsw.FullError):
-                raise StorageError("There is no room left on the disk; nothing was written.", hint="Make room.") from error
+                raise NoRoom from error
             if isinstance(error, apsw.BusyError):
                 raise StorageBusy from error
             if isinstance(error, apsw.CorruptError):
@@ -99,6 +99,21 @@ class SqliteTruth:
             if isinstance(error, apsw.Error):
                 raise StorageError("The database could not be written; nothing was changed.") from error
             raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See the contract. Others may write meanwhile: that is what the write-ahead log is for."""
+        if self._db.in_transaction:
+            yield
+            return
+        with readable():
+            self._db.execute("BEGIN")
+        try:
+            self._rows("PRAGMA user_version")  # what is seen begins with the first reading
+            yield
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def close(self) -> None:
         """See the contract."""

@@ -30,7 +30,8 @@ class StorageDamaged(StorageError):
 
     code = "storage_damaged"
     hint_default = (
-        "Stop it and put back a backup (bide-relay restore), or begin with an empty folder: the devices send everything again."
+        "Stop it, keep its files, and put back a backup (bide-relay restore) or begin with an empty folder: the devices send"
+        " everything again."
     )
 
 

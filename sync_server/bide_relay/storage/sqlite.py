@@ -82,6 +82,9 @@ class SqliteStorage:
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             elif not self._path.exists():
                 raise StorageError("There is no relay database in that folder.", hint="bide-relay serve makes one.")
+            elif self._path.stat().st_size == 0:
+                # SQLite would take it for a new one: all would be well with it.
+                raise StorageDamaged("The relay's database file is empty.")
             self._refuse_strange()
             self._writer = self._connect(apsw.SQLITE_OPEN_READWRITE)
             self._upgrade()
@@ -94,6 +97,10 @@ class SqliteStorage:
         except (apsw.BusyError, apsw.LockedError) as error:
             raise StorageBusy("Another process holds the relay's database too long.") from error
         except apsw.Error as error:
+            if not (os.access(self._path, os.W_OK) and os.access(folder, os.W_OK)):
+                raise StorageError(
+                    "The data folder can't be written, and reading the database takes that.", hint="Copy it to where it can be."
+                ) from error
             raise StorageError(f"The relay's database can't be opened: {error}", hint="") from error
         self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
         self._lock = threading.Lock()

@@ -1,0 +1,191 @@
+"""``bide doctor`` as a person meets it: what is said of damage, who is asked for what, and what a killed repair leaves."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from client_cli.conftest import Person, end
+from client_cli.test_unlocking import RIGHT, put_under_passphrase, secret_file
+
+from bide.replica.mending import NoRelayHasIt
+from bide.storage.opening import PAGE_BYTES
+from bide_cli.building import mending
+from bide_cli.cli import run
+from bide_cli.terminal.shell import Shell
+from bide_cli.terminal.waiting import Waiting
+from bide_cli.unlocking.agent import end_agent
+from bide_cli.unlocking.opening import forget_key
+
+BEGINNING = "The beginning of the database file can't be read any more."
+
+
+def break_beginning(home: Path) -> None:
+    """Lose the first page: no key opens the database any more."""
+    with (home / "bide.db").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 50)
+
+
+def break_page(home: Path, number: int) -> None:
+    """Lose another page."""
+    with (home / "bide.db").open("r+b") as file:
+        file.seek(number * PAGE_BYTES)
+        file.write(bytes(PAGE_BYTES))
+
+
+def test_what_was_wrong_is_said_as_well_as_what_was_mended(sam: Person) -> None:
+    """To people and to scripts; and a second run has nothing to say."""
+    sam.ok("thank", "--private", "--noticed", "The kettle was on")
+    break_beginning(sam.home)
+    whole = (sam.home / "bide.db").read_bytes()
+    result = sam.run("doctor", "--repair")
+    assert result.code == 0
+    assert result.err.startswith(BEGINNING)
+    assert "bide sync" not in result.err, "there is no relay to sync with"
+    assert "DAMAGE" not in result.out
+    assert "nothing to mend" in sam.ok("doctor", "--repair").err
+    (sam.home / "bide.db").write_bytes(whole)
+    told = sam.json("doctor", "--repair")
+    assert (told["damage"], told["sound"]) == ([BEGINNING], True)
+    assert [entry["kind"] for entry in sam.entries()] == ["appreciation"]
+
+
+def test_a_wrong_passphrase_of_a_damaged_home_is_asked_for_three_times_and_no_more(sam: Person) -> None:
+    """And is called wrong, whatever else may be the matter."""
+    put_under_passphrase(sam)
+    break_beginning(sam.home)
+    child = sam.terminal("doctor")
+    for _ in range(3):
+        child.expect("Passphrase:")
+        child.sendline("eight slow herons")
+    assert end(child) == 7
+    assert "Passphrase:" not in child.before
+    assert "doesn't open this home" in child.before
+
+
+def test_the_agent_is_enough_to_look_at_a_damaged_home_and_to_mend_it(sam: Person, tmp_path: Path) -> None:
+    """Who has opened the home for a while is not asked because it is damaged."""
+    put_under_passphrase(sam)
+    words = {"BIDE_PASSPHRASE_FILE": secret_file(tmp_path / "words", RIGHT.encode())}
+    assert sam.run("unlock", env=words).code == 0
+    try:
+        break_beginning(sam.home)
+        result = sam.run("doctor")
+        assert (result.code, BEGINNING in result.out) == (1, True), result
+        assert sam.run("doctor", "--repair").code == 0
+        assert sam.run("doctor").code == 0
+    finally:
+        end_agent(sam.home)
+
+
+def test_what_a_killed_repair_left_is_removed_by_the_next_command(sam: Person) -> None:
+    """It would be taken for newer than it is one day. While somebody is mending it is left alone."""
+    left = [sam.home / name for name in ("mending", "mending-abc", "damaged-2026-01-01.part")]
+    kept = sam.home / "damaged-2026-01-01"
+    for folder in (*left, kept):
+        folder.mkdir()
+        (folder / "ready.db").write_bytes(b"x")
+    (sam.home / "key.lock").touch(0o600)
+    with (sam.home / "key.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sam.ok("status")
+        assert left[0].exists()
+        assert left[2].exists()
+    sam.ok("status")
+    assert not [folder for folder in left if folder.exists()]
+    assert kept.exists()
+
+
+def test_an_old_database_of_a_killed_repair_never_takes_the_place_of_a_newer_one(sam: Person) -> None:
+    """A repair that was killed when it was done, an entry after it, and the beginning lost once more."""
+    sam.ok("thank", "--private", "--noticed", "one")
+    (sam.home / "mending").mkdir()
+    (sam.home / "key.lock").touch(0o600)
+    shutil.copyfile(sam.home / "bide.db", sam.home / "mending" / "ready.db")
+    sam.ok("thank", "--private", "--noticed", "two")
+    break_page(sam.home, 0)
+    sam.ok("doctor", "--repair")
+    assert len(sam.entries()) == 2
+
+
+def test_ctrl_c_waits_until_the_new_database_is_in_its_place(
+    sam: Person, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In between nothing opens the home; before that, Ctrl-C leaves everything as it was, and says so."""
+    sam.ok("thank", "--private", "--noticed", "one")
+    break_beginning(sam.home)
+    before = (sam.home / "bide.db").read_bytes()
+    for name, value in sam.env.items():
+        monkeypatch.setenv(name, value)
+
+    def interrupted(name: str) -> None:
+        """Ctrl-C at the beginning of a step."""
+        step = getattr(mending, name)
+
+        def interrupt(*args: object, **kwargs: object) -> object:
+            os.kill(os.getpid(), signal.SIGINT)
+            return step(*args, **kwargs)
+
+        monkeypatch.setattr(mending, name, interrupt)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with monkeypatch.context():
+        interrupted("_make_room")
+        with pytest.raises(KeyboardInterrupt):
+            run(["doctor", "--repair"])
+    monkeypatch.undo()
+    for name, value in sam.env.items():
+        monkeypatch.setenv(name, value)
+    assert "Stopped. Nothing was changed." in capsys.readouterr().err
+    assert (sam.home / "bide.db").read_bytes() == before
+    assert not list(sam.home.glob("damaged-*"))
+    assert not (sam.home / "mending").exists()
+    interrupted("_write_over")
+    assert run(["doctor", "--repair"]) == 0
+    forget_key(sam.home)
+    assert len(sam.entries()) == 1
+
+
+def test_what_can_still_be_read_and_is_nowhere_else_is_not_mended_away(sam: Person) -> None:
+    """Without a relay, where log entries are lost: the timeline is still there, and an export keeps it. Not a byte changes."""
+    for number in range(3):
+        sam.ok("thank", "--private", "--noticed", f"number {number}")
+    whole = (sam.home / "bide.db").read_bytes()
+    refused = 0
+    for page in range(1, 12):
+        (sam.home / "bide.db").write_bytes(whole)
+        break_page(sam.home, page)
+        before = (sam.home / "bide.db").read_bytes()
+        result = sam.run("doctor", "--repair", "--json")
+        if result.code != 0:
+            assert result.error["code"] == NoRelayHasIt.code, (page, result)
+            assert (sam.home / "bide.db").read_bytes() == before
+            assert sam.ok("export").out.count("number") == 3
+            refused += 1
+        else:
+            assert len(sam.entries()) == 3, page
+    assert refused == 1, "the page with the log entries"
+
+
+def test_how_far_it_is_is_shown_on_a_terminal_after_a_second(
+    sam: Person, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of it before that, nothing with --json, and the line is gone afterwards."""
+    clock = [100.0]
+    monkeypatch.setattr("bide_cli.terminal.waiting.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for as_json in (True, False):
+        waiting = Waiting(Shell(sam.home, as_json=as_json))
+        clock[0] += 100
+        waiting.begin("Looking")
+        waiting.progress(1, 4)
+        assert capsys.readouterr().err == ""
+        clock[0] += 1.5
+        waiting.progress(2, 4)
+        waiting.end()
+        assert capsys.readouterr().err == ("" if as_json else "\rLooking 50 %\x1b[K\r\x1b[K")
