@@ -77,7 +77,7 @@ def _new_passphrase(shell: Shell, passphrase_file: str | None) -> str:
             raise InputError("The passphrase file is empty.")
         if is_too_short(from_file):
             raise InputError(
-                "A passphrase has at least {least} characters: a shorter one is guessed by who takes this computer.",
+                "A passphrase needs at least {least} characters: whoever takes this computer guesses a shorter one.",
                 hint="A few words that nobody connects with you are good.",
                 least=PASSPHRASE_CHARS_MIN,
             )
@@ -88,7 +88,7 @@ def _new_passphrase(shell: Shell, passphrase_file: str | None) -> str:
             if not first.strip():
                 shell.say("  " + _("A passphrase can't be empty."))
             elif is_too_short(first):
-                words = _("A passphrase has at least {least} characters: a shorter one is guessed by who takes this computer.")
+                words = _("A passphrase needs at least {least} characters: whoever takes this computer guesses a shorter one.")
                 shell.say("  " + words.format(least=PASSPHRASE_CHARS_MIN))
             elif ask_passphrase(shell, _("Once more:") + " ") == first:
                 return first
