@@ -23,6 +23,7 @@ from typing import IO, Any
 from homes import TIMEOUT_S, Home
 
 from bide_relay.testing import READY, RelayProcess
+from crash.dying import DIES_AT
 
 _POLL_S = 0.001
 _STRETCH_S = 0.5
@@ -156,6 +157,8 @@ class QuickHome(Home):
 
     forge: Forge
     limits: Mapping[str, int] = MappingProxyType({})
+    dies_at: int | None = None
+    """The step at which its processes kill themselves; 0: none, but they wait for nobody either. See `crash.dying`."""
 
     @classmethod
     def of(cls, home: Home, forge: Forge) -> QuickHome:
@@ -172,6 +175,12 @@ class QuickHome(Home):
         quick.run("init", "--name", name, "--key-file", str(folder.with_suffix(".key")), "--no-input")
         return quick
 
+    def dying(self, step: int) -> QuickHome:
+        """The same home, used by processes that die at a step."""
+        other = QuickHome.of(self, self.forge)
+        other.dies_at = step
+        return other
+
     def limited(self, **limits: int) -> QuickHome:
         """The same home, used by processes under limits."""
         other = QuickHome.of(self, self.forge)
@@ -179,7 +188,8 @@ class QuickHome(Home):
         return other
 
     def start(self, *args: str, stdin: str | None = None) -> Any:
-        return self.forge.start("bide", *args, env=self.environment, stdin=stdin or "", limits=self.limits)
+        env = self.environment if self.dies_at is None else self.environment | {DIES_AT: str(self.dies_at)}
+        return self.forge.start("bide", *args, env=env, stdin=stdin or "", limits=self.limits)
 
 
 class QuickRelay(RelayProcess):

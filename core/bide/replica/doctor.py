@@ -18,6 +18,7 @@ from bide.replica.mending import is_short, laid_by
 from bide.replica.reading import Reader
 from bide.replica.rebuilding import load_membership, rebuild
 from bide.replica.relays import CANNOT, GIVEN_UP, read_formers
+from bide.replica.waiting import waiting_words
 from bide.storage.base import SpaceRecord, Storage
 from bide.storage.memory import MemoryStorage
 
@@ -105,7 +106,8 @@ def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Fi
         words = "The keys to what was written in {space} are missing."
         return [Finding(DAMAGE, Phrase(words, {"space": label}), not mended)]
     if space.pending:
-        return [_finding(NOTE, "A pairing has not been finished on the other side yet; the next sync may complete it.")]
+        waits_for = waiting_words(storage, space)
+        return [Finding(NOTE, waits_for)] if waits_for is not None else []
     try:
         membership = load_membership(storage, space.space_id)
         count = 0

@@ -409,6 +409,11 @@ class Replica:
                 if not url or space.relay_url in ("", before):
                     self.storage.put_space(space._replace(relay_url=url))
 
+    def adopt_relay(self, space: SpaceRecord) -> None:
+        """Who has no relay keeps that of the person they joined."""
+        if not self.relay() and space.relay_url:
+            self.set_relay(space.relay_url)
+
     def rebuild(self) -> None:
         """Drop everything derived and build it again from the log."""
         from bide.replica.rebuilding import rebuild
@@ -502,6 +507,7 @@ class Replica:
             with self.storage.transaction():
                 if self.storage.entry(space_id, me) is None and not read_belonging(self.storage, space_id).over:
                     self.writer.name_person(self.name, space=space)
+                    self.adopt_relay(space)
         from bide.replica.devices import after_catching_up
 
         after_catching_up(self, space)

@@ -51,6 +51,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.receiving import Receiver
 from bide.replica.refusals import NO_INVITE, Stance, moved_away, refusal
 from bide.replica.sending import SendingOrder
+from bide.replica.waiting import waiting_words
 from bide.storage.base import SpaceRecord, Storage
 
 _BATCHES_IN_FLIGHT_MAX = 8
@@ -496,7 +497,8 @@ class SpaceSync:
         return ends
 
     def _not_admitted_yet(self) -> None:
-        self.notices.append(Phrase("The other device has not finished pairing on its side yet."))
+        if (words := waiting_words(self._storage, self._space)) is not None:
+            self.notices.append(words)
         self._session.fail("not_admitted", "This device has not been admitted yet.")
 
     def _unsent(self) -> int:
