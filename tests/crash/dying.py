@@ -49,7 +49,7 @@ def die_at(step: int) -> None:
     pairing.PairingTalk.run = talking  # type: ignore[method-assign]
     _die_in_transactions(steps)
     _die_before_sending(steps)
-    for name in ("rename", "replace", "unlink"):
+    for name in ("rename", "replace", "link", "unlink"):
         setattr(os, name, _before(steps, getattr(os, name)))
 
 
@@ -63,6 +63,7 @@ def _before(steps: _Steps, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def _die_in_transactions(steps: _Steps) -> None:
     from bide.storage.sqlite_truth import SqliteTruth
+    from bide_relay.storage.sqlite import SqliteStorage
 
     transaction = SqliteTruth.transaction
 
@@ -77,6 +78,16 @@ def _die_in_transactions(steps: _Steps) -> None:
             steps.take()
 
     SqliteTruth.transaction = dying  # type: ignore[method-assign]
+    of_relay = SqliteStorage._transaction
+
+    @contextmanager
+    def dying_relay(self: Any) -> Iterator[Any]:
+        with of_relay(self) as connection:
+            yield connection
+            steps.take()
+        steps.take()
+
+    SqliteStorage._transaction = dying_relay  # type: ignore[method-assign]
 
 
 def _die_before_sending(steps: _Steps) -> None:

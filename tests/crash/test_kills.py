@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 from homes import KILLS, Home, kill_after, pair
@@ -49,7 +50,7 @@ class Killing:
         """How long to wait before a kill."""
         return self.chance.uniform(0.0, 1.0) * takes_s
 
-    def __enter__(self) -> Killing:
+    def __enter__(self) -> Self:
         self._begun = time.monotonic()
         print(f"SEED={SEED} KILLS={KILLS}")
         return self

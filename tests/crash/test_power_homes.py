@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -198,19 +199,30 @@ def assert_recorded(traced: Traced, start: Mapping[str, bytes], root: Path) -> N
 
 
 def play(
-    name: str, traced: Traced, start: Mapping[str, bytes], root: Path, check: Callable[[bool], None], cuts: int
+    name: str,
+    traced: Traced,
+    start: Mapping[str, bytes],
+    root: Path,
+    check: Callable[[bool], None],
+    cuts: int,
+    *,
+    done: str = "",
 ) -> list[str]:
-    """Put back every state in turn and check it; each second one is of a kill."""
+    """Put back every state in turn and check it; each fourth one is of a kill.
+
+    `done` is a pattern of what it says once it is done; left out, whatever it says.
+    """
     chance = random.Random(f"{SEED} {name}")
     places = sorted(chance.choices(range(len(traced.ops)), k=cuts - cuts // 4) + [len(traced.ops) - 1] * (cuts // 4))
     disk, lost, hit = Disk(start), [], 0
-    begun, done = time.monotonic(), 0
+    begun, did = time.monotonic(), 0
     for number, place in enumerate(places):
-        while done <= place:
-            disk.do(traced.ops[done])
-            done += 1
+        while did <= place:
+            disk.do(traced.ops[did])
+            did += 1
         hit += disk.uncertain
-        told = done == len(traced.ops) or any(isinstance(op, Said) for op in traced.ops[:done])
+        said = (op.what for op in traced.ops[:did] if isinstance(op, Said))
+        told = did == len(traced.ops) or any(re.search(done, str(words)) for words in said)
         image = disk.after_kill() if number % 4 == 0 else disk.after_cut(chance)
         shutil.rmtree(root, ignore_errors=True)
         put(image, Path("/"), chance=chance)

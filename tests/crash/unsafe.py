@@ -142,6 +142,26 @@ def _late_space() -> list[Patch]:
     return [(PairingSession, "_keep_pending", keep_nothing), (PairingSession, "_joined", joined_late)]
 
 
+def _backup_in_place() -> list[Patch]:
+    """A relay's backup is written under its name."""
+    from bide_relay.storage.sqlite import SqliteStorage
+
+    def back_up(self: Any, target: Path) -> None:
+        target.touch(0o600)
+        time.sleep(0.15)
+        with self._reader() as connection:
+            connection.execute("VACUUM INTO ?", (str(target),))
+
+    return [(SqliteStorage, "back_up", back_up)]
+
+
+def _plain_copies() -> list[Patch]:
+    """Files are copied by reading and writing, which strace shows whole. No safety is taken out."""
+    import shutil
+
+    return [(shutil, "_USE_CP_SENDFILE", False)]
+
+
 SWITCHES: dict[str, Callable[[], list[Patch]]] = {
     "unsynced": _unsynced,
     "early-ack": _early_ack,
@@ -150,6 +170,8 @@ SWITCHES: dict[str, Callable[[], list[Patch]]] = {
     "unsynced-folders": _unsynced_folders,
     "early-keys": _early_keys,
     "late-space": _late_space,
+    "backup-in-place": _backup_in_place,
+    "plain-copies": _plain_copies,
 }
 
 
