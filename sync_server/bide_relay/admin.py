@@ -48,6 +48,8 @@ def restore(backup: Path, folder: Path) -> Checked:
         raise InputError(f"There is a file {FILE_NAME}-wal of another database in that folder. Move it away first.")
     if not backup.is_file():
         raise InputError("There is no such backup.")
+    if not backup.stat().st_size:
+        raise StorageDamaged("The backup is empty.")  # of nothing SQLite would make another relay
     beside = Path(tempfile.mkdtemp(dir=folder, prefix=_RESTORING))
     try:
         copy = beside / FILE_NAME

@@ -99,13 +99,12 @@ class Forked:
         folder: str,
     ) -> None:
         self._forge = forge
-        self.stdout_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by communicate
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._stdin: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self.stdout_file: IO[bytes] = tempfile.NamedTemporaryFile()  # noqa: SIM115 closed by communicate
+        self._stderr: IO[bytes] = tempfile.NamedTemporaryFile()  # noqa: SIM115
+        self._stdin: IO[bytes] = tempfile.NamedTemporaryFile()  # noqa: SIM115
         self._stdin.write(stdin.encode() if isinstance(stdin, str) else stdin)
-        self._stdin.seek(0)
-        mine = f"/proc/{os.getpid()}/fd"
-        paths = [f"{mine}/{file.fileno()}" for file in (self._stdin, self.stdout_file, self._stderr)]
+        self._stdin.flush()
+        paths = [file.name for file in (self._stdin, self.stdout_file, self._stderr)]
         self.returncode: int | None = None
         request = {"program": program, "args": args, "env": dict(env), "files": paths, "limits": dict(limits), "folder": folder}
         self.pid = int(forge.ask(do="start", **request))
