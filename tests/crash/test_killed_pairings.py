@@ -24,7 +24,7 @@ from crash.test_kills import Killing
 
 STEPS = range(2, 36)
 """About as many has either side of a pairing, the first without a code; who is to die later than that lives."""
-MEETINGS = KILLS if KILLS > 1_000 else KILLS // 10
+MEETINGS = KILLS if KILLS > 1_000 else KILLS // 16
 """Of each kind; make soak raises it."""
 OF_ONE_HOME = 12
 """Devices of a home, at most; then another one is filled."""

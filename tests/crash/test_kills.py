@@ -163,7 +163,7 @@ def sync_and_kill_relay(couple: tuple[QuickHome, QuickHome], relay: QuickRelay, 
         relay.kill()
         process.communicate(timeout=60)
         relay.start()
-        if sam.pending() == 0:
+        if process.returncode == 0 or sam.pending() == 0:
             robin.run("sync")
             assert written <= robin.ids(), "the relay lost what it had acknowledged"
 
