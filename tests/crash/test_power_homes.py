@@ -175,6 +175,11 @@ def write_passphrase(home: Home) -> None:
     passphrase_of(home).write_text("seven words that nobody says in one breath")
 
 
+def go_under_passphrase(home: Home) -> None:
+    write_passphrase(home)
+    home.run(*TO_PASSPHRASE(str(passphrase_of(home))))
+
+
 def passphrase_of(home: Home) -> Path:
     return home.folder.parent / "passphrase"
 
@@ -229,7 +234,7 @@ SELDOM = {
     "key rotate under a passphrase": Story(
         ("key", "rotate", "--no-input"),
         assert_opens,
-        lambda home: (write_passphrase(home), home.run(*TO_PASSPHRASE(str(passphrase_of(home))))),
+        go_under_passphrase,
     ),
     "erase": Story(("erase", "{first}", "--yes"), after_erasing),
     "recovery create": Story(("recovery", "create", *NOTED), after_making_phrase),
