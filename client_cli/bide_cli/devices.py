@@ -134,10 +134,10 @@ def _news(replica: Replica, space: SpaceRecord, name: str) -> list[News]:
         return []
     with replica.storage.transaction():
         replica.storage.put_meta(key, json.dumps(now))
-    if told is None:  # whoever was there when it began, or when this device came, is no news
-        mine = [device for device in all_of_them if device.mine]
-        came_later = bool(mine) and not mine[0].this
-        told = now if came_later else {device.log_id.hex(): True for device in devices[:1]}
+    if told is None:  # whoever was there when it began, or before this device came, is no news
+        came = next((at for at, device in enumerate(all_of_them) if device.this), 0)
+        told = {device.log_id.hex(): True for device in devices[:1]}
+        told |= {device.log_id.hex(): device.active for device in all_of_them[:came]}
     news = []
     for device in devices:
         words = _news_of(device, told.get(device.log_id.hex()), theirs=bool(name))
