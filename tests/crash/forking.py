@@ -24,6 +24,7 @@ from homes import TIMEOUT_S, Home
 
 from bide_relay.testing import READY, RelayProcess
 from crash.dying import DIES_AT
+from crash.unsafe import SWITCH
 
 _POLL_S = 0.001
 _STRETCH_S = 0.5
@@ -159,6 +160,9 @@ class QuickHome(Home):
     dies_at: int | None = None
     """The step at which its processes kill themselves; 0: none, but they wait for nobody either. See `crash.dying`."""
 
+    switch = ""
+    """Of `crash.unsafe`, thrown in its processes."""
+
     @classmethod
     def of(cls, home: Home, forge: Forge) -> QuickHome:
         """The same home, from now on with processes of a forge."""
@@ -174,10 +178,16 @@ class QuickHome(Home):
         quick.run("init", "--name", name, "--key-file", str(folder.with_suffix(".key")), "--no-input")
         return quick
 
+    def unsafe(self, switch: str) -> QuickHome:
+        """The same home, used by processes with a safety taken out. See `crash.unsafe`."""
+        other = QuickHome.of(self, self.forge)
+        other.switch = switch
+        return other
+
     def dying(self, step: int) -> QuickHome:
         """The same home, used by processes that die at a step."""
         other = QuickHome.of(self, self.forge)
-        other.dies_at = step
+        other.dies_at, other.switch = step, self.switch
         return other
 
     def limited(self, **limits: int) -> QuickHome:
@@ -187,7 +197,9 @@ class QuickHome(Home):
         return other
 
     def start(self, *args: str, stdin: str | None = None) -> Any:
-        env = self.environment if self.dies_at is None else self.environment | {DIES_AT: str(self.dies_at)}
+        env = self.environment | {SWITCH: self.switch}
+        if self.dies_at is not None:
+            env[DIES_AT] = str(self.dies_at)
         return self.forge.start("bide", *args, env=env, stdin=stdin or "", limits=self.limits)
 
 

@@ -28,18 +28,19 @@ from crash.forking import Forge, QuickHome, QuickRelay
 from crash.test_kills import Killing
 from crash.test_power_homes import HOME_CUTS, assert_recorded, play
 from crash.tracing import needs_strace, program, trace
+from crash.unsafe import SWITCH
 
-TRIES = max(KILLS // 10, 4)
+TRIES = max(KILLS // 16, 4)
 """Of each; make soak raises it."""
 STEPS_MAX = 8
-LONG_AGO = "clock-5184000"
-"""A relay whose clock is sixty days back: what is there then has been idle."""
 NewCouple = Callable[[int], tuple[QuickHome, QuickHome]]
 
 
-def administer(forge: Forge, *args: str, dies_at: int = 0, after_s: float | None = None) -> tuple[int, str, str]:
+def administer(
+    forge: Forge, *args: str, dies_at: int = 0, after_s: float | None = None, switch: str = ""
+) -> tuple[int, str, str]:
     """Run ``bide-relay``: to its end, to a step, or killed after a while."""
-    env: Mapping[str, str] = os.environ | ({DIES_AT: str(dies_at)} if dies_at else {})
+    env: Mapping[str, str] = os.environ | {SWITCH: switch} | ({DIES_AT: str(dies_at)} if dies_at else {})
     process = forge.start("bide-relay", *args, env=env)
     if after_s is not None:
         running, _ = kill_after(process, after_s)
@@ -67,7 +68,7 @@ def held_by(data: Path) -> dict[SpaceId, int]:
 
 
 def back_up_and_kill(
-    sam: QuickHome, relay: QuickRelay, forge: Forge, ram: Path, killing: Killing, *, kills: Forge, within_s: float = 0.04
+    sam: QuickHome, relay: QuickRelay, forge: Forge, ram: Path, killing: Killing, *, switch: str = "", within_s: float = 0.04
 ) -> None:
     """Kill backups and checks while somebody syncs; each time the next backup is whole, and nothing is left of the one before.
 
@@ -77,7 +78,7 @@ def back_up_and_kill(
         forge: starts what is not killed.
         ram: where the backups go.
         killing: counts.
-        kills: starts what is killed.
+        switch: of `crash.unsafe`, in what is killed.
         within_s: how long it takes about.
     """
     data = ("--data", str(relay.data))
@@ -88,7 +89,7 @@ def back_up_and_kill(
         syncing = sam.start("sync")
         copy = backups / "copy.db"
         args = ("check", *data) if number % 3 == 2 else ("backup", *data, str(copy))
-        killing.hit += administer(kills, *args, **way)[0] == -signal.SIGKILL
+        killing.hit += administer(forge, *args, switch=switch, **way)[0] == -signal.SIGKILL
         assert syncing.wait() == 0, syncing.communicate()
         syncing.communicate()
         before = held_by(relay.data)
@@ -111,7 +112,7 @@ def test_backups_and_checks_that_are_killed_while_it_serves_harm_nothing(
     """It goes on, the next backup is whole and has what was acknowledged before it, and what was left is written over."""
     sam, robin = new_couple(0)
     with Killing("relay backup and check", TRIES) as killing:
-        back_up_and_kill(sam, relay, forge, ram, killing, kills=forge)
+        back_up_and_kill(sam, relay, forge, ram, killing)
     robin.run("sync")
     assert sam.ids() == robin.ids()
     assert administer(forge, "check", "--data", str(relay.data))[0] == 0
@@ -121,12 +122,8 @@ def test_a_backup_that_is_written_in_its_place_is_seen_to_be_torn(
     new_couple: NewCouple, relay: QuickRelay, forge: Forge, ram: Path
 ) -> None:
     """The control: what is there under its name after a kill can't be restored."""
-    unsafe = Forge("backup-in-place")
-    try:
-        with Killing("control: backup in its place", TRIES) as killing, pytest.raises(AssertionError):
-            back_up_and_kill(new_couple(0)[0], relay, forge, ram, killing, kills=unsafe, within_s=0.2)
-    finally:
-        unsafe.close()
+    with Killing("control: backup in its place", TRIES) as killing, pytest.raises(AssertionError):
+        back_up_and_kill(new_couple(0)[0], relay, forge, ram, killing, switch="backup-in-place", within_s=0.2)
 
 
 def test_a_backup_that_was_killed_at_its_end_is_not_written_over_by_the_next(
@@ -189,40 +186,40 @@ def test_a_backup_is_not_put_beside_what_another_database_had_not_taken_in_yet(t
 
 def test_a_purge_that_is_killed_is_finished_by_the_next(forge: Forge, ram: Path) -> None:
     """Of idle spaces, and of damaged ones; a space is gone whole or is there whole, and devices bring back what is damaged."""
-    old = Forge(LONG_AGO)
-    try:
-        with Killing("relay purge", max(TRIES // 4, 2)) as killing:
-            for number in range(killing.tries):
-                folder = ram / f"purged-{number}"
-                folder.mkdir()
-                with QuickRelay(old, folder / "relay", "--registration", "open") as relay:
-                    homes = [QuickHome.make(folder / name, name, forge) for name in ("Sam", "Robin")]
-                    for home in homes:
-                        home.run("relay", "set", relay.url)
-                        home.write_privately("something")
-                        home.run("sync")
-                data = ("--data", str(relay.data))
-                damaged = number % 2
-                if damaged:
-                    damage(relay.data)
-                args = ("purge", *data, "--yes", *(("--damaged",) if damaged else ("--idle-days", "30")))
-                killing.hit += administer(forge, *args, dies_at=1 + number)[0] == -signal.SIGKILL
-                assert administer(forge, *args)[0] == 0
-                assert held_by(relay.data) == {}
-                with QuickRelay(forge, relay.data, "--registration", "open") as again:
-                    for home in homes:
-                        home.run("relay", "set", again.url)
-                        home.run("sync")
-                        assert home.pending() == 0
-                assert len(held_by(relay.data)) == len(homes)
-    finally:
-        old.close()
+    with Killing("relay purge", max(TRIES // 4, 2)) as killing:
+        for number in range(killing.tries):
+            folder = ram / f"purged-{number}"
+            folder.mkdir()
+            with QuickRelay(forge, folder / "relay", "--registration", "open") as relay:
+                homes = [QuickHome.make(folder / name, name, forge) for name in ("Sam", "Robin")]
+                for home in homes:
+                    home.run("relay", "set", relay.url)
+                    home.write_privately("something")
+                    home.run("sync")
+            data = ("--data", str(relay.data))
+            damaged = number % 2
+            alter(relay.data, DAMAGE if damaged else IDLE)
+            args = ("purge", *data, "--yes", *(("--damaged",) if damaged else ("--idle-days", "30")))
+            killing.hit += administer(forge, *args, dies_at=1 + number // 2 % 4)[0] == -signal.SIGKILL
+            assert administer(forge, *args)[0] == 0
+            assert held_by(relay.data) == {}
+            with QuickRelay(forge, relay.data, "--registration", "open") as again:
+                for home in homes:
+                    home.run("relay", "set", again.url)
+                    home.run("sync")
+                    assert home.pending() == 0
+            assert len(held_by(relay.data)) == len(homes)
 
 
-def damage(data: Path) -> None:
-    """Take an entry out of the middle of every log."""
+IDLE = "UPDATE spaces SET used_day = 1"
+DAMAGE = "DELETE FROM envelopes WHERE seq = 1"
+"""An entry of every log is missing."""
+
+
+def alter(data: Path, statement: str) -> None:
+    """Do something to the file of a relay that is off."""
     connection = sqlite3.connect(data / FILE_NAME)
-    connection.execute("DELETE FROM envelopes WHERE seq = 1")
+    connection.execute(statement)
     connection.commit()
     connection.close()
 
@@ -236,7 +233,7 @@ def test_an_invite_gets_back_once_what_a_damaged_space_took_however_often_purgin
         sam.run("relay", "set", relay.url, "--invite", token)
         sam.run("sync")
         storage.close()
-    damage(relay.data)
+    alter(relay.data, DAMAGE)
     for step in (1, 2, 3):
         administer(forge, "purge", "--data", str(relay.data), "--damaged", "--yes", dies_at=step)
     administer(forge, "purge", "--data", str(relay.data), "--damaged", "--yes")
@@ -306,14 +303,13 @@ def test_what_an_operator_does_is_whole_after_a_power_cut(
     """What was told is done, and the next try works."""
     root = ram / "root"
     root.mkdir()
-    old = Forge(LONG_AGO)
-    with QuickRelay(old, root / "relay", "--registration", "open") as relay:
+    with QuickRelay(forge, root / "relay", "--registration", "open") as relay:
         for name in ("Sam", "Robin"):
             home = QuickHome.make(ram / name, name, forge)
             home.run("relay", "set", relay.url)
             home.write_privately("something")
             home.run("sync")
-    old.close()
+    alter(relay.data, IDLE)
     if args[0] == "restore":
         assert administer(forge, "backup", "--data", str(relay.data), str(root / "copy.db"))[0] == 0
     start = read_image(root)

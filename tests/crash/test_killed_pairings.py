@@ -91,10 +91,10 @@ def waited_for(process: Forked) -> bool:
 class Devices:
     """Sam, who shares with Robin, and as many phones as there are tries."""
 
-    def __init__(self, ram: Path, forge: Forge, relay: QuickRelay, number: int) -> None:
+    def __init__(self, ram: Path, forge: Forge, relay: QuickRelay, number: int, *, switch: str = "") -> None:
         folder = ram / f"couple-{number}"
         folder.mkdir()
-        self.folder, self.forge = folder, forge
+        self.folder, self.forge, self.switch = folder, forge, switch
         self.sam, robin = QuickHome.make(folder / "sam", "Sam", forge), QuickHome.make(folder / "robin", "Robin", forge)
         self.sam.run("relay", "set", relay.url)
         meet(self.sam, "pair", robin, ("join",), Dying(0, 0))
@@ -106,6 +106,7 @@ class Devices:
         """A device without a home yet."""
         phone = QuickHome.__new__(QuickHome)
         phone.folder, phone.name, phone.forge = self.folder / f"phone-{number}", "phone", self.forge
+        phone.switch = self.switch
         return phone
 
     def add(self, number: int, dying: Dying) -> int:
@@ -165,21 +166,17 @@ def test_a_device_whose_adding_is_killed_anywhere_is_in_or_can_be_added(ram: Pat
                 raise AssertionError(f"SEED={SEED}, try {number}, {dying}: {error}") from error
 
 
-def test_a_device_that_names_its_keys_too_early_is_seen_to_be_lost(ram: Path, relay: QuickRelay) -> None:
+def test_a_device_that_names_its_keys_too_early_is_seen_to_be_lost(ram: Path, forge: Forge, relay: QuickRelay) -> None:
     """The control: without a home that is kept first, a device is listed that nobody holds."""
-    forge = Forge("early-keys")
-    try:
-        devices = Devices(ram, forge, relay, 0)
+    devices = Devices(ram, forge, relay, 0, switch="early-keys")
 
-        def kill() -> None:
-            for step in CONTROL_STEPS["device"]:
-                devices.add(step, Dying(0, step))
-                devices.assert_finished(step)
+    def kill() -> None:
+        for step in CONTROL_STEPS["device"]:
+            devices.add(step, Dying(0, step))
+            devices.assert_finished(step)
 
-        with pytest.raises(AssertionError, match="nobody holds"):
-            kill()
-    finally:
-        forge.close()
+    with pytest.raises(AssertionError, match="nobody holds"):
+        kill()
 
 
 def test_one_that_was_let_in_just_before_a_kill_is_told_of_and_not_added_twice(
@@ -261,18 +258,15 @@ def test_a_pairing_that_is_killed_anywhere_is_done_or_can_be_begun_again(ram: Pa
                 raise AssertionError(f"SEED={SEED}, try {number}, {dying}: {error}") from error
 
 
-def test_one_who_joins_and_keeps_nothing_before_is_seen_to_be_lost(ram: Path, relay: QuickRelay) -> None:
+def test_one_who_joins_and_keeps_nothing_before_is_seen_to_be_lost(ram: Path, forge: Forge, relay: QuickRelay) -> None:
     """The control: the other one shares with somebody who knows nothing of it."""
-    forge = Forge("late-space")
-    try:
 
-        def kill() -> None:
-            for step in CONTROL_STEPS["person"]:
-                couple = Couple(ram, forge, relay, step)
-                couple.pair(Dying(0, step))
-                couple.assert_finished()
+    def kill() -> None:
+        for step in CONTROL_STEPS["person"]:
+            couple = Couple(ram, forge, relay, step)
+            couple.robin.switch = "late-space"
+            couple.pair(Dying(0, step))
+            couple.assert_finished()
 
-        with pytest.raises(AssertionError, match="shares with nobody"):
-            kill()
-    finally:
-        forge.close()
+    with pytest.raises(AssertionError, match="shares with nobody"):
+        kill()

@@ -18,6 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `crash`, where this is the program
 from crash.dying import DIES_AT, die_at
 
+SWITCH = "CRASH_SWITCH"
+"""The environment variable with a switch, for one process alone."""
 Patch = tuple[Any, str, Any]
 """Where, which name, and what it is instead."""
 
@@ -243,6 +245,7 @@ def take_out(switch: str) -> None:
 def run(program: str, args: list[str]) -> None:
     """Be ``bide`` or ``bide-relay``."""
     sys.argv = [program, *args]
+    take_out(os.environ.get(SWITCH, ""))
     if DIES_AT in os.environ:
         die_at(int(os.environ[DIES_AT]))
     if program == "bide":
