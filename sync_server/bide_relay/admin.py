@@ -19,6 +19,7 @@ from bide_relay.storage.base import Span, Storage, StorageDamaged
 from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage, sync_path
 
 _TOKEN_BYTES = 16
+_RESTORING = "restoring-"
 _READ_BYTES_MAX = 4 * 1024 * 1024
 _READ_ENVELOPES_MAX = 4096
 
@@ -42,9 +43,14 @@ def restore(backup: Path, folder: Path) -> Checked:
     target = folder / FILE_NAME
     if target.exists():
         raise InputError("There is a relay database in that folder already. Move it away first, with its -wal file.")
+    if target.with_name(f"{FILE_NAME}-wal").exists():
+        # SQLite would write what is in it over the backup.
+        raise InputError(f"There is a file {FILE_NAME}-wal of another database in that folder. Move it away first.")
     if not backup.is_file():
         raise InputError("There is no such backup.")
-    beside = Path(tempfile.mkdtemp(dir=folder, prefix="restoring-"))
+    if not backup.stat().st_size:
+        raise StorageDamaged("The backup is empty.")  # of nothing SQLite would make another relay
+    beside = Path(tempfile.mkdtemp(dir=folder, prefix=_RESTORING))
     try:
         copy = beside / FILE_NAME
         copy.touch(0o600)
@@ -64,6 +70,12 @@ def restore(backup: Path, folder: Path) -> Checked:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return checked
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a restoring that was killed left: a whole copy, with the relay's key. For who alone has the folder."""
+    for left in folder.glob(f"{_RESTORING}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 class Checked(NamedTuple):

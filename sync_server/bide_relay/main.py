@@ -270,6 +270,7 @@ def _only_one(data: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StorageBusy("Another relay is running on that data folder.", hint="") from error
+            admin.remove_leftovers(data)
         yield
     finally:
         os.close(descriptor)

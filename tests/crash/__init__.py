@@ -5,7 +5,10 @@ Each asks the same: *what was acknowledged is there afterwards, nothing is half 
 | file | what is done to Bide | on what |
 | --- | --- | --- |
 | `test_kills` | ``kill -9`` at random moments | real processes of ``bide`` and ``bide-relay`` |
-| `test_killed_changes` | the same, while keys, devices and formats change | real processes |
+| `test_killed_changes` | the same, while keys and formats change, and devices go | real processes |
+| `test_killed_pairings` | the same at any step, while two people or two devices meet | real processes |
+| `test_killed_commands` | the same, in phrases, erasing, leaving, moving, bundles | real processes |
+| `test_killed_administration` | the same and power, in what an operator does | real processes of ``bide-relay`` |
 | `test_power` | power goes: what was not synced is lost or torn | the real storage on a VFS that records |
 | `test_power_homes` | the same, for every file: keys, config, mark, exports | real processes, recorded by strace |
 | `test_failing_disks` | a sync, or a write, fails at the Nth place, for every N | the VFS; and real processes under strace |
@@ -13,8 +16,8 @@ Each asks the same: *what was acknowledged is there afterwards, nothing is half 
 | `test_clocks` | the clock goes ten years back and forth | real processes under libfaketime |
 
 What they stand on: `disk` (which files a machine may find after a power cut), `recording` (the VFS), `tracing` (strace),
-`forking` (processes that start in milliseconds), `unsafe` (the switches that take a safety out, for the controls), `tally`
-(how many of each fault really hit; a fault that never fired does not count).
+`forking` (processes that start in milliseconds), `dying` (that end at a step of their own), `unsafe` (the switches that take a
+safety out, for the controls), `tally` (how many of each fault really hit; a fault that never fired does not count).
 
 A campaign's control runs the same code with a safety taken out, and asserts that the campaign then fails.
 

@@ -16,6 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `crash`, where this is the program
 
+_POLL_S = 0.002
+
 
 def _serve(switch: str) -> None:
     from crash import unsafe
@@ -75,12 +77,24 @@ def _memory_used() -> int:
 
 
 def _await(pid: int, timeout_s: float) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return _look_again_and_again(pid, timeout_s)
     descriptor = os.pidfd_open(pid)
     try:
         ready, _, _ = select.select([descriptor], [], [], timeout_s)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if ready else None
     finally:
         os.close(descriptor)
+
+
+def _look_again_and_again(pid: int, timeout_s: float) -> int | None:
+    """Where there is no descriptor for a process, as on macOS."""
+    until = time.monotonic() + timeout_s
+    while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+        if time.monotonic() >= until:
+            return None
+        time.sleep(_POLL_S)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 if __name__ == "__main__":

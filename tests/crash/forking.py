@@ -23,6 +23,8 @@ from typing import IO, Any
 from homes import TIMEOUT_S, Home
 
 from bide_relay.testing import READY, RelayProcess
+from crash.dying import DIES_AT
+from crash.unsafe import SWITCH
 
 _POLL_S = 0.001
 _STRETCH_S = 0.5
@@ -98,13 +100,12 @@ class Forked:
         folder: str,
     ) -> None:
         self._forge = forge
-        self.stdout_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by communicate
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._stdin: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self.stdout_file: IO[bytes] = tempfile.NamedTemporaryFile()  # noqa: SIM115 closed by communicate
+        self._stderr: IO[bytes] = tempfile.NamedTemporaryFile()  # noqa: SIM115
+        self._stdin: IO[bytes] = tempfile.NamedTemporaryFile()  # noqa: SIM115
         self._stdin.write(stdin.encode() if isinstance(stdin, str) else stdin)
-        self._stdin.seek(0)
-        mine = f"/proc/{os.getpid()}/fd"
-        paths = [f"{mine}/{file.fileno()}" for file in (self._stdin, self.stdout_file, self._stderr)]
+        self._stdin.flush()
+        paths = [file.name for file in (self._stdin, self.stdout_file, self._stderr)]
         self.returncode: int | None = None
         request = {"program": program, "args": args, "env": dict(env), "files": paths, "limits": dict(limits), "folder": folder}
         self.pid = int(forge.ask(do="start", **request))
@@ -156,6 +157,11 @@ class QuickHome(Home):
 
     forge: Forge
     limits: Mapping[str, int] = MappingProxyType({})
+    dies_at: int | None = None
+    """The step at which its processes kill themselves; 0: none, but they wait for nobody either. See `crash.dying`."""
+
+    switch = ""
+    """Of `crash.unsafe`, thrown in its processes."""
 
     @classmethod
     def of(cls, home: Home, forge: Forge) -> QuickHome:
@@ -172,6 +178,18 @@ class QuickHome(Home):
         quick.run("init", "--name", name, "--key-file", str(folder.with_suffix(".key")), "--no-input")
         return quick
 
+    def unsafe(self, switch: str) -> QuickHome:
+        """The same home, used by processes with a safety taken out. See `crash.unsafe`."""
+        other = QuickHome.of(self, self.forge)
+        other.switch = switch
+        return other
+
+    def dying(self, step: int) -> QuickHome:
+        """The same home, used by processes that die at a step."""
+        other = QuickHome.of(self, self.forge)
+        other.dies_at, other.switch = step, self.switch
+        return other
+
     def limited(self, **limits: int) -> QuickHome:
         """The same home, used by processes under limits."""
         other = QuickHome.of(self, self.forge)
@@ -179,7 +197,10 @@ class QuickHome(Home):
         return other
 
     def start(self, *args: str, stdin: str | None = None) -> Any:
-        return self.forge.start("bide", *args, env=self.environment, stdin=stdin or "", limits=self.limits)
+        env = self.environment | {SWITCH: self.switch}
+        if self.dies_at is not None:
+            env[DIES_AT] = str(self.dies_at)
+        return self.forge.start("bide", *args, env=env, stdin=stdin or "", limits=self.limits)
 
 
 class QuickRelay(RelayProcess):

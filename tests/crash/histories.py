@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -148,11 +149,16 @@ def heads_of(replica: Replica) -> Heads:
 
 
 class DeviceCheck:
-    """Opens a home's database as the next command does after a power cut, and looks for what was relied on."""
+    """Opens a home's database as the next command does after a power cut, and looks for what was relied on.
+
+    Many cuts come out at the same rows in other pages. Every page is checked each time; what follows from the rows, once.
+    """
 
     def __init__(self) -> None:
         """Nothing looked at yet."""
         self._looked = 0
+        self._sound: set[bytes] = set()
+        """Of all rows that were found sound."""
 
     def __call__(self, folder: Path, said: list[object]) -> None:
         """Raise AssertionError if something that was acknowledged is not there, or the database is not sound."""
@@ -163,13 +169,26 @@ class DeviceCheck:
         try:
             replica = Replica(storage, zone="UTC")
             _assert_reached(relied, replica)
-            findings = replica.doctor()
-            assert all(finding.level != DAMAGE for finding in findings), findings
+            assert not storage.check()
+            rows = _digest_of_rows(storage)
+            if rows not in self._sound:
+                findings = replica.doctor()
+                assert all(finding.level != DAMAGE for finding in findings), findings
+                self._sound.add(rows)
             self._looked += 1
             if self._looked % _DEEP == 0:
                 _assert_goes_on(replica)
         finally:
             storage.close()
+
+
+def _digest_of_rows(storage: SqliteStorage) -> bytes:
+    """Of every row of every table."""
+    digest = hashlib.blake2b()
+    for (table,) in list(storage._db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")):
+        for row in storage._db.execute(f'SELECT * FROM "{table}"'):
+            digest.update(repr((table, row)).encode())
+    return digest.digest()
 
 
 def _relied(said: list[object]) -> tuple[Relied | None, list[bytes]]:

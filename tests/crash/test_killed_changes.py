@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
-from homes import KILLS, Home, kill_after
+from homes import KILLS, kill_after
 
 from bide.storage.opening import FORMAT
 from crash.forking import Forge, Forked, QuickHome, QuickRelay
+from crash.test_killed_pairings import Devices, Dying
 from crash.test_kills import Killing, duration_of
 from crash.test_power_homes import IMPORTED, key_of, write_journal
 
@@ -170,87 +172,19 @@ def make_first_format(path: Path, key: bytes) -> None:
     connection.close()
 
 
-def test_a_killed_adding_of_a_device_can_be_done_again(
-    couple: tuple[QuickHome, QuickHome], relay: QuickRelay, ram: Path
-) -> None:
-    """Either side is killed: both homes are whole, the new one has everything or is not there, and a second try works."""
-    sam, robin = couple
-    written = {sam.write("shared"), robin.write("from Robin")}
-    robin.run("sync")
-    sam.run("sync")
-    number = 0
-
-    def phone() -> QuickHome:
-        new = QuickHome.__new__(QuickHome)
-        new.folder, new.name, new.forge = ram / f"phone-{number}", "phone", sam.forge
-        return new
-
-    def add(kill: str = "", moment: float = 0.0) -> bool:
-        adding = sam.start("device", "add", "--json", "--words-verified")
-        while not (line := adding.first_line()):
-            assert adding.poll() is None, adding.communicate()
-        args = ("device", "join", "--code", "-", "--name", f"phone {number}", "--words-verified", "--no-input", "--key-file")
-        joining = phone().start(*args, str(ram / f"phone-{number}.key"), stdin=json.loads(line)["code"] + "\n")
-        running = False
-        if kill:
-            killed, other = (adding, joining) if kill == "adding" else (joining, adding)
-            running, _ = kill_after(killed, moment)
-            kill_after(other, 1.0)  # it would wait for the other for minutes
-            return running
-        assert joining.wait() == 0, joining.communicate()
-        assert adding.wait() == 0, adding.communicate()
-        return running
-
-    with Killing("device add and join", max(CHANGES // 2, 4)) as killing:
-        add()
-        devices = devices_of(sam)
-        for number in range(1, killing.tries + 1):
-            killing.hit += add("adding" if number % 2 else "joining", killing.chance.uniform(0.0, 0.5))
-            sam.assert_sound()
+def test_a_removal_that_is_killed_anywhere_stands_or_can_be_said_again(ram: Path, forge: Forge, relay: QuickRelay) -> None:
+    """At each step of it; once it was told it stands for everybody."""
+    devices = Devices(ram, forge, relay, 0)
+    sam = devices.sam
+    with Killing("device revoke", min(CHANGES, 16)) as killing:
+        steps = killing.chance.sample(range(1, 30), killing.tries)
+        for number, step in enumerate(steps):
+            devices.add(number, Dying(0, 0))
+            process = sam.dying(step).start("device", "revoke", f"phone {number}", "--yes")
+            killing.hit += process.wait() == -signal.SIGKILL
+            process.communicate()
+            sam.call("device", "revoke", f"phone {number}", "--yes")
             sam.run("sync")
-            if devices_of(sam) > devices:  # it was let in
-                devices += 1
-                if (phone().folder / "bide.db").exists():
-                    phone().run("sync")
-                    assert written <= phone().ids(), "a device that was let in lacks something"
-    number += 1
-    add()
-    assert written <= phone().ids()
-
-
-def test_a_killed_removal_of_a_device_is_done_or_not(couple: tuple[QuickHome, QuickHome], ram: Path) -> None:
-    """The removal stands for everybody once it was told, and can be said again if it was not."""
-    sam, robin = couple
-    adding = sam.start("device", "add", "--json", "--words-verified")
-    while not (line := adding.first_line()):
-        assert adding.poll() is None
-    phone = QuickHome.__new__(QuickHome)
-    phone.folder, phone.name, phone.forge = ram / "phone", "phone", sam.forge
-    args = ("device", "join", "--code", "-", "--name", "phone", "--words-verified", "--no-input", "--key-file")
-    phone.run(*args, str(ram / "phone.key"), stdin=json.loads(line)["code"] + "\n")
-    assert adding.wait() == 0
-    with Killing("device revoke", CHANGES) as killing:
-        for _ in range(CHANGES):
-            running, _out = kill_after(sam.start("device", "revoke", "phone", "--yes"), killing.chance.uniform(0.0, 0.15))
-            killing.hit += running
-            sam.assert_sound()
-            if not active_phone(sam):
-                break
-        killing.tries = killing.hit
-    sam.call("device", "revoke", "phone", "--yes")
-    sam.run("sync")
-    robin.run("sync")
-    assert not active_phone(sam)
-    assert not active_phone(robin)
-    assert "removed" in phone.call("sync")[2]
-
-
-def devices_of(home: Home) -> int:
-    """How many devices count."""
-    return sum(device["state"] == "active" for device in home.json("device", "list")["devices"])
-
-
-def active_phone(home: Home) -> bool:
-    """Whether the phone counts, as far as that home knows."""
-    devices = home.json("device", "list")["devices"]
-    return any(device["name"] == "phone" and device["state"] == "active" for device in devices)
+            assert devices.names() == ["device 1"]
+            assert "removed" in devices.phone(number).call("sync")[2]
+    sam.assert_sound()

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -30,7 +31,8 @@ from crash.forking import Forge, QuickHome
 from crash.tracing import CALLS, Parser, Traced, needs_strace, program, strace, trace
 
 pytestmark = needs_strace
-HOME_CUTS = int(os.environ.get("HOME_CUTS", "8"))
+HOME_CUTS_OF_TEST = 8
+HOME_CUTS = int(os.environ.get("HOME_CUTS", HOME_CUTS_OF_TEST))
 """Of each command; make soak raises it."""
 CONTROL_CUTS = 30
 SPACES_OF_SAM = 2
@@ -42,6 +44,10 @@ class Named(QuickHome):
 
     def __init__(self, folder: Path, forge: Forge) -> None:
         self.folder, self.name, self.forge = folder, "Sam", forge
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"BIDE_PASSPHRASE_FILE": str(passphrase_of(self))}
 
 
 _looked = itertools.count()
@@ -127,6 +133,57 @@ def after_importing(home: Named, told: bool, before: set[str]) -> None:
     assert len(home.ids()) == len(before) + IMPORTED
 
 
+def after_erasing(home: Named, told: bool, before: set[str]) -> None:
+    """What was told as erased is gone, all else is there, and what was not can be erased."""
+    first, rest = min(before), before - {min(before)}
+    assert rest <= home.ids()
+    assert not (told and first in home.ids()), "what was told as erased is back"
+    if first in home.ids():
+        home.run("erase", first, "--yes")
+    assert home.ids() == rest
+    assert_opens(home, told, rest)
+
+
+def after_making_phrase(home: Named, told: bool, before: set[str]) -> None:
+    """There is one phrase or none, and new words can be had."""
+    count = int(home.json("recovery")["phrases"])
+    assert count == 1 or (count == 0 and not told), "the words that were told count for nothing"
+    home.run("recovery", "rotate" if count else "create", "--json", "--words-noted", "--no-input")
+    assert home.json("recovery")["phrases"] == 1
+    assert_opens(home, told, before)
+
+
+def after_ending_phrase(home: Named, told: bool, before: set[str]) -> None:
+    """It counts no more, or still does and can be ended."""
+    if home.json("recovery")["phrases"]:
+        assert not told, "the words that were told to count no more do"
+        home.run("recovery", "destroy", "--yes")
+    assert_opens(home, told, before)
+
+
+def after_bundling(home: Named, told: bool, before: set[str]) -> None:
+    """The bundle is there whole, or not at all."""
+    if exported(home).exists():
+        home.run("bundle", "import", str(exported(home)))
+    else:
+        assert not told, "the bundle that was told of is gone"
+
+
+def write_passphrase(home: Home) -> None:
+    """Where `Named.environment` says that it is."""
+    passphrase_of(home).touch(0o600)
+    passphrase_of(home).write_text("seven words that nobody says in one breath")
+
+
+def go_under_passphrase(home: Home) -> None:
+    write_passphrase(home)
+    home.run(*TO_PASSPHRASE(str(passphrase_of(home))))
+
+
+def passphrase_of(home: Home) -> Path:
+    return home.folder.parent / "passphrase"
+
+
 def key_of(home: Home) -> Path:
     return home.folder.parent / "keys" / "key"
 
@@ -141,6 +198,10 @@ def journal(home: Home) -> Path:
 
 def INIT(home: Named) -> tuple[str, ...]:  # noqa: N802
     return ("init", "--name", "Sam", "--key-file", str(key_of(home)))
+
+
+def TO_PASSPHRASE(file: str) -> tuple[str, ...]:  # noqa: N802
+    return ("key", "change", "--passphrase", "--new-passphrase-file", file, "--no-input")
 
 
 IMPORTED = 130
@@ -167,6 +228,27 @@ STORIES = {
     "import": Story(("import", "jrnl", "{root}/journal.txt"), after_importing, write_journal),
     "rebuild": Story(("rebuild",), assert_opens),
 }
+NOTED = ("--json", "--words-noted", "--no-input")
+SELDOM = {
+    "key change to a passphrase": Story(TO_PASSPHRASE("{root}/passphrase"), assert_opens, write_passphrase),
+    "key rotate under a passphrase": Story(
+        ("key", "rotate", "--no-input"),
+        assert_opens,
+        go_under_passphrase,
+    ),
+    "erase": Story(("erase", "{first}", "--yes"), after_erasing),
+    "recovery create": Story(("recovery", "create", *NOTED), after_making_phrase),
+    "recovery rotate": Story(
+        ("recovery", "rotate", *NOTED), after_making_phrase, lambda home: home.run("recovery", "create", *NOTED)
+    ),
+    "recovery destroy": Story(
+        ("recovery", "destroy", "--yes"), after_ending_phrase, lambda home: home.run("recovery", "create", *NOTED)
+    ),
+    "bundle export": Story(("bundle", "export", "{root}/exported"), after_bundling),
+}
+"""In make soak."""
+if HOME_CUTS > HOME_CUTS_OF_TEST:
+    STORIES |= SELDOM
 
 
 @pytest.fixture
@@ -182,7 +264,7 @@ def cut_command(
     root = root or home.folder.parent
     before = home.ids() if (home.folder / "bide.db").exists() else set()
     start = read_image(root)
-    args = [arg.replace("{root}", str(root)) for arg in story.args]
+    args = [arg.replace("{root}", str(root)).replace("{first}", min(before, default="")) for arg in story.args]
     traced = trace(program("bide", *args, switch=switch), env=home.environment, root=root, start=start)
     assert traced.code == 0, traced.err
     assert_recorded(traced, start, root)
@@ -198,19 +280,30 @@ def assert_recorded(traced: Traced, start: Mapping[str, bytes], root: Path) -> N
 
 
 def play(
-    name: str, traced: Traced, start: Mapping[str, bytes], root: Path, check: Callable[[bool], None], cuts: int
+    name: str,
+    traced: Traced,
+    start: Mapping[str, bytes],
+    root: Path,
+    check: Callable[[bool], None],
+    cuts: int,
+    *,
+    done: str = "",
 ) -> list[str]:
-    """Put back every state in turn and check it; each second one is of a kill."""
+    """Put back every state in turn and check it; each fourth one is of a kill.
+
+    `done` is a pattern of what it says once it is done; left out, whatever it says.
+    """
     chance = random.Random(f"{SEED} {name}")
     places = sorted(chance.choices(range(len(traced.ops)), k=cuts - cuts // 4) + [len(traced.ops) - 1] * (cuts // 4))
     disk, lost, hit = Disk(start), [], 0
-    begun, done = time.monotonic(), 0
+    begun, did = time.monotonic(), 0
     for number, place in enumerate(places):
-        while done <= place:
-            disk.do(traced.ops[done])
-            done += 1
+        while did <= place:
+            disk.do(traced.ops[did])
+            did += 1
         hit += disk.uncertain
-        told = done == len(traced.ops) or any(isinstance(op, Said) for op in traced.ops[:done])
+        said = (op.what for op in traced.ops[:did] if isinstance(op, Said))
+        told = did == len(traced.ops) or any(re.search(done, str(words)) for words in said)
         image = disk.after_kill() if number % 4 == 0 else disk.after_cut(chance)
         shutil.rmtree(root, ignore_errors=True)
         put(image, Path("/"), chance=chance)
@@ -245,21 +338,25 @@ def test_a_home_is_there_whole_or_not_at_all_after_a_power_cut_while_it_is_made(
     assert not lost, "\n".join(lost[:10])
 
 
-def test_a_sync_that_loses_power_goes_on(couple: tuple[QuickHome, QuickHome]) -> None:
+@pytest.mark.parametrize("command", [("sync",), ("bundle", "import")][: 1 + (HOME_CUTS > HOME_CUTS_OF_TEST)])
+def test_a_sync_that_loses_power_goes_on(couple: tuple[QuickHome, QuickHome], command: tuple[str, ...], tmp_path: Path) -> None:
     """While it takes in what the partner wrote, with the mark beside the database: the next one brings all of it."""
     sam, robin = couple
     written = {robin.write(f"number {number}") for number in range(5)}
     robin.run("sync")
+    if "bundle" in command:
+        robin.run("bundle", "export", str(tmp_path / "bundle"))
+        command = (*command, str(tmp_path / "bundle"))
 
     def check(home: Named, told: bool, before: set[str]) -> None:
         if told:
             assert written <= home.ids(), "what had come is gone"
-        home.run("sync")
+        home.run(*command)
         assert written <= home.ids()
         assert_opens(home, told, before)
 
     home = Named(sam.folder, sam.forge)
-    lost = cut_command("sync", home, Story(("sync",), check), cuts=HOME_CUTS, root=sam.folder)
+    lost = cut_command(" ".join(command[:2]), home, Story(command, check), cuts=HOME_CUTS, root=sam.folder)
     assert not lost, "\n".join(lost[:10])
 
 

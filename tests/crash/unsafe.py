@@ -15,6 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `crash`, where this is the program
+from crash.dying import DIES_AT, die_at
+
+SWITCH = "CRASH_SWITCH"
+"""The environment variable with a switch, for one process alone."""
 Patch = tuple[Any, str, Any]
 """Where, which name, and what it is instead."""
 
@@ -103,12 +108,73 @@ def _unsynced_folders() -> list[Patch]:
     return [(module, "sync_directory", nothing) for module in (configuring, files, keeping, rekeying)]
 
 
+def _early_keys() -> list[Patch]:
+    """A new device names its keys before its home is there."""
+    from bide.replica.enrolling import SpacesReady
+    from bide_cli.joining.enrolling import DeviceTalk
+
+    handle = DeviceTalk._handle
+
+    def handle_early(self: Any, event: object, connection: Any) -> None:
+        if isinstance(event, SpacesReady):
+            self._session.enrol()
+            self._flush(connection)
+            time.sleep(0.1)
+            self._session.enrol = lambda: None
+        handle(self, event, connection)
+
+    return [(DeviceTalk, "_handle", handle_early)]
+
+
+def _late_space() -> list[Patch]:
+    """Who joins keeps nothing of the space before it has heard that it was let in."""
+    from bide.replica.pairing import PairingSession
+
+    keep, joined = PairingSession._keep_pending, PairingSession._joined
+
+    def keep_nothing(self: Any) -> None:
+        keep(self)
+        with self._storage.transaction():
+            self._storage.remove_space(self._space.space_id)
+
+    def joined_late(self: Any, payload: bytes) -> Any:
+        time.sleep(0.1)
+        keep(self)
+        return joined(self, payload)
+
+    return [(PairingSession, "_keep_pending", keep_nothing), (PairingSession, "_joined", joined_late)]
+
+
+def _backup_in_place() -> list[Patch]:
+    """A relay's backup is written under its name."""
+    from bide_relay.storage.sqlite import SqliteStorage
+
+    def back_up(self: Any, target: Path) -> None:
+        target.touch(0o600)
+        time.sleep(0.15)
+        with self._reader() as connection:
+            connection.execute("VACUUM INTO ?", (str(target),))
+
+    return [(SqliteStorage, "back_up", back_up)]
+
+
+def _plain_copies() -> list[Patch]:
+    """Files are copied by reading and writing, which strace shows whole. No safety is taken out."""
+    import shutil
+
+    return [(shutil, "_USE_CP_SENDFILE", False)]
+
+
 SWITCHES: dict[str, Callable[[], list[Patch]]] = {
     "unsynced": _unsynced,
     "early-ack": _early_ack,
     "early-word": _early_word,
     "key-in-place": _key_in_place,
     "unsynced-folders": _unsynced_folders,
+    "early-keys": _early_keys,
+    "late-space": _late_space,
+    "backup-in-place": _backup_in_place,
+    "plain-copies": _plain_copies,
 }
 
 
@@ -180,6 +246,9 @@ def take_out(switch: str) -> None:
 def run(program: str, args: list[str]) -> None:
     """Be ``bide`` or ``bide-relay``."""
     sys.argv = [program, *args]
+    take_out(os.environ.get(SWITCH, ""))
+    if DIES_AT in os.environ:
+        die_at(int(os.environ[DIES_AT]))
     if program == "bide":
         from bide_cli import main as cli
 

@@ -106,8 +106,9 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path) -> None:
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1), done.stderr
     assert names_in(tmp_path / "new") == ["relay.lock"]
     assert command("restore", "--data", tmp_path / "new", tmp_path / "none").returncode == 2
-    (tmp_path / "none.db").write_bytes(b"no database at all")
-    assert command("restore", "--data", tmp_path / "new", tmp_path / "none.db").returncode == 1
+    for content in (b"no database at all", b""):
+        (tmp_path / "none.db").write_bytes(content)
+        assert command("restore", "--data", tmp_path / "new", tmp_path / "none.db").returncode == 1
     assert names_in(tmp_path / "new") == ["relay.lock"]
 
 

@@ -11,7 +11,7 @@ import click
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable
 from bide.replica.personal import DeviceName, my_devices
 from bide_cli.home.folder import exists, read_config
-from bide_cli.joining.devices import listed, note_devices
+from bide_cli.joining.devices import listed, note_devices, tell_devices
 from bide_cli.language import _, sentence
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell, clean_line, quoted
@@ -103,6 +103,7 @@ def add(shell: Shell, words_verified: bool) -> None:
             sync_once(replica, shell.home)
 
     bring()  # so that nothing written elsewhere meanwhile is missing in what the new device gets first
+    tell_devices(shell, replica)  # one that was let in when this broke off, for example
     session = AddingSession(replica, url)
     result = DeviceTalk(shell, session, words_verified=words_verified, meanwhile=bring, replica=replica).run()
     note_devices(replica)
@@ -172,6 +173,10 @@ def join(
             typed, device_name=device_name, randomness=SystemRandomness(), relay_url=begun.relay() if begun is not None else ""
         ),
     )
+    if begun is not None and begun.spaces()[0].pending:
+        if not text and _finished_before(shell, begun):
+            return  # the other one has brought it to the relay since, and would let in a second device
+        shell.say(_("An earlier try was never finished on the other device; this one takes its place."))
     talk = DeviceTalk(shell, session, words_verified=words_verified, meanwhile=lambda: keep(session))
     result = talk.run()
     replica = open_replica(shell)
@@ -186,7 +191,8 @@ def join(
     if not joined:
         raise RelayUnreachable(
             "The connection ended before the other device had let this one in.",
-            hint="bide sync finishes it, once the other device has synced.",
+            hint="If bide device shows it there, bide sync finishes it. If not, begin again: bide device add there, "
+            "bide device join here.",
         )
     note_devices(replica)
     shell.out(
@@ -211,7 +217,6 @@ def _finished_before(shell: Shell, replica: Replica) -> bool:
     with contextlib.suppress(BideError):
         sync_once(replica, shell.home)
     if replica.spaces()[0].pending:
-        shell.say(_("An earlier try was never finished on the other device; this one takes its place."))
         return False
     mine = next(device for device in my_devices(replica.storage) if device.this)
     note_devices(replica)

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from bide.replica.waiting import waiting_words
 from bide_cli.joining.devices import tell_devices
 from bide_cli.joining.relations import relation_word
-from bide_cli.language import N_, _, grouped, plural
+from bide_cli.language import N_, _, grouped, plural, worded
 from bide_cli.options import shell_options
 from bide_cli.reading.outbox import count_words
 from bide_cli.reading.standing import ENDED, LEFT, PAUSED, standing_line
@@ -41,7 +42,13 @@ def command(shell: Shell) -> None:
         shell.emit("status", **status, held=len(held), home=str(shell.home), last_contact=contact)
         return
     shell.out(_("You are {name}, in {home}").format(name=clean_line(status["name"]), home=shell.home))
+    waits_for = {space.space_id.hex(): waiting_words(replica.storage, space) for space in replica.spaces() if space.pending}
     for space in status["spaces"]:
+        if space["state"] == "pending":
+            words = waits_for[space["id"]]
+            if words is not None:
+                shell.out(worded(*words))
+            continue
         for line in _space_lines(space, [item for item in held if item["space"] == space["id"]]):
             shell.out(line)
     if len(status["spaces"]) == 1:
@@ -54,8 +61,6 @@ def command(shell: Shell) -> None:
 
 
 def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:
-    if space["state"] == "pending":
-        return [_("A pairing is not finished on the other side yet; syncing may complete it.")]
     if space["state"] == "removed":
         return [_("This device was removed from your devices; what is here stays readable.")]
     standing = [standing_line(name, space["state"], space["ended"]) for name in space["with"]]

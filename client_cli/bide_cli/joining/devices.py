@@ -126,15 +126,18 @@ def note_devices(replica: Replica) -> None:
 def _news(replica: Replica, space: SpaceRecord, name: str) -> list[News]:
     """What has not been told yet of the devices of a space; it counts as told from now on."""
     key = f"devices_told.{space.space_id.hex()}"
-    devices = [device for device in device_names(replica.storage, space) if device.mine == (space.kind == "own")]
+    all_of_them = device_names(replica.storage, space)
+    devices = [device for device in all_of_them if device.mine == (space.kind == "own")]
     told = json.loads(replica.storage.meta(key) or "null")
     now = {device.log_id.hex(): device.active for device in devices}
     if told == now:
         return []
     with replica.storage.transaction():
         replica.storage.put_meta(key, json.dumps(now))
-    if told is None:  # whoever was there when it began is no news
+    if told is None:  # whoever was there when it began, or before this device came, is no news
+        came = next((at for at, device in enumerate(all_of_them) if device.this), 0)
         told = {device.log_id.hex(): True for device in devices[:1]}
+        told |= {device.log_id.hex(): device.active for device in all_of_them[:came]}
     news = []
     for device in devices:
         words = _news_of(device, told.get(device.log_id.hex()), theirs=bool(name))

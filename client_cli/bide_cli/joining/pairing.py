@@ -38,7 +38,7 @@ WHICH_WORD = (
 _HIDDEN = "·····"
 UNFINISHED = "The connection ended before the other device had let this one in."
 UNFINISHED_HINT = (
-    "Almost done: bide sync finishes it, if the other confirmed the words. If not, one runs bide pair and the other bide join."
+    "If bide people shows you there, bide sync finishes it. If not, begin again: one runs bide pair, the other bide join."
 )
 POLL_S = 0.1
 EXPIRED = "The code has expired after ten minutes. Nothing was shared."

@@ -36,6 +36,7 @@ def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
         with storage.transaction():
             if storage.entry(space_id, me) is None and not read_belonging(storage, space_id).over:
                 replica.writer.name_person(replica.name, space=space)
+                replica.adopt_relay(space)
     after_catching_up(replica, space)
     return notices
 

@@ -7,6 +7,7 @@ space, where it is said, sealed, for the person's own devices alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from bide.crypto import sealing
@@ -25,7 +26,7 @@ from bide.log.control import (
     write_control,
 )
 from bide.log.envelope import ZERO_HASH
-from bide.log.membership import Device, Membership
+from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX, Device, Membership
 from bide.replica.belonging import read_belonging
 from bide.replica.people import folded
 from bide.replica.personal import DeviceName, device_key, device_names, my_devices, place_key
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from bide.replica.replica import Replica
 
 DEVICE_NAME_CHARS_MAX = 40
+_REMOVE_ONE = "Remove one that you don't use: bide device revoke NAME"
 _GRANTS_MAX = 200
 """In one statement: it stays well below what a control payload may hold."""
 
@@ -68,7 +70,25 @@ def require_free_name(storage: Storage, name: str, *, but: LogId | None = None) 
         InputError: one is.
     """
     if any(folded(each.name) == folded(name) and each.log_id != but for each in my_devices(storage) if each.active):
-        raise InputError("You have a device of that name already.", hint="bide device list shows them.")
+        raise InputError(
+            "You have a device of that name already.",
+            hint="Another name will do. If you don't have that one any more: bide device revoke {name}",
+            name=quote(name),
+        )
+
+
+def require_room(storage: Storage, space: SpaceRecord) -> None:
+    """See to it, before anybody is asked to do anything, that this person can have a further device.
+
+    Raises:
+        NotAllowed: they have as many as there can be.
+    """
+    membership = load_membership(storage, space.space_id)
+    mine = [device for device in membership.devices.values() if device.slot == space.slot]
+    if sum(membership.is_active(device.log_id) for device in mine) >= DEVICES_PER_PERSON_MAX:
+        raise NotAllowed("A person can have {most} devices.", hint=_REMOVE_ONE, most=DEVICES_PER_PERSON_MAX)
+    if len(mine) >= DEVICES_EVER_MAX:
+        raise NotAllowed("A person can have {most} devices in all, removed ones too.", most=DEVICES_EVER_MAX)
 
 
 # What is said in a space

@@ -20,6 +20,7 @@ from bide.replica.mending import is_short, laid_by
 from bide.replica.reading import Reader
 from bide.replica.rebuilding import Passed, Progress, counting, load_membership, rebuild
 from bide.replica.relays import CANNOT, GIVEN_UP, read_formers
+from bide.replica.waiting import waiting_words
 from bide.storage.aside import Aside
 from bide.storage.base import SpaceRecord, Storage
 
@@ -120,7 +121,8 @@ def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase, passed: Pa
         words = "The keys to what was written in {space} are missing."
         return [Finding(DAMAGE, Phrase(words, {"space": label}), not mended)]
     if space.pending:
-        return [_finding(NOTE, "A pairing has not been finished on the other side yet; the next sync may complete it.")]
+        waits_for = waiting_words(storage, space)
+        return [Finding(NOTE, waits_for)] if waits_for is not None else []
     try:
         membership = load_membership(storage, space.space_id)
         count = 0

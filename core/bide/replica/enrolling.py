@@ -31,7 +31,7 @@ from bide.log.packing import pack, unpack
 from bide.protocol.frames import MailboxClosed
 from bide.protocol.session import ClientSession
 from bide.replica.deriving import stored
-from bide.replica.devices import DEVICE_NAME_CHARS_MAX, Enrolment, enrol, require_free_name, spaces_to_share
+from bide.replica.devices import DEVICE_NAME_CHARS_MAX, Enrolment, enrol, require_free_name, require_room, spaces_to_share
 from bide.replica.founding import device_record
 from bide.replica.pairing import PairingEvent, PairingSession, url_of
 from bide.replica.people import NAME_CHARS_MAX
@@ -85,6 +85,8 @@ class AddingSession(PairingSession):
     def __init__(self, replica: Replica, relay_url: str) -> None:
         super().__init__(replica, relay_url=relay_url, code=None)
         self._sharing = spaces_to_share(replica.storage)
+        for space in self._sharing:
+            require_room(replica.storage, space)
         self._records: dict[SpaceId, DeviceRecord] = {}
         self._begun = self._admitted = False
         self._device_name = ""

@@ -364,6 +364,7 @@ class PairingSession:
             raise RemoteProtocolError("The other side did not hand over the key.")
         with self._storage.transaction():
             self._replica.writer.name_person(self._replica.name, space=space)
+            self._replica.adopt_relay(space)
         self._running().send(b"done")
         for body in self._running().data_to_send():
             self._session.send(MailboxMessage(body))

@@ -409,6 +409,11 @@ class Replica:
                 if not url or space.relay_url in ("", before):
                     self.storage.put_space(space._replace(relay_url=url))
 
+    def adopt_relay(self, space: SpaceRecord) -> None:
+        """Who has no relay keeps that of the person they joined."""
+        if not self.relay() and space.relay_url:
+            self.set_relay(space.relay_url)
+
     def rebuild(self, progress: Progress | None = None) -> None:
         """Drop everything derived and build it again from the log; `progress` is told how far it is, and of how much."""
         from bide.replica.rebuilding import counting, rebuild

@@ -50,6 +50,7 @@ from bide.replica.heads import compare, forked_logs, is_here
 from bide.replica.receiving import Receiver
 from bide.replica.refusals import NO_INVITE, Stance, moved_away, refusal, refused_fork
 from bide.replica.sending import Sender
+from bide.replica.waiting import waiting_words
 from bide.storage.base import SpaceRecord, Storage
 
 _INCIDENTS: Mapping[type[BideError], str] = {
@@ -432,7 +433,8 @@ class SpaceSync:
         return self._sender.ends(self._left_out())
 
     def _not_admitted_yet(self) -> None:
-        self.notices.append(Phrase("The other device has not finished pairing on its side yet."))
+        if (words := waiting_words(self._storage, self._space)) is not None:
+            self.notices.append(words)
         self._session.fail("not_admitted", "This device has not been admitted yet.")
 
     def _unsent(self) -> int:

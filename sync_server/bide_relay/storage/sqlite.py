@@ -48,6 +48,7 @@ _DAY_MS = 86_400_000
 READERS_MAX = 4
 
 _HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
+_GIVE_BACK = "UPDATE invites SET spaces_left = spaces_left + 1 WHERE digest = (SELECT invite FROM spaces WHERE space_id = ?)"
 _KNOWS = "SELECT 1 FROM spaces WHERE space_id = ?"
 _BEGIN = "INSERT INTO spaces (space_id, invite, made_ms, used_day) VALUES (?, ?, ?, ?)"
 _HEADER = f"SELECT substr(data, 1, {HEADER_BYTES}) FROM envelopes WHERE space_id = ? AND log_id = ? AND seq = ?"  # noqa: S608
@@ -319,8 +320,10 @@ class SqliteStorage:
         try:
             if target.exists():
                 raise StorageError("There is a file of that name already; it was left untouched.", hint="")
+            # What a backup that was killed left may be the same file as a whole backup: never written over.
+            part.unlink(missing_ok=True)
             # Made here, with its mode: SQLite fills a file that is empty.
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             with self._reader() as connection:
                 connection.execute("VACUUM INTO ?", (str(part),))
             sync_path(part)
@@ -352,18 +355,15 @@ class SqliteStorage:
 
     def purge_spaces(self, spaces: Collection[SpaceId]) -> None:
         """Delete spaces that their devices are to bring back: what an invite paid for them it has again."""
-        with self._transaction() as connection:
-            query = (
-                "UPDATE invites SET spaces_left = spaces_left + 1 WHERE digest = (SELECT invite FROM spaces WHERE space_id = ?)"
-            )
-            connection.executemany(query, [(space,) for space in spaces])
-        self._delete(spaces)
+        self._delete(spaces, give_back=True)
 
-    def _delete(self, spaces: Collection[SpaceId]) -> None:
+    def _delete(self, spaces: Collection[SpaceId], *, give_back: bool = False) -> None:
         with self._lock:
             self._writer.execute("PRAGMA secure_delete = ON")
         for space in spaces:
             with self._transaction() as connection:
+                if give_back:
+                    connection.execute(_GIVE_BACK, (space,))
                 for table in ("envelopes", "moved_on", "logs", "spaces"):
                     connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
 

@@ -10,9 +10,11 @@ from bide.errors import EnvelopeRejected, InputError, NotAllowed, NotFound
 from bide.ids import SpaceId
 from bide.log.control import Granting, read_control
 from bide.log.envelope import parse_envelope
+from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
 from bide.replica.deriving import open_event
 from bide.replica.devices import find_device, rename, revoke
+from bide.replica.enrolling import AddingSession
 from bide.replica.personal import device_names, my_devices
 from bide.replica.reading import ON_RELAY
 from bide.replica.rebuilding import load_membership
@@ -389,3 +391,19 @@ def test_devices_that_have_everything_say_nothing_more(couple: tuple[Replica, Re
     before = [replica.digest() for replica in (sam, phone, robin)]
     sync_all(relay, sam, phone, robin, rounds=3)
     assert [replica.digest() for replica in (sam, phone, robin)] == before
+
+
+def test_where_no_more_devices_can_be_no_code_is_made() -> None:
+    """It is said before a second device has made a home and waits to be let in."""
+    sam = new_replica("Sam")
+    for number in range(DEVICES_PER_PERSON_MAX - 1):
+        add_device(sam, f"number {number}")
+    with pytest.raises(NotAllowed, match="16 devices"):
+        AddingSession(sam, "ws://127.0.0.1")
+    for number in range(DEVICES_EVER_MAX - DEVICES_PER_PERSON_MAX):
+        revoke(sam, my_devices(sam.storage)[1 + number])
+        AddingSession(sam, "ws://127.0.0.1")
+        add_device(sam, f"later {number}")
+    revoke(sam, find_device(sam.storage, "later 15"))
+    with pytest.raises(NotAllowed, match="32 devices in all"):
+        AddingSession(sam, "ws://127.0.0.1")

@@ -102,7 +102,7 @@ def test_refusing_after_the_other_has_confirmed_leaves_at_most_something_pending
     with pytest.raises(NotPaired):
         robin.write("checkin", {"hard": "x"})
     assert robin.status()["spaces"][1]["state"] == "pending"
-    assert any("not been finished" in str(finding.words) for finding in robin.doctor())
+    assert any("not finished the pairing" in str(finding.words) for finding in robin.doctor())
     robin.rebuild()
     pair_up(sam, robin)
     assert [space.pending for space in robin.spaces()] == [False, False]
