@@ -13,6 +13,7 @@ from bide.log.envelope import LOG_ID_AT
 from bide.log.head import Head
 from bide.log.membership import fold
 from bide.protocol.frames import BATCH_BYTES_MAX, BATCH_ENVELOPES_MAX
+from bide.replica import giving_back
 from bide.replica.belonging import read_belonging
 from bide.replica.outgoing import note_left
 from bide.replica.rebuilding import control_envelopes
@@ -38,6 +39,9 @@ class Sender:
         """How far each log is at the relay, as it said or as was sent."""
         self._in_flight: list[tuple[LogId, int]] = []
         """The last entry of each batch that is not yet acknowledged."""
+        self._looked_at = -1
+        """At so many control entries it was last seen whether there is something to give back."""
+        self._giving_back = ""
 
     @property
     def on_its_way(self) -> int:
@@ -95,6 +99,27 @@ class Sender:
 
     def send(self, send: Callable[[list[bytes]], None], left_out: Set[LogId]) -> int:
         """Send batches, each log in order, until nothing is left or enough is on its way; returns how many entries went."""
+        sent = self._send(send, left_out)
+        if not sent and not self._in_flight and self._give_back(left_out):
+            sent = self._send(send, left_out)
+        return sent
+
+    def _give_back(self, left_out: Set[LogId]) -> bool:
+        """The relay has everything, and knows whose erasures are void: whether something is to be sent again for that."""
+        space = self._space.space_id
+        if self._giving_back:
+            giving_back.done(self._storage, space, self._giving_back)
+            self._giving_back = ""
+        count = len(self._storage.controls(space))
+        if count == self._looked_at or self.unsent(left_out):
+            return False
+        self._looked_at = count
+        logs, self._giving_back = giving_back.due(self._storage, space)
+        for log in logs:
+            self.again(log)
+        return bool(logs)
+
+    def _send(self, send: Callable[[list[bytes]], None], left_out: Set[LogId]) -> int:
         space, sent = self._space.space_id, 0
         for log, upto in self.order.stretches(self._there, self.ends(left_out)):
             while (after := self._there.get(log, 0)) < upto:
