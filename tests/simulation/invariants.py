@@ -151,6 +151,14 @@ class Invariants:
         for entry, holder in list(self.held.items()):
             if holder is device and storage.held(entry) is None and not storage.entries_with_id(entry):
                 del self.held[entry]
+        # Whom it removed, and told nobody, it has not removed.
+        told = [each.replica.storage for each in self._world.devices]
+        mine, own = self._own_logs(device), self._own_space(device).space_id
+        self.removed = [
+            (by, target)
+            for by, target in self.removed
+            if by not in mine or any(target in read_belonging(each, own).ended for each in told)
+        ]
 
     # At rest
 
