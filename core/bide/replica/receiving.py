@@ -217,7 +217,7 @@ class Receiver:
         assert membership is not None  # it was loaded to judge the batch
         before = {each.hash for each in storage.beside(space) if each.log_id == log}
         here = storage.envelope(space, log, envelope.seq - 1)
-        follows = envelope.prev_hash in before or (here is not None and here.hash == envelope.prev_hash)
+        follows = envelope.seq == 1 or envelope.prev_hash in before or (here is not None and here.hash == envelope.prev_hash)
         there = storage.envelope(space, log, envelope.seq)
         known = envelope.hash in before or (there is not None and there.hash == envelope.hash)
         if known or not follows or log not in membership.devices or len(before) >= _BESIDE_MAX:
