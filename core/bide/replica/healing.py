@@ -1,0 +1,90 @@
+"""A log of somebody else that has two pasts, where the relay has the other one than is here.
+
+As long as words stand here that are nowhere else, it stays as it came first. Once everything in it was said again in another log
+of the same person, as a home does that became a device of its own, nothing is lost by letting go of it: then it makes room for
+the past that the relay has, which all others share, and which comes with the next sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bide.ids import SpaceId
+from bide.log.envelope import parse_envelope
+from bide.log.head import Head, empty_head
+from bide.replica.belonging import read_belonging
+from bide.replica.citing import cite_again
+from bide.replica.deriving import project
+from bide.replica.rebuilding import rebuild_members
+from bide.replica.succession import own_logs
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+
+
+def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) -> None:
+    """Let go of what stands here in the place of another past, where it was said again.
+
+    Args:
+        storage: the replica.
+        space: which.
+        theirs: the ends of the logs that the relay has another past of.
+    """
+    for head in theirs:
+        if head.log_id in own_logs(storage, space):
+            continue
+        parted = _parted_after(storage, space.space_id, head)
+        if parted is None:
+            continue
+        old = _after(storage, space.space_id, head, parted)
+        if old and all(_is_said_again(storage, space.space_id, each) for each in old):
+            with storage.transaction():
+                _let_go(storage, space.space_id, old)
+
+
+def _parted_after(storage: Storage, space: SpaceId, head: Head) -> int | None:
+    """The last entry that both pasts have, if the whole other one up to its head is kept beside."""
+    beside = {each.hash: each for each in storage.beside(space) if each.log_id == head.log_id}
+    digest, seq = head.hash, head.seq
+    while digest in beside:
+        digest, seq = parse_envelope(beside[digest].data).prev_hash, seq - 1
+    if seq == head.seq:
+        return None
+    here = storage.envelope(space, head.log_id, seq)
+    return seq if seq == 0 or (here is not None and here.hash == digest) else None
+
+
+def _after(storage: Storage, space: SpaceId, head: Head, seq: int) -> list[StoredEnvelope]:
+    last = storage.heads(space).get(head.log_id, empty_head(head.log_id)).seq
+    found = (storage.envelope(space, head.log_id, each) for each in range(seq + 1, last + 1))
+    return [each for each in found if each is not None]
+
+
+def _is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope) -> bool:
+    """Whether nothing is lost without it: statements are kept beside, words are those of an entry in another log."""
+    if old.control or parse_envelope(old.data).is_bare:
+        return True
+    slots = {member.log_id: member.slot for member in storage.members(space)}
+    event = storage.event(space, old.log_id, old.seq)
+    if event is None:  # what a removed device wrote beyond its end is shown nowhere
+        return old.seq > read_belonging(storage, space).ended.get(old.log_id, old.seq)
+    others = (each for each in storage.events(space, event.entry_id) if each.log_id != old.log_id)
+    return any(each.change == event.change and slots.get(each.log_id) == slots.get(old.log_id) for each in others)
+
+
+def _let_go(storage: Storage, space: SpaceId, old: list[StoredEnvelope]) -> None:
+    log, touched = old[0].log_id, set()
+    for each in storage.displace(space, log, old[0].seq - 1):
+        storage.settle_displaced(space, only=each.hash)
+        if each.control:  # others may build on it
+            storage.put_beside(space, each)
+        event = storage.event(space, log, each.seq)
+        if event is not None:
+            storage.remove_event(space, log, each.seq)
+            touched.add(event.entry_id)
+        storage.remove_quarantine(space, log, each.seq)
+    known = storage.relay_heads(space)
+    if log in known:
+        here = storage.heads(space).get(log, empty_head(log))
+        storage.put_relay_head(space, min(known[log], here, key=lambda head: head.seq))
+    cite_again(storage, space, {log})
+    rebuild_members(storage, space)
+    project(storage, space, touched)
