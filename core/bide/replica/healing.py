@@ -15,6 +15,7 @@ from bide.log.head import Head, empty_head
 from bide.replica.belonging import read_belonging
 from bide.replica.citing import cite_again
 from bide.replica.deriving import project
+from bide.replica.heads import is_here
 from bide.replica.rebuilding import rebuild_members
 from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
@@ -29,7 +30,7 @@ def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) 
         theirs: the ends of the logs that the relay has another past of.
     """
     for head in theirs:
-        if head.log_id in own_logs(storage, space):
+        if head.log_id in own_logs(storage, space) or is_here(storage, space, head):
             continue
         parted = _parted_after(storage, space.space_id, head)
         if parted is None:

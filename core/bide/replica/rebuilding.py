@@ -88,12 +88,12 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
 
 
 def lacking_keys(membership: Membership, held: Mapping[bytes, bytes]) -> list[tuple[bytes, LogId]]:
-    """Which device lacks the secret of which epoch that is held here."""
+    """Which device lacks the secret of which epoch that is held here, and that the log knows of."""
     return [
         (epoch, device.log_id)
-        for epoch in sorted(held)
+        for epoch in sorted(held.keys() & membership.recipients.keys())
         for device in membership.active_devices()
-        if device.id not in membership.recipients.get(epoch, ())
+        if device.id not in membership.recipients[epoch]
     ]
 
 
