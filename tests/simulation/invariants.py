@@ -303,8 +303,9 @@ class Invariants:
                         self._broke(f"an entry that was acknowledged is not shown at {device.name}")
         for entry, device in self.held.items():
             # Once it was sent, it is a promise like all others: one that is void where the device was removed before.
-            sent = any(said.entry == entry for said in device.promised)
-            if device.replica.storage.held(entry) is None and not sent:
+            storage = device.replica.storage
+            sent = any(said.entry == entry for said in device.promised) or bool(storage.entries_with_id(entry))
+            if storage.held(entry) is None and not sent:
                 self._broke(f"what {device.name} held is gone")
 
     def _counts(self, author: Device | None, space: SpaceId, at: Place, storage: Storage) -> bool:

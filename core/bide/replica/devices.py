@@ -116,8 +116,8 @@ def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: Devi
     membership = load_membership(storage, space.space_id)
     parent = _head_hash(storage, space)
     device = Device(DeviceId(record.signing_key), record.sealing_key, space.slot, LogId(b""), b"")
-    # Whoever hands an epoch on counts as holding it: one that only a statement gave that was taken out of the log since, no other
-    # copy of this home has.
+    # Whoever hands an epoch on counts as holding it. One that only a statement gave that was taken out of the log since, no
+    # other copy of this home has.
     epochs = sorted(each for each in storage.epochs(space.space_id).items() if each[0] in membership.recipients)
     grants = _grants(((secret, device) for _, secret in epochs[:_GRANTS_MAX]), parent)
     before = set(membership.devices)

@@ -1,8 +1,8 @@
 """Bodies that were dropped for an erasure that a later removal made void: whoever still has them gives them back.
 
-The relay dropped them when it heard of the erasure, and with it every device that did. It says nowhere which bodies it lacks; but
-the statement lies in the log of the removed device, beyond the end. So whoever sees it there and has the words sends the logs
-that they stand in once more, and the relay fills in what is missing.
+The relay dropped them when it heard of the erasure, and with it every device that did. It says nowhere which bodies it lacks;
+but the statement lies in the log of the removed device, beyond the end. So whoever sees it there and has the words sends the
+logs that they stand in once more, and the relay fills in what is missing.
 """
 
 from __future__ import annotations

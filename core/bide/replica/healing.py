@@ -1,8 +1,8 @@
 """A log of somebody else that has two pasts, where the relay has the other one than is here.
 
-As long as words stand here that are nowhere else, it stays as it came first. Once everything in it was said again in another log
-of the same person, as a home does that became a device of its own, nothing is lost by letting go of it: then it makes room for
-the past that the relay has, which all others share, and which comes with the next sync.
+As long as words stand here that are nowhere else, it stays as it came first. Once everything in it was said again in another
+log of the same person, as a home does that became a device of its own, nothing is lost by letting go of it: then it makes room
+for the past that the relay has, which all others share, and which comes with the next sync.
 """
 
 from __future__ import annotations
