@@ -43,7 +43,7 @@ class Invariants:
         """What people were told that is written, and on which device."""
         self.held: dict[EntryId, Device] = {}
         """What they were told that is held."""
-        self.sealed_without: dict[tuple[SpaceId, LogId, int], tuple[frozenset[LogId], frozenset[LogId]]] = {}
+        self.sealed_without: dict[tuple[SpaceId, Place], tuple[frozenset[LogId], frozenset[LogId]]] = {}
         """Entries, and of which devices' logs their writer knew that they are at an end, and that they are not."""
         self.erased_said: set[Said] = set()
         """What people wanted to be nowhere any more."""
@@ -87,7 +87,7 @@ class Invariants:
         if ended:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
-            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended), frozenset(left)
+            self.sealed_without[space, Place(*head)] = frozenset(ended), frozenset(left)
 
     def note_attempt(self, target: DeviceName) -> None:
         """A device is about to remove another one."""
@@ -378,9 +378,9 @@ class Invariants:
                     continue
                 storage = others[0].replica.storage
                 secrets = _secrets_for(device, space, storage)
-                for _, log, seq in later:
-                    there = storage.envelope(space.space_id, log, seq)
-                    if there is None or there.control:
+                for _, at in later:
+                    there = storage.envelope(space.space_id, at.log, at.seq)
+                    if there is None or there.control or there.hash != at.hash:
                         continue
                     self._world.deeds["tried to read after removal"] += 1
                     try:

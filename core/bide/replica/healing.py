@@ -7,7 +7,7 @@ for the past that the relay has, which all others share, and which comes with th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bide.ids import SpaceId
 from bide.log.envelope import parse_envelope
@@ -32,25 +32,31 @@ def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) 
     for head in theirs:
         if head.log_id in own_logs(storage, space) or is_here(storage, space, head):
             continue
-        parted = _parted_after(storage, space.space_id, head)
-        if parted is None:
+        beside = {each.hash: each for each in storage.beside(space.space_id) if each.log_id == head.log_id}
+        other = _other_past(storage, space.space_id, head, beside)
+        if not other:
             continue
-        old = _after(storage, space.space_id, head, parted)
+        old = _after(storage, space.space_id, head, head.seq - len(other))
         if old and all(_is_said_again(storage, space.space_id, each) for each in old):
             with storage.transaction():
+                for digest in beside.keys() - other:  # a third one, that somebody had before
+                    storage.remove_beside(space.space_id, digest)
                 _let_go(storage, space.space_id, old)
 
 
-def _parted_after(storage: Storage, space: SpaceId, head: Head) -> int | None:
-    """The last entry that both pasts have, if the whole other one up to its head is kept beside."""
-    beside = {each.hash: each for each in storage.beside(space) if each.log_id == head.log_id}
+def _other_past(storage: Storage, space: SpaceId, head: Head, beside: Mapping[bytes, StoredEnvelope]) -> set[bytes]:
+    """The hashes of the other past from where the two part up to its head, if the whole of it is kept beside."""
+    other: set[bytes] = set()
     digest, seq = head.hash, head.seq
-    while digest in beside:
+    while digest in beside and digest not in _hash_at(storage, space, head, seq):
+        other.add(digest)
         digest, seq = parse_envelope(beside[digest].data).prev_hash, seq - 1
-    if seq == head.seq:
-        return None
+    return other if seq == 0 or digest in _hash_at(storage, space, head, seq) else set()
+
+
+def _hash_at(storage: Storage, space: SpaceId, head: Head, seq: int) -> tuple[bytes, ...]:
     here = storage.envelope(space, head.log_id, seq)
-    return seq if seq == 0 or (here is not None and here.hash == digest) else None
+    return (here.hash,) if here is not None else ()
 
 
 def _after(storage: Storage, space: SpaceId, head: Head, seq: int) -> list[StoredEnvelope]:
@@ -60,7 +66,7 @@ def _after(storage: Storage, space: SpaceId, head: Head, seq: int) -> list[Store
 
 
 def _is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope) -> bool:
-    """Whether nothing is lost without it: statements are kept beside, words are those of an entry in another log."""
+    """Whether nothing is lost without it: statements are kept for who builds on them, words are in another log as well."""
     if old.control or parse_envelope(old.data).is_bare:
         return True
     slots = {member.log_id: member.slot for member in storage.members(space)}
@@ -75,8 +81,6 @@ def _let_go(storage: Storage, space: SpaceId, old: list[StoredEnvelope]) -> None
     log, touched = old[0].log_id, set()
     for each in storage.displace(space, log, old[0].seq - 1):
         storage.settle_displaced(space, only=each.hash)
-        if each.control:  # others may build on it
-            storage.put_beside(space, each)
         event = storage.event(space, log, each.seq)
         if event is not None:
             storage.remove_event(space, log, each.seq)
