@@ -187,6 +187,28 @@ def load_membership(storage: Storage, space: SpaceId) -> Membership:
     return fold_here(storage, space)[0]
 
 
+def load_sayable(storage: Storage, space: SpaceId) -> Membership:
+    """As `load_membership`, without what builds on a statement that was taken out of a log.
+
+    No relay could judge what is said on top of that.
+    """
+    membership, order = fold_here(storage, space)
+    out = {envelope.hash for envelope in order} - {control.hash for control in storage.controls(space)}
+    out -= {each.hash for each in storage.beside(space)}
+    if not out:
+        return membership
+    kept: list[Envelope] = []
+    for envelope in order:
+        if envelope.hash in out or not out.isdisjoint(read_control(envelope.body).parents):
+            out.add(envelope.hash)
+        else:
+            kept.append(envelope)
+    said = {_admitted(space, envelope) for envelope in kept}
+    lost = {log for envelope in order if envelope.hash in out and (log := _admitted(space, envelope)) not in said}
+    beside = {each.hash for each in storage.beside(space)}
+    return fold(space, [envelope for envelope in kept if envelope.log_id not in lost], aside=beside)[0]
+
+
 def fold_here(storage: Storage, space: SpaceId, fresh: Sequence[Envelope] = ()) -> tuple[Membership, list[Envelope]]:
     """The membership that the stored control envelopes make, and the order in which they were folded.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from bide.replica.appending import short_key
 from bide.replica.bundles import HOST, read_bundle, write_bundle
 from bide.replica.devices import rename, revoke
 from bide.replica.personal import device_names, my_devices
+from bide.replica.rebuilding import load_membership
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import Storage
 from bide.testing import SeededRandomness
@@ -488,3 +490,55 @@ def test_removals_that_are_said_again_leave_whom_they_knew(couple: tuple[Replica
     active = {each.log_id for each in device_names(robin.storage, pair_space(robin)) if each.active}
     assert {pair_space(each).log_id for each in (robin, phone, tablet, twin)} == active
     assert_sound(phone, tablet, twin, robin)
+
+
+def test_a_key_that_only_a_copy_had_closes_nothing(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """A copy removes a device, which makes a key, and has to go on in another log: the other copy never gets that key."""
+    sam, robin = couple
+    add_device(sam, "laptop")
+    sync_all(relay, sam, robin)
+    twin = copied(sam, "twin")
+    revoke(twin, next(each for each in my_devices(twin.storage) if not each.this))
+    thank(sam, "meanwhile")
+    sync_all(relay, sam, twin, robin, rounds=4)
+    for home in (sam, twin, robin):
+        space = pair_space(home).space_id
+        assert set(load_membership(home.storage, space).eligible_epochs()) <= home.storage.epochs(space).keys()
+    thank(twin, "later")
+    sync_all(relay, twin, sam, robin)
+    assert "later" in shared(sam) & shared(robin)
+    assert_sound(sam, twin, robin)
+
+
+@pytest.mark.parametrize("comes_first", ["twin", "sam", "robin"])
+def test_what_builds_on_a_statement_that_was_taken_out_is_said_again(
+    couple: tuple[Replica, Replica], relay: MemoryRelay, comes_first: str
+) -> None:
+    """Sam adds a device, Robin says something knowing of it, the relay is put back, and Sam's other copy writes in its place."""
+    sam, robin = couple
+    twin, stored = copied(sam, "twin"), copy.deepcopy(relay.spaces)
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    tablet = add_device(robin, "tablet")
+    thank(robin, "by Robin")
+    sync_all(relay, robin, tablet, sam)
+    relay.spaces = stored
+    thank(twin, "by the twin")
+    homes = {"twin": twin, "sam": sam, "robin": robin}
+    order = [homes.pop(comes_first), *homes.values(), phone, tablet]
+    for home in order * 6:
+        with suppress(RelayUnreachable):  # "run it again", and that is done
+            sync_home(home, relay)
+    everybody = (sam, twin, phone, robin, tablet)
+    for number, home in enumerate(everybody):
+        thank(home, f"at last {number}")
+    sync_all(relay, *everybody, rounds=4)
+    for home in everybody:
+        assert shared(home) >= {"by Robin", "by the twin", *(f"at last {number}" for number in range(5))}
+    assert len(digests(*everybody)) == 1
+    for home in everybody:
+        assert not [f for f in home.doctor() if f.level == "damage" and not _tells_of_two_pasts(str(f.words))]
+
+
+def _tells_of_two_pasts(words: str) -> bool:
+    return "two pasts" in words or "or a device was copied" in words
