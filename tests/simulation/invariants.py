@@ -18,10 +18,11 @@ from bide.log.head import Head
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
+from bide.replica.healing import is_said_again
 from bide.replica.personal import DeviceName, device_names, my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
 from bide.replica.succession import own_logs
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
 from simulation.processes import Device, Place, Said
@@ -53,6 +54,8 @@ class Invariants:
         self.removed: list[tuple[LogId, LogId]] = []
         """Own logs: who has removed whom."""
         self.checks = 0
+        self.torn: set[SpaceId] = set()
+        """Spaces in which somebody has a past of a log that its own home has not any more, nor the relay."""
 
     def _broke(self, what: str) -> None:
         self._world.broke(what)
@@ -165,6 +168,10 @@ class Invariants:
     def check(self) -> None:
         """Everybody has come to rest: look at everything."""
         self.checks += 1
+        spaces = {space.space_id for device in self._world.devices for space in device.replica.spaces()}
+        self.torn = {space for space in sorted(spaces) if self._is_torn(space)}
+        for _ in self.torn:
+            self._world.fired("a past is left that nobody can go on with")
         members = self._members()
         for space, devices in sorted(members.items()):
             self._one_past(space, devices)
@@ -178,6 +185,28 @@ class Invariants:
         self._erased_is_nowhere(members)
         self._relay_let_go()
 
+    def _is_torn(self, space: SpaceId) -> bool:
+        """A home was put back, and so was the relay: what others have of its log beyond that nobody can go on with.
+
+        It stays with them where it stands, if it is words that were said nowhere else, or statements; see docs/reliability.md.
+        """
+        counts, relay = self._world.counts, self._world.relay.storage
+        if not counts["restore_home"] or not counts["wipe_relay"] + counts["roll_back_relay"] + counts["rot"]:
+            return False
+        for device in self._world.devices:
+            storage = device.replica.storage
+            for log, head in storage.heads(space).items():
+                mine = (storage.envelope(space, log, seq) for seq in range(1, head.seq + 1))
+                gone = [each for each in mine if each is not None and not self._is_at_relay(space, each)]
+                parted = any(relay.header(space, log, each.seq) is not None for each in gone)
+                if parted and any(each.control or not is_said_again(storage, space, each) for each in gone):
+                    return True
+        return False
+
+    def _is_at_relay(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
+        header = self._world.relay.storage.header(space, envelope.log_id, envelope.seq)
+        return header is not None and entry_hash(header[:SIGNED_BYTES]) == envelope.hash
+
     def _members(self) -> dict[SpaceId, list[Device]]:
         """Who is in which space, as the relay has it; and nobody else was removed than whom somebody wanted to remove."""
         members: dict[SpaceId, list[Device]] = {}
@@ -189,13 +218,15 @@ class Invariants:
                     self._broke(f"a space of {device.name} is not at the relay")
                 elif state.membership.is_active(space.log_id):
                     members.setdefault(space.space_id, []).append(device)
-                elif not self._may_be_removed(device) and not space.pending:
+                elif not self._may_be_removed(device) and not space.pending and space.space_id not in self.torn:
                     self._broke(f"{device.name} is no member of a space any more, and nobody removed it")
         self._members_now = members
         for by, target in self.removed:
             for device in self._world.devices:
                 state = load_state(relay, self._own_space(device).space_id)
                 if by not in self._own_logs(device) or state is None or not state.membership.is_active(by):
+                    continue
+                if self._own_space(device).space_id in self.torn:
                     continue
                 listed = {each.log_id: each.active for each in my_devices(device.replica.storage)}
                 if state.membership.is_active(target):
@@ -226,6 +257,8 @@ class Invariants:
 
     def _one_past(self, space: SpaceId, devices: list[Device]) -> None:
         """All who are in a space hold the same and show the same."""
+        if space in self.torn:
+            return
         seen = {device.name: _digest(device, space) for device in devices}
         if len(set(seen.values())) > 1:
             self._broke(f"{', '.join(seen)} don't come to the same in a space: {sorted(set(seen.values()))}")
@@ -237,7 +270,7 @@ class Invariants:
         needed = read_belonging(storage, space).needed
         for log, head in storage.heads(space).items():
             upto = min(head.seq, needed.get(log, head.seq))
-            if upto and (log not in heads or heads[log].seq < upto):
+            if upto and (log not in heads or heads[log].seq < upto) and space not in self.torn:
                 self._broke(f"the relay lacks something of a space after {devices[0].name} has synced")
         count = size = 0
         for log, head in heads.items():
@@ -279,7 +312,7 @@ class Invariants:
 
     def _spaces_of(self, device: Device) -> Iterator[SpaceRecord]:
         for space in device.replica.spaces():
-            if device in self._members_now.get(space.space_id, []):
+            if device in self._members_now.get(space.space_id, []) and space.space_id not in self.torn:
                 yield space
 
     def _nothing_lost(self, members: dict[SpaceId, list[Device]]) -> None:
@@ -290,6 +323,8 @@ class Invariants:
                 at = _where(author.replica.storage, said) or first
                 for device in members.get(said.space, []):
                     storage = device.replica.storage
+                    if said.space in self.torn and device is not author:
+                        continue
                     if said in self.erased_said or not self._counts(author, said.space, at, storage):
                         continue
                     if _where(storage, said) is None:
@@ -330,7 +365,8 @@ class Invariants:
         """The last sync of everybody went without a word of complaint."""
         for device in self._world.devices:
             everywhere = all(device in members.get(space.space_id, []) for space in device.replica.spaces())
-            if everywhere and device.errors:
+            torn = any(space.space_id in self.torn for space in device.replica.spaces())
+            if everywhere and device.errors and not torn:
                 self._broke(f"{device.name} can't sync: {device.errors}")
 
     def _erased_is_nowhere(self, members: dict[SpaceId, list[Device]]) -> None:

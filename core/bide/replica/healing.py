@@ -37,7 +37,7 @@ def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) 
         if not other:
             continue
         old = _after(storage, space.space_id, head, head.seq - len(other))
-        if old and all(_is_said_again(storage, space.space_id, each) for each in old):
+        if old and all(is_said_again(storage, space.space_id, each) for each in old):
             with storage.transaction():
                 for digest in beside.keys() - other:  # a third one, that somebody had before
                     storage.remove_beside(space.space_id, digest)
@@ -65,7 +65,7 @@ def _after(storage: Storage, space: SpaceId, head: Head, seq: int) -> list[Store
     return [each for each in found if each is not None]
 
 
-def _is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope) -> bool:
+def is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope) -> bool:
     """Whether nothing is lost without it: statements are kept for who builds on them, words are in another log as well."""
     if old.control or parse_envelope(old.data).is_bare:
         return True
