@@ -31,7 +31,7 @@ from bide.replica.devices import DEVICE_NAME_CHARS_MAX, may_write
 from bide.replica.outgoing import furthest, lost_at, note_taken_out, settle_loss
 from bide.replica.people import folded
 from bide.replica.personal import device_key, device_names, my_devices, place_key, was_key
-from bide.replica.rebuilding import fold_here, orphaned_on, rebuild_members
+from bide.replica.rebuilding import fold_here, has_taken_out, orphaned_on, rebuild_members
 from bide.replica.restating import say_again
 from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import admitted, own_logs, read_statement, succeed
@@ -120,6 +120,8 @@ def lift_what_hangs(storage: Storage, space: SpaceRecord) -> SpaceRecord:
     Returns:
         The space as it is now.
     """
+    if not has_taken_out(storage, space.space_id):
+        return space
     for log in own_logs(storage, space):
         controls = [parse_envelope(each.data) for each in storage.controls(space.space_id)]
         hanging = {each.hash for each in orphaned_on(storage, space.space_id, controls)}

@@ -229,6 +229,11 @@ def control_envelopes(storage: Storage, space: SpaceId) -> list[Envelope]:
     return found + orphaned_on(storage, space, found)
 
 
+def has_taken_out(storage: Storage, space: SpaceId) -> bool:
+    """Whether any statement was taken out of a log here, so that something may hang on it."""
+    return any(each.envelope.control for each in storage.displaced(space))
+
+
 def orphaned_on(storage: Storage, space: SpaceId, controls: Sequence[Envelope]) -> list[Envelope]:
     """Statements that were taken out of a log, as far as others build on them: who took those in has to be able to judge them.
 

@@ -15,7 +15,7 @@ from bide.protocol.frames import BATCH_BYTES_MAX, BATCH_ENVELOPES_MAX
 from bide.replica import giving_back
 from bide.replica.belonging import read_belonging
 from bide.replica.outgoing import note_left
-from bide.replica.rebuilding import fold_here, orphaned_on
+from bide.replica.rebuilding import fold_here, has_taken_out, orphaned_on
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 _SEQ_AT = slice(24, 32)
@@ -166,7 +166,7 @@ class SendingOrder:
             stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
         return stretches + [(log, ends[log]) for log in self._logs() if log in ends]
 
-    def judged_without(self, left_out: Container[LogId]) -> dict[LogId, int]:
+    def judged_without(self, left_out: Set[LogId]) -> dict[LogId, int]:
         """How far logs can be sent to a relay that has another past of some: what builds on ours it could not judge. Nor can it
         judge what builds on something that was taken out here to make room for what it has.
 
@@ -176,6 +176,8 @@ class SendingOrder:
         Returns:
             How far at most, for each log for which that says anything.
         """
+        if not left_out and not has_taken_out(self._storage, self._space):
+            return {}
         evidence = [header for header in self._storage.evidence(self._space) if LogId(header[LOG_ID_AT]) in left_out]
         controls = self._storage.controls(self._space)
         key = len(evidence), hash(tuple(each.hash for each in controls))
