@@ -18,13 +18,13 @@ from bide.log.head import Head
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event
 from bide.replica.doctor import DAMAGE
-from bide.replica.healing import is_said_again
 from bide.replica.personal import DeviceName, device_names, my_devices
 from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
 from bide.replica.succession import own_logs
-from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
+from simulation.excepting import cannot_end_a_pause, is_torn
 from simulation.processes import Device, Place, Said
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Invariants:
         """Everybody has come to rest: look at everything."""
         self.checks += 1
         spaces = {space.space_id for device in self._world.devices for space in device.replica.spaces()}
-        self.torn = {space for space in sorted(spaces) if self._is_torn(space)}
+        self.torn = {space for space in sorted(spaces) if is_torn(self._world, space)}
         for _ in self.torn:
             self._world.fired("a past is left that nobody can go on with")
         members = self._members()
@@ -185,28 +185,6 @@ class Invariants:
         self._erased_is_nowhere(members)
         self._relay_let_go()
 
-    def _is_torn(self, space: SpaceId) -> bool:
-        """A home was put back, and so was the relay: what others have of its log beyond that nobody can go on with.
-
-        It stays with them where it stands, if it is words that were said nowhere else, or statements; see docs/reliability.md.
-        """
-        counts, relay = self._world.counts, self._world.relay.storage
-        if not counts["restore_home"] or not counts["wipe_relay"] + counts["roll_back_relay"] + counts["rot"]:
-            return False
-        for device in self._world.devices:
-            storage = device.replica.storage
-            for log, head in storage.heads(space).items():
-                mine = (storage.envelope(space, log, seq) for seq in range(1, head.seq + 1))
-                gone = [each for each in mine if each is not None and not self._is_at_relay(space, each)]
-                parted = any(relay.header(space, log, each.seq) is not None for each in gone)
-                if parted and any(each.control or not is_said_again(storage, space, each) for each in gone):
-                    return True
-        return False
-
-    def _is_at_relay(self, space: SpaceId, envelope: StoredEnvelope) -> bool:
-        header = self._world.relay.storage.header(space, envelope.log_id, envelope.seq)
-        return header is not None and entry_hash(header[:SIGNED_BYTES]) == envelope.hash
-
     def _members(self) -> dict[SpaceId, list[Device]]:
         """Who is in which space, as the relay has it; and nobody else was removed than whom somebody wanted to remove."""
         members: dict[SpaceId, list[Device]] = {}
@@ -216,6 +194,8 @@ class Invariants:
                 state = load_state(relay, space.space_id)
                 if state is None:
                     self._broke(f"a space of {device.name} is not at the relay")
+                elif cannot_end_a_pause(self._world, device, space):
+                    continue
                 elif state.membership.is_active(space.log_id):
                     members.setdefault(space.space_id, []).append(device)
                 elif not self._may_be_removed(device) and not space.pending and space.space_id not in self.torn:
@@ -319,11 +299,12 @@ class Invariants:
         """What anybody was told is written is with everybody in the space, unless its log was cut before it."""
         touched = {(said.space, said.entry) for said in self.erased_said}
         for author in self._world.devices:
+            cut_off = {each.space_id for each in author.replica.spaces() if cannot_end_a_pause(self._world, author, each)}
             for said, first in author.promised.items():
                 at = _where(author.replica.storage, said) or first
                 for device in members.get(said.space, []):
                     storage = device.replica.storage
-                    if said.space in self.torn and device is not author:
+                    if device is not author and (said.space in self.torn or said.space in cut_off):
                         continue
                     if said in self.erased_said or not self._counts(author, said.space, at, storage):
                         continue

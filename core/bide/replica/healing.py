@@ -7,17 +7,17 @@ for the past that the relay has, which all others share, and which comes with th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
-from bide.ids import SpaceId
+from bide.ids import LogId, SpaceId
 from bide.log.envelope import parse_envelope
 from bide.log.head import Head, empty_head
 from bide.replica.belonging import read_belonging
 from bide.replica.citing import cite_again
 from bide.replica.deriving import project
 from bide.replica.heads import is_here
-from bide.replica.rebuilding import rebuild_members
-from bide.replica.succession import own_logs
+from bide.replica.rebuilding import has_taken_out, load_membership, rebuild_members
+from bide.replica.succession import admitted, own_logs
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 
@@ -42,6 +42,21 @@ def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) 
                 for digest in beside.keys() - other:  # a third one, that somebody had before
                     storage.remove_beside(space.space_id, digest)
                 _let_go(storage, space.space_id, old)
+    _let_go_of_strays(storage, space)
+
+
+def _let_go_of_strays(storage: Storage, space: SpaceRecord) -> None:
+    """A log that began with a statement that was taken out since: its home went on in another one, and said it there again."""
+    if not has_taken_out(storage, space.space_id):
+        return
+    out = {each.envelope.hash for each in storage.displaced(space.space_id)}
+    strays = {log for log, device in load_membership(storage, space.space_id).devices.items() if device.admitted_by in out}
+    strays -= {admitted(space, each) for each in storage.controls(space.space_id)}
+    for log in sorted(strays.difference(own_logs(storage, space))):
+        old = _after(storage, space.space_id, empty_head(log), 0)
+        if old and all(is_said_again(storage, space.space_id, each, without=strays) for each in old):
+            with storage.transaction():
+                _let_go(storage, space.space_id, old)
 
 
 def _other_past(storage: Storage, space: SpaceId, head: Head, beside: Mapping[bytes, StoredEnvelope]) -> set[bytes]:
@@ -65,7 +80,7 @@ def _after(storage: Storage, space: SpaceId, head: Head, seq: int) -> list[Store
     return [each for each in found if each is not None]
 
 
-def is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope) -> bool:
+def is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope, *, without: Container[LogId] = ()) -> bool:
     """Whether nothing is lost without it: statements are kept for who builds on them, words are in another log as well."""
     if old.control or parse_envelope(old.data).is_bare:
         return True
@@ -73,7 +88,8 @@ def is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope) -> bool
     event = storage.event(space, old.log_id, old.seq)
     if event is None:  # what a removed device wrote beyond its end is shown nowhere
         return old.seq > read_belonging(storage, space).ended.get(old.log_id, old.seq)
-    others = (each for each in storage.events(space, event.entry_id) if each.log_id != old.log_id)
+    events = storage.events(space, event.entry_id)
+    others = (each for each in events if each.log_id != old.log_id and each.log_id not in without)
     return any(each.change == event.change and slots.get(each.log_id) == slots.get(old.log_id) for each in others)
 
 
