@@ -514,7 +514,7 @@ def test_a_key_that_only_a_copy_had_closes_nothing(couple: tuple[Replica, Replic
 def test_what_builds_on_a_statement_that_was_taken_out_is_said_again(
     couple: tuple[Replica, Replica], relay: MemoryRelay, comes_first: str
 ) -> None:
-    """Sam adds a device, Robin says something knowing of it, the relay is put back, and Sam's other copy writes in its place."""
+    """Sam adds a device, Robin builds on it, the relay is put back, and Sam's other copy writes in its place."""
     sam, robin = couple
     twin, stored = copied(sam, "twin"), copy.deepcopy(relay.spaces)
     phone = add_device(sam, "phone")
