@@ -472,7 +472,8 @@ def _digest(device: Device, space: SpaceId) -> str:
         return next(str(each["digest"]) for each in device.replica.digest() if each["space"] == space.hex())
     heads = [(log.hex()[:6], min(head.seq, ended.get(log, head.seq))) for log, head in sorted(storage.heads(space).items())]
     rows = [tuple(record) for record in storage.all_entries(space)]
-    members = sorted(load_membership(storage, space).ends.items())
+    # A device that a removed one let in beyond its end never belonged: who has not heard of it lacks nothing.
+    members = sorted((log, end) for log, end in load_membership(storage, space).ends.items() if end)
     from hashlib import blake2b
 
     return blake2b(repr(([h for h in heads if h[1]], rows, members)).encode(), digest_size=8).hexdigest()
