@@ -62,11 +62,11 @@ bench: setup  ## the figures, each beside its yardstick
 	$(BIN)/python -m benchmarks
 
 # SEED=7.13 is one world of the seed 7. STORY=file replays a story; SHRINK=file writes a short one of a world that breaks;
-# WITHOUT='…' takes a safety out (see tests/simulation/controls.py), SWITCH=copies switches a kind of fault on.
+# WITHOUT='…' takes a safety out (see tests/simulation/controls.py), NO=copies leaves a kind of fault out.
 simulate: setup  ## live through worlds in which everything goes wrong (SEED= STEPS=200000 WORKERS=2)
 	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-200000} --seconds $${SECONDS_MAX:-0} --workers $(WORKERS) \
 	  $(if $(STORY),--story "$(STORY)") $(if $(SHRINK),--shrink "$(SHRINK)") $(if $(WITHOUT),--without "$(WITHOUT)") \
-	  $(if $(SWITCH),--switch "$(SWITCH)")
+	  $(if $(SWITCH),--switch "$(SWITCH)") $(if $(NO),--no "$(NO)")
 
 soak: setup  ## longer campaigns; prints seeds that replay, and what really hit (KILLS=20000 CUTS=100000 STEPS=10000000 SEED=1)
 	@rm -f $(TALLY)

@@ -425,6 +425,10 @@ def test_what_stands_beside_a_log_is_kept_once(box: Box) -> None:
     assert again.controls(PAIR) == []
     assert again.heads(PAIR)[THEIRS].seq == 1
     with again.transaction():
+        again.remove_beside(OWN, one.hash)
+        again.remove_beside(PAIR, two.hash)
+    assert again.beside(PAIR) == [one]
+    with again.transaction():
         again.remove_space(PAIR)
     assert again.beside(PAIR) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 import time
@@ -13,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from simulation import faults
 from simulation.controls import SAFETIES
-from simulation.operations import LEAVING
+from simulation.operations import ON_SWITCH
 from simulation.planning import Plan, read_plan
-from simulation.running import Result, plan_of, run, run_many
+from simulation.running import USUAL, Result, WorkerDied, plan_of, run, run_many
 from simulation.shrinking import shrink
 
 STORIES = Path(__file__).parent / "regressions"
@@ -32,15 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--aloud", action="store_true", help="print every step of the one world")
     parser.add_argument("--shrink", type=Path, metavar="FILE", help="write a short story of the one world that breaks")
     parser.add_argument("--without", action="append", default=[], choices=sorted(SAFETIES), help="take a safety out")
-    parser.add_argument(
-        "--switch",
-        action="append",
-        default=[],
-        choices=[faults.COPIES, LEAVING],
-        help="switch a kind of fault, or of deeds, on",
-    )
+    kinds = sorted(USUAL | ON_SWITCH.keys())
+    parser.add_argument("--switch", action="append", default=[], choices=kinds, help="switch a kind of faults or deeds on")
+    parser.add_argument("--no", action="append", default=[], choices=kinds, help="leave a kind of faults or deeds out")
     asked = parser.parse_args(arguments)
-    controls, switches = tuple(asked.without), frozenset(asked.switch)
+    controls, switches = tuple(asked.without), (USUAL | set(asked.switch)) - set(asked.no)
     seed = asked.seed or str(time.time_ns() // 1_000_000)
     if asked.story or asked.aloud or asked.shrink:
         plan = read_plan(asked.story) if asked.story else plan_of(seed, controls=controls, switches=switches)
@@ -51,18 +46,29 @@ def main(arguments: list[str] | None = None) -> int:
     results = run_many(
         seed, steps=asked.steps, seconds=asked.seconds, workers=asked.workers, controls=controls, switches=switches
     )
-    with contextlib.suppress(KeyboardInterrupt):  # what came of it so far is told all the same
+    more = "".join(f" WITHOUT='{name}'" for name in controls) + _as_words(switches)
+    died = False
+    try:
         for result in results:
             total.add(result)
             if result.breach:
                 broken.append(result)
-                more = "".join(f" WITHOUT='{name}'" for name in controls) + "".join(f" SWITCH={name}" for name in switches)
                 print(f"BROKEN: {result.breach}\n  make simulate SEED={result.seed}{more}", flush=True)
+    except KeyboardInterrupt:
+        pass  # what came of it so far is told all the same
+    except WorkerDied as error:
+        died = True
+        print(f"BROKEN: {error}\n  make simulate SEED={error.seed}{more}", flush=True)
     print(table(total, time.monotonic() - began))
     missing = [name for name in faults.counted(switches) if not total.counts[name]]
     if missing and total.worlds > 1:
         print(f"never fired: {', '.join(missing)}")
-    return 1 if broken else 0
+    return 1 if broken or died else 0
+
+
+def _as_words(switches: frozenset[str]) -> str:
+    others = [("NO", name) for name in USUAL - switches] + [("SWITCH", name) for name in switches - USUAL]
+    return "".join(f" {how}={name}" for how, name in sorted(others))
 
 
 def _one(plan: Plan, *, aloud: bool, short: Path | None) -> int:

@@ -190,7 +190,7 @@ def rot(world: World, chance: random.Random) -> None:
         world.repair_relay(flip_one)
 
 
-# Of homes: only where copies and restored homes are understood
+# Of homes
 
 
 def back_up_home(world: World, chance: random.Random) -> None:
@@ -217,8 +217,6 @@ def clone_home(world: World, chance: random.Random) -> None:
 
 
 COPIES = "copies"
-COPIES_UNDERSTOOD = False
-"""Whether copied homes, and those that were put back, go on by themselves: then these faults are drawn like the others."""
 FAULTS: dict[str, Fault] = {
     "drop": Fault(14, drop),
     "cut": Fault(8, cut),
@@ -244,12 +242,11 @@ FAULTS: dict[str, Fault] = {
 SILENT = ("back_up_relay", "back_up_home")
 
 
-def drawn(switches: frozenset[str] = frozenset()) -> dict[str, int]:
+def drawn(switches: frozenset[str]) -> dict[str, int]:
     """Name to weight, of those that are switched on."""
-    on = switches | ({COPIES} if COPIES_UNDERSTOOD else set())
-    return {name: fault.weight for name, fault in FAULTS.items() if not fault.switch or fault.switch in on}
+    return {name: fault.weight for name, fault in FAULTS.items() if not fault.switch or fault.switch in switches}
 
 
-def counted(switches: frozenset[str] = frozenset()) -> list[str]:
+def counted(switches: frozenset[str]) -> list[str]:
     """Under which names what is switched on is counted."""
     return [name for each in drawn(switches) if each not in SILENT for name in FAULTS[each].fires or (each,)]

@@ -24,6 +24,7 @@ from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
+from simulation.excepting import cannot_end_a_pause, is_torn
 from simulation.processes import Device, Place, Said
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Invariants:
         """What people were told that is written, and on which device."""
         self.held: dict[EntryId, Device] = {}
         """What they were told that is held."""
-        self.sealed_without: dict[tuple[SpaceId, LogId, int], tuple[frozenset[LogId], frozenset[LogId]]] = {}
+        self.sealed_without: dict[tuple[SpaceId, Place], tuple[frozenset[LogId], frozenset[LogId]]] = {}
         """Entries, and of which devices' logs their writer knew that they are at an end, and that they are not."""
         self.erased_said: set[Said] = set()
         """What people wanted to be nowhere any more."""
@@ -53,6 +54,8 @@ class Invariants:
         self.removed: list[tuple[LogId, LogId]] = []
         """Own logs: who has removed whom."""
         self.checks = 0
+        self.torn: set[SpaceId] = set()
+        """Spaces in which somebody has a past of a log that its own home has not any more, nor the relay."""
 
     def _broke(self, what: str) -> None:
         self._world.broke(what)
@@ -87,7 +90,7 @@ class Invariants:
         if ended:
             record = next(each for each in device.replica.spaces() if each.space_id == space)
             head = device.replica.storage.heads(space)[record.log_id]
-            self.sealed_without[space, record.log_id, head.seq] = frozenset(ended), frozenset(left)
+            self.sealed_without[space, Place(*head)] = frozenset(ended), frozenset(left)
 
     def note_attempt(self, target: DeviceName) -> None:
         """A device is about to remove another one."""
@@ -151,12 +154,24 @@ class Invariants:
         for entry, holder in list(self.held.items()):
             if holder is device and storage.held(entry) is None and not storage.entries_with_id(entry):
                 del self.held[entry]
+        # Whom it removed, and told nobody, it has not removed.
+        told = [each.replica.storage for each in self._world.devices]
+        mine, own = self._own_logs(device), self._own_space(device).space_id
+        self.removed = [
+            (by, target)
+            for by, target in self.removed
+            if by not in mine or any(target in read_belonging(each, own).ended for each in told)
+        ]
 
     # At rest
 
     def check(self) -> None:
         """Everybody has come to rest: look at everything."""
         self.checks += 1
+        spaces = {space.space_id for device in self._world.devices for space in device.replica.spaces()}
+        self.torn = {space for space in sorted(spaces) if is_torn(self._world, space)}
+        for _ in self.torn:
+            self._world.fired("a past is left that nobody can go on with")
         members = self._members()
         for space, devices in sorted(members.items()):
             self._one_past(space, devices)
@@ -179,15 +194,19 @@ class Invariants:
                 state = load_state(relay, space.space_id)
                 if state is None:
                     self._broke(f"a space of {device.name} is not at the relay")
+                elif cannot_end_a_pause(self._world, device, space):
+                    continue
                 elif state.membership.is_active(space.log_id):
                     members.setdefault(space.space_id, []).append(device)
-                elif not self._may_be_removed(device) and not space.pending:
+                elif not self._may_be_removed(device) and not space.pending and space.space_id not in self.torn:
                     self._broke(f"{device.name} is no member of a space any more, and nobody removed it")
         self._members_now = members
         for by, target in self.removed:
             for device in self._world.devices:
                 state = load_state(relay, self._own_space(device).space_id)
                 if by not in self._own_logs(device) or state is None or not state.membership.is_active(by):
+                    continue
+                if self._own_space(device).space_id in self.torn:
                     continue
                 listed = {each.log_id: each.active for each in my_devices(device.replica.storage)}
                 if state.membership.is_active(target):
@@ -218,6 +237,8 @@ class Invariants:
 
     def _one_past(self, space: SpaceId, devices: list[Device]) -> None:
         """All who are in a space hold the same and show the same."""
+        if space in self.torn:
+            return
         seen = {device.name: _digest(device, space) for device in devices}
         if len(set(seen.values())) > 1:
             self._broke(f"{', '.join(seen)} don't come to the same in a space: {sorted(set(seen.values()))}")
@@ -229,7 +250,7 @@ class Invariants:
         needed = read_belonging(storage, space).needed
         for log, head in storage.heads(space).items():
             upto = min(head.seq, needed.get(log, head.seq))
-            if upto and (log not in heads or heads[log].seq < upto):
+            if upto and (log not in heads or heads[log].seq < upto) and space not in self.torn:
                 self._broke(f"the relay lacks something of a space after {devices[0].name} has synced")
         count = size = 0
         for log, head in heads.items():
@@ -271,17 +292,20 @@ class Invariants:
 
     def _spaces_of(self, device: Device) -> Iterator[SpaceRecord]:
         for space in device.replica.spaces():
-            if device in self._members_now.get(space.space_id, []):
+            if device in self._members_now.get(space.space_id, []) and space.space_id not in self.torn:
                 yield space
 
     def _nothing_lost(self, members: dict[SpaceId, list[Device]]) -> None:
         """What anybody was told is written is with everybody in the space, unless its log was cut before it."""
         touched = {(said.space, said.entry) for said in self.erased_said}
         for author in self._world.devices:
+            cut_off = {each.space_id for each in author.replica.spaces() if cannot_end_a_pause(self._world, author, each)}
             for said, first in author.promised.items():
                 at = _where(author.replica.storage, said) or first
                 for device in members.get(said.space, []):
                     storage = device.replica.storage
+                    if device is not author and (said.space in self.torn or said.space in cut_off):
+                        continue
                     if said in self.erased_said or not self._counts(author, said.space, at, storage):
                         continue
                     if _where(storage, said) is None:
@@ -295,8 +319,9 @@ class Invariants:
                         self._broke(f"an entry that was acknowledged is not shown at {device.name}")
         for entry, device in self.held.items():
             # Once it was sent, it is a promise like all others: one that is void where the device was removed before.
-            sent = any(said.entry == entry for said in device.promised)
-            if device.replica.storage.held(entry) is None and not sent:
+            storage = device.replica.storage
+            sent = any(said.entry == entry for said in device.promised) or bool(storage.entries_with_id(entry))
+            if storage.held(entry) is None and not sent:
                 self._broke(f"what {device.name} held is gone")
 
     def _counts(self, author: Device | None, space: SpaceId, at: Place, storage: Storage) -> bool:
@@ -321,7 +346,8 @@ class Invariants:
         """The last sync of everybody went without a word of complaint."""
         for device in self._world.devices:
             everywhere = all(device in members.get(space.space_id, []) for space in device.replica.spaces())
-            if everywhere and device.errors:
+            torn = any(space.space_id in self.torn for space in device.replica.spaces())
+            if everywhere and device.errors and not torn:
                 self._broke(f"{device.name} can't sync: {device.errors}")
 
     def _erased_is_nowhere(self, members: dict[SpaceId, list[Device]]) -> None:
@@ -369,9 +395,9 @@ class Invariants:
                     continue
                 storage = others[0].replica.storage
                 secrets = _secrets_for(device, space, storage)
-                for _, log, seq in later:
-                    there = storage.envelope(space.space_id, log, seq)
-                    if there is None or there.control:
+                for _, at in later:
+                    there = storage.envelope(space.space_id, at.log, at.seq)
+                    if there is None or there.control or there.hash != at.hash:
                         continue
                     self._world.deeds["tried to read after removal"] += 1
                     try:
@@ -446,7 +472,8 @@ def _digest(device: Device, space: SpaceId) -> str:
         return next(str(each["digest"]) for each in device.replica.digest() if each["space"] == space.hex())
     heads = [(log.hex()[:6], min(head.seq, ended.get(log, head.seq))) for log, head in sorted(storage.heads(space).items())]
     rows = [tuple(record) for record in storage.all_entries(space)]
-    members = sorted(load_membership(storage, space).ends.items())
+    # A device that a removed one let in beyond its end never belonged: who has not heard of it lacks nothing.
+    members = sorted((log, end) for log, end in load_membership(storage, space).ends.items() if end)
     from hashlib import blake2b
 
     return blake2b(repr(([h for h in heads if h[1]], rows, members)).encode(), digest_size=8).hexdigest()

@@ -16,6 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from bide.errors import BideError, StorageError
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.chain import empty_head
+from bide.log.leaving import is_erased
+from bide.replica.belonging import read_belonging
 from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
 from bide.testing import SeededRandomness
@@ -227,6 +229,12 @@ class Device(Process):
         self.promised.clear()
         self._promised_upto.clear()
         self.promise()
+
+    def lacks_words(self) -> bool:
+        """Whether something is here without its body, and nobody erased it."""
+        storage = self.replica.storage
+        spaces = [(space.space_id, read_belonging(storage, space.space_id).erased) for space in self.replica.spaces()]
+        return any(not is_erased(erased, *place) for space, erased in spaces for place in storage.bare(space))
 
     def go_on(self) -> None:
         """Whatever was paused goes on, as far as this device may say so."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-import multiprocessing.pool
 import re
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import cast
 
 from simulation import faults
-from simulation.operations import ON_SWITCH, OPERATIONS
+from simulation.operations import LEAVING, ON_SWITCH, OPERATIONS
 from simulation.planning import Plan, draw_plan
 from simulation.world import Broken, World
+
+USUAL = frozenset({faults.COPIES, LEAVING})
+"""The kinds of faults and deeds that are switched on unless somebody leaves them out."""
 
 
 @dataclass
@@ -52,7 +57,7 @@ def plan_of(
     seed: str,
     *,
     controls: tuple[str, ...] = (),
-    switches: frozenset[str] = frozenset(),
+    switches: frozenset[str] = USUAL,
     only: tuple[str, ...] = (),
     often: tuple[str, ...] = (),
 ) -> Plan:
@@ -97,7 +102,11 @@ def kind_of(breach: str) -> str:
     return re.sub(r"\b[A-Z][a-z]+-\d+\b,? ?|\[.*|\(.*|\d+", "", breach).strip()
 
 
-def _run_seed(task: tuple[str, tuple[str, ...], frozenset[str]]) -> Result:
+Task = tuple[str, tuple[str, ...], frozenset[str]]
+"""The seed of a world, controls, switches."""
+
+
+def _run_seed(task: Task) -> Result:
     seed, controls, switches = task
     return run(plan_of(seed, controls=controls, switches=switches))
 
@@ -109,7 +118,7 @@ def run_many(
     seconds: float = 0.0,
     workers: int = 1,
     controls: tuple[str, ...] = (),
-    switches: frozenset[str] = frozenset(),
+    switches: frozenset[str] = USUAL,
 ) -> Iterator[Result]:
     """The worlds ``SEED.0``, ``SEED.1`` and so on, as they come to their ends.
 
@@ -119,7 +128,10 @@ def run_many(
         seconds: or until so much time has gone by.
         workers: processes.
         controls: safeties to take out.
-        switches: faults to switch on besides.
+        switches: kinds of faults and deeds to switch on.
+
+    Raises:
+        WorkerDied: a process ended without a word.
     """
     if "." in seed:
         yield _run_seed((seed, controls, switches))
@@ -128,11 +140,9 @@ def run_many(
     tasks = ((f"{seed}.{number}", controls, switches) for number in itertools.count())
     done = 0
     with contextlib.ExitStack() as stack:
+        results: Iterator[Result] = map(_run_seed, tasks)
         if workers > 1:
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers))
-            results = _in_turn(pool, tasks, workers)
-        else:
-            results = map(_run_seed, tasks)
+            results = stack.enter_context(contextlib.closing(_side_by_side(tasks, workers)))
         for result in results:
             yield result
             done += result.steps
@@ -140,11 +150,49 @@ def run_many(
                 return
 
 
-def _in_turn(
-    pool: multiprocessing.pool.Pool, tasks: Iterator[tuple[str, tuple[str, ...], frozenset[str]]], workers: int
-) -> Iterator[Result]:
-    """As `imap`, without drawing more tasks than are needed to keep everybody busy."""
-    waiting = [pool.apply_async(_run_seed, (task,)) for task in itertools.islice(tasks, workers + 2)]
-    while True:
-        yield waiting.pop(0).get()
-        waiting.append(pool.apply_async(_run_seed, (next(tasks),)))
+class WorkerDied(Exception):
+    """A process that lived through a world is gone."""
+
+    def __init__(self, seed: str, exitcode: int | None) -> None:
+        super().__init__(f"the process that lived through {seed} ended with {exitcode}")
+        self.seed = seed
+
+
+def _side_by_side(tasks: Iterator[Task], workers: int) -> Generator[Result, None, None]:
+    """What comes of the tasks, as they are done. Each process is told its next one when it has said what came of the last.
+
+    Raises:
+        WorkerDied: a process ended without a word.
+    """
+    context = multiprocessing.get_context("spawn")
+    busy: dict[connection.Connection, tuple[SpawnProcess, str]] = {}
+    try:
+        for task in itertools.islice(tasks, workers):
+            mine, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            busy[mine] = process, task[0]
+            mine.send(task)
+        while True:
+            for mine in cast("list[connection.Connection]", connection.wait(list(busy))):
+                process, seed = busy[mine]
+                try:
+                    result: Result = mine.recv()
+                    task = next(tasks)
+                    mine.send(task)
+                except (EOFError, OSError):
+                    process.join(1)
+                    raise WorkerDied(seed, process.exitcode) from None
+                busy[mine] = process, task[0]
+                yield result
+    finally:
+        for process, _ in busy.values():
+            process.terminate()
+            process.join()
+
+
+def _work(mine: connection.Connection) -> None:
+    with contextlib.suppress(EOFError):
+        while True:
+            mine.send(_run_seed(mine.recv()))

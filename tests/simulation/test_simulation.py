@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,9 +15,9 @@ import pytest
 
 from simulation import faults
 from simulation.controls import FORKS, SAFETIES
-from simulation.operations import OPERATIONS
+from simulation.operations import ON_SWITCH, OPERATIONS
 from simulation.planning import Plan, read_plan
-from simulation.running import Result, kind_of, plan_of, run
+from simulation.running import USUAL, Result, WorkerDied, kind_of, plan_of, run, run_many
 from simulation.shrinking import shrink
 
 HERE = Path(__file__).parent
@@ -63,7 +65,7 @@ def test_every_fault_can_have_an_effect() -> None:
     """Worlds in which one fault strikes all the time show that it fires: one that never does would count for nothing."""
     counts: Counter[str] = Counter()
     for name in faults.FAULTS:
-        if name not in faults.drawn() or name in faults.SILENT:
+        if name in faults.SILENT:
             continue
         needed = {"roll_back_relay": ("back_up_relay",), "restore_home": ("back_up_home",)}
         only = (*needed.get(name, ()), name)
@@ -71,18 +73,19 @@ def test_every_fault_can_have_an_effect() -> None:
         result = run(plan._replace(people=2, sqlite=False, storms=plan.storms[:1]))
         assert not result.breach, f"{name}: {result.breach}"
         counts += result.counts
-    missing = [name for name in faults.counted() if not counts[name]]
+    missing = [name for name in faults.counted(USUAL) if not counts[name]]
     assert not missing
 
 
 def test_every_operation_can_come_to_something() -> None:
     """As for the faults: an operation that is always refused tests nothing."""
+    wanted = OPERATIONS.keys() | {name for switch in USUAL & ON_SWITCH.keys() for name in ON_SWITCH[switch]}
     deeds: Counter[str] = Counter()
     for number in range(40):
         deeds += run(plan_of(f"calm.{number}")._replace(sqlite=False)).deeds
-        if OPERATIONS.keys() <= deeds.keys():
+        if wanted <= deeds.keys():
             return
-    assert not OPERATIONS.keys() - deeds.keys()
+    assert not wanted - deeds.keys()
 
 
 @pytest.mark.parametrize("sqlite", [False, True])
@@ -107,7 +110,10 @@ def broken(control: str) -> tuple[Plan, Result]:
         if control == FORKS:
             only = ("back_up_home", "restore_home", "clone_home")
         often = ("add_device", "revoke_device") if "removal" in control else ()
-        plan = plan_of(f"control.{number}", controls=(control,), only=only, often=often)._replace(sqlite=False)
+        switches = USUAL if control == FORKS else frozenset[str]()
+        plan = plan_of(f"control.{number}", controls=(control,), switches=switches, only=only, often=often)._replace(
+            sqlite=False
+        )
         result = run(plan)
         if result.breach:
             return plan, result
@@ -125,7 +131,7 @@ WHAT_BREAKS = {
 }
 
 
-@pytest.mark.parametrize("control", [name for name in SAFETIES if name != FORKS or faults.COPIES_UNDERSTOOD])
+@pytest.mark.parametrize("control", SAFETIES)
 def test_without_a_safety_the_simulation_breaks(control: str) -> None:
     """Within a few seeds, and by what the safety is for. With it, the same world holds."""
     plan, result = broken(control)
@@ -149,3 +155,16 @@ def test_a_story_survives_being_written_down(tmp_path: Path) -> None:
     path.write_text(plan.as_json(), encoding="utf-8")
     assert read_plan(path) == plan
     assert run(read_plan(path)).trace == run(plan).trace
+
+
+def test_a_process_that_dies_over_a_world_is_told_with_its_seed() -> None:
+    """Killed from outside, as by a machine without memory: the run ends, and says which world it was."""
+
+    def kill_one() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
+
+    threading.Thread(target=kill_one, daemon=True).start()
+    with pytest.raises(WorkerDied, match=r"dies\.[01] ended with"):
+        list(run_many("dies", steps=1_000_000, workers=2))

@@ -31,6 +31,7 @@ from simulation.processes import SETTINGS, URL, Device, RelayProcess
 NAMES = ("Sam", "Robin", "Kim", "Alex")
 ROUNDS_MAX = 12
 """More than any chain of replies, keys and admissions takes to come to rest."""
+DAY_MS = 24 * 3_600_000
 _ROUND_MS = 15 * 60_000
 _ROUND_STEPS = 300_000
 
@@ -177,6 +178,15 @@ class World:
         for device in self.devices:
             device.stop_live()  # what was still being dialled when the others hung up
             device.go_on()
+        self._sync_until_nothing_moves()
+        if any(device.lacks_words() for device in self.devices):  # they are asked for once a day
+            self.clockwork.run_until(self.clockwork.now_ms + DAY_MS)
+            self._sync_until_nothing_moves()
+        # The relay lets go of those who left.
+        self.clockwork.run_until(self.clockwork.now_ms + KEEPALIVE_MS)
+        self._check()
+
+    def _sync_until_nothing_moves(self) -> None:
         for _ in range(ROUNDS_MAX):
             self._check()
             before = self._where_all_are()
@@ -192,20 +202,22 @@ class World:
                 break
         else:
             self.broke(f"after {ROUNDS_MAX} rounds something still moves")
-        # The relay lets go of those who left.
-        self.clockwork.run_until(self.clockwork.now_ms + KEEPALIVE_MS)
-        self._check()
 
     def _where_all_are(self) -> Any:
         relay = self.relay.storage
         return [
             [
-                (space, device.replica.storage.heads(space.space_id), device.replica.storage.relay_heads(space.space_id))
+                (
+                    space,
+                    device.replica.storage.heads(space.space_id),
+                    device.replica.storage.relay_heads(space.space_id),
+                    device.replica.storage.bare(space.space_id),
+                )
                 for space in device.replica.spaces()
             ]
             + [device.replica.storage.outbox()]
             for device in self.devices
-        ], {space: dict(relay.heads(space)) for space in relay.spaces()}
+        ], {space: (dict(relay.heads(space)), relay.usage(space)) for space in relay.spaces()}
 
     # What operations and faults tell
 
@@ -249,11 +261,11 @@ class World:
         """How long a process that died stays away."""
         return 500 + self.clockwork.steps * 2654435761 % 60_000
 
-    def make_device(self, person: int) -> Device:
-        """A new device, with an empty disk."""
+    def make_device(self, person: int, *, like: Device | None = None) -> Device:
+        """A new device, with an empty disk; of the same sort as that of another one, whose home is to lie on it."""
         self._made += 1
         name = f"{NAMES[person]}-{self._made}"
-        if self._folder is not None and self._made % 2:
+        if self._folder is not None and (isinstance(like.disk, SqliteDisk) if like is not None else self._made % 2):
             disk: Disk = SqliteDisk(self._folder / name)
         else:
             disk = MemoryDisk(lazy=self.controls.has("device acknowledges before commit"))
@@ -289,7 +301,7 @@ class World:
 
     def clone_home(self, device: Device) -> None:
         """Another machine with the same home."""
-        twin = self.make_device(device.person)
+        twin = self.make_device(device.person, like=device)
         twin.disk.put(device.disk.image())
         twin.added_by, twin.own_logs = device.added_by, set(device.own_logs)
         twin.come_back()

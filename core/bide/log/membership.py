@@ -28,7 +28,7 @@ docs/encryption.md, and tests/core/log/test_membership_model.py visits every ord
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -172,19 +172,20 @@ class Membership:
         return membership
 
     @classmethod
-    def replay(cls, space: SpaceId, controls: Iterable[Envelope]) -> Membership:
-        """Fold stored control envelopes, given in any order.
+    def replay(cls, space: SpaceId, controls: Iterable[Envelope], *, aside: Container[bytes] = ()) -> Membership:
+        """Fold stored control envelopes, given in any order; see `fold`.
 
         Raises:
             MembershipRejected: they don't form a valid membership.
             EnvelopeRejected: a signature is wrong.
         """
-        return fold(space, controls)[0]
+        return fold(space, controls, aside=aside)[0]
 
-    def admit(self, envelope: Envelope) -> Control:
+    def admit(self, envelope: Envelope, *, aside: bool = False) -> Control:
         """Fold one control envelope in, after checking its signature and the rules.
 
-        The caller has checked its place in its log's chain.
+        The caller has checked its place in its log's chain. With `aside` it is of another past of its log: it builds on what it
+        names, and nothing in the log builds on it.
 
         Raises:
             MembershipRejected: a rule forbids it. Nothing has changed.
@@ -196,7 +197,7 @@ class Membership:
             raise MembershipRejected("A device that is not a member can't change who is.")
         statement = read_control(envelope.body)
         if envelope.hash not in self.seen:
-            self._fold_in(envelope, statement)
+            self._fold_in(envelope, statement, aside=aside)
         return statement
 
     def is_active(self, log: LogId) -> bool:
@@ -272,7 +273,7 @@ class Membership:
 
     # Folding
 
-    def _fold_in(self, envelope: Envelope, statement: Control) -> None:
+    def _fold_in(self, envelope: Envelope, statement: Control, *, aside: bool = False) -> None:
         log = envelope.log_id
         if self.counts.get(log, 0) >= CONTROLS_PER_LOG_MAX:
             raise MembershipRejected("A device has changed the membership too often.")
@@ -281,7 +282,7 @@ class Membership:
             raise MembershipRejected("A change of membership builds on one that is missing.")
         if isinstance(statement, SpaceCreated):
             raise MembershipRejected("A space can't begin twice.")
-        past = self._past(log, statement)
+        past = self._past(log, statement, aside=aside)
         slot = self._slot(log, past)
         if isinstance(statement, PersonJoined):
             if self.kind != "pair" or log != self.founder or envelope.seq != 2:
@@ -301,10 +302,10 @@ class Membership:
             raise MembershipRejected("Only what two people share can be ended.")
         elif isinstance(statement, BodiesErased):
             self._require_own(envelope, statement, past, slot=slot)
-        self._note(envelope, statement, past)
+        self._note(envelope, statement, past, aside=aside)
 
-    def _past(self, log: LogId, statement: Control) -> Past:
-        parents = [*statement.parents, *filter(None, [self._last.get(log)])]
+    def _past(self, log: LogId, statement: Control, *, aside: bool) -> Past:
+        parents = [*statement.parents, *filter(None, [None if aside else self._last.get(log)])]
         first = second = depth = 0
         for parent in parents:
             past = self._pasts[parent]
@@ -393,13 +394,14 @@ class Membership:
         if record is not None and target not in self.devices:
             self.devices[target] = Device(DeviceId(key), record.sealing_key, slot, target, envelope.hash, recovery)
 
-    def _note(self, envelope: Envelope, statement: Control, past: Past) -> None:
+    def _note(self, envelope: Envelope, statement: Control, past: Past, *, aside: bool = False) -> None:
         log = envelope.log_id
         own = [next((1 << act.bit for act in acts if act.hash == envelope.hash), 0) for acts in self._acts]
         self._pasts[envelope.hash] = Past((past.acts[0] | own[0], past.acts[1] | own[1]), past.depth)
-        below = (*statement.parents, *filter(None, [self._last.get(log)]))
+        below = (*statement.parents, *filter(None, [None if aside else self._last.get(log)]))
         self._links[envelope.hash] = _Link(log, envelope.seq, below, isinstance(statement, DeviceRevoked))
-        self._last[log] = envelope.hash
+        if not aside:
+            self._last[log] = envelope.hash
         self.counts[log] = self.counts.get(log, 0) + 1
         self.seen.add(envelope.hash)
         self.heads.difference_update(statement.parents)
@@ -437,10 +439,15 @@ class Membership:
                 self.ends[log] = cut_of(self._acts[slot], views[slot], log) if log in belongs else 0
 
 
-def fold(space: SpaceId, controls: Iterable[Envelope]) -> tuple[Membership, list[Envelope]]:
+def fold(space: SpaceId, controls: Iterable[Envelope], *, aside: Container[bytes] = ()) -> tuple[Membership, list[Envelope]]:
     """Fold stored control envelopes, given in any order.
 
     Each is parsed and verified once. Of those that can be judged, the one of the lowest number in its log goes first.
+
+    Args:
+        space: of which space.
+        controls: the envelopes.
+        aside: hashes of those that are of another past of their log than stands here; see `Membership.admit`.
 
     Returns:
         The membership, and the order in which they were folded: each after its parents, its author's admission and
@@ -456,10 +463,10 @@ def fold(space: SpaceId, controls: Iterable[Envelope]) -> tuple[Membership, list
         raise MembershipRejected("The beginning of a space is missing.")
     membership = Membership.found(space, genesis)
     order = [genesis]
-    queue = WaitingControls(membership, [envelope for envelope in given if envelope is not genesis])
+    queue = WaitingControls(membership, [envelope for envelope in given if envelope is not genesis], aside=aside)
     queue.passed(genesis)
     while (ready := queue.next()) is not None:
-        membership._fold_in(ready.envelope, ready.statement)
+        membership._fold_in(ready.envelope, ready.statement, aside=ready.envelope.hash in aside)
         order.append(ready.envelope)
         queue.passed(ready.envelope)
     if len(order) < len(given):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
 from bide.ids import LogId
@@ -33,8 +33,8 @@ class _Waiting:
 class WaitingControls:
     """Control envelopes in the order in which they can be judged: each waits for its author, parents and forerunner."""
 
-    def __init__(self, membership: Membership, envelopes: Iterable[Envelope]) -> None:
-        """Take envelopes without the founding one, each log's in order."""
+    def __init__(self, membership: Membership, envelopes: Iterable[Envelope], *, aside: Container[bytes] = ()) -> None:
+        """Take envelopes without the founding one, each log's in order; those in `aside` have no forerunner."""
         self._membership = membership
         self._ready: list[_Waiting] = []
         self._by_parent: defaultdict[bytes, list[_Waiting]] = defaultdict(list)
@@ -44,9 +44,10 @@ class WaitingControls:
             waiting = _Waiting(envelope)
             builds_on = {*waiting.statement.parents} - membership.seen
             # Its forerunner in its own log, even where it doesn't name it: logs are sent and stored in order.
-            if envelope.log_id in last:
-                builds_on.add(last[envelope.log_id])
-            last[envelope.log_id] = envelope.hash
+            if envelope.hash not in aside:
+                if envelope.log_id in last:
+                    builds_on.add(last[envelope.log_id])
+                last[envelope.log_id] = envelope.hash
             for parent in builds_on:
                 self._by_parent[parent].append(waiting)
             waiting.missing = len(builds_on)

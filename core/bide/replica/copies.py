@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from bide.errors import MembershipRejected, Phrase
 from bide.ids import EntryId, SpaceId
 from bide.log.control import DeviceAdded, EpochMinted
-from bide.log.envelope import Envelope, EnvelopeClass
+from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import empty_head
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
@@ -31,7 +31,7 @@ from bide.replica.devices import DEVICE_NAME_CHARS_MAX, may_write
 from bide.replica.outgoing import furthest, lost_at, note_taken_out, settle_loss
 from bide.replica.people import folded
 from bide.replica.personal import device_key, device_names, my_devices, place_key, was_key
-from bide.replica.rebuilding import rebuild_members
+from bide.replica.rebuilding import fold_here, has_taken_out, orphaned_on, rebuild_members
 from bide.replica.restating import say_again
 from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import admitted, own_logs, read_statement, succeed
@@ -112,6 +112,37 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
     return space, touched, any(each.control for each in out)
 
 
+def lift_what_hangs(storage: Storage, space: SpaceRecord) -> SpaceRecord:
+    """Take out what this home said that builds on a statement which was taken out of somebody's log. In a transaction.
+
+    No relay has that statement any more, so none could judge what builds on it, and nothing after it would leave this home.
+
+    Returns:
+        The space as it is now.
+    """
+    if not has_taken_out(storage, space.space_id):
+        return space
+    for log in own_logs(storage, space):
+        controls = [parse_envelope(each.data) for each in storage.controls(space.space_id)]
+        hanging = {each.hash for each in orphaned_on(storage, space.space_id, controls)}
+        if not hanging or log not in own_logs(storage, space):
+            continue
+        for envelope in fold_here(storage, space.space_id)[1]:
+            statement = read_statement(envelope)
+            if statement is not None and not hanging.isdisjoint(statement.parents):
+                hanging.add(envelope.hash)
+        first = min((each for each in controls if each.log_id == log and each.hash in hanging), key=_seq_of, default=None)
+        if first is not None:
+            space, touched, _ = make_room(storage, space, first)
+            rebuild_members(storage, space.space_id)
+            project(storage, space.space_id, touched)
+    return space
+
+
+def _seq_of(envelope: Envelope) -> int:
+    return envelope.seq
+
+
 def note_arrived(storage: Storage, space: SpaceRecord, fresh: Iterable[Envelope]) -> None:
     """Note what arrived in this device's own log. In a transaction.
 
@@ -163,10 +194,12 @@ def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
     """
     storage = replica.storage
     follows = space.kind == "own" and bool(storage.meta(FOLLOW_KEY))
-    if not follows and not is_due(storage, space.space_id) and lost_at(storage, space.space_id) is None:
-        return []
     if read_stances(storage).get(space.space_id) == LEFT:
         return []  # nothing is said there any more, not even again
+    with storage.transaction():
+        space = lift_what_hangs(storage, space)
+    if not follows and not is_due(storage, space.space_id) and lost_at(storage, space.space_id) is None:
+        return []
     try:
         with storage.transaction():
             if space.log_id not in read_belonging(storage, space.space_id).ended:

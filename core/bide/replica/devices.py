@@ -30,7 +30,7 @@ from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX, Device
 from bide.replica.belonging import read_belonging
 from bide.replica.people import folded
 from bide.replica.personal import DeviceName, device_key, device_names, my_devices, place_key
-from bide.replica.rebuilding import lacking_keys, load_membership, rebuild_members
+from bide.replica.rebuilding import lacking_keys, load_sayable, rebuild_members
 from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord, Storage
 
@@ -133,10 +133,12 @@ def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: Devi
         record: the device's keys.
         recovery: it is a recovery phrase.
     """
-    membership = load_membership(storage, space.space_id)
+    membership = load_sayable(storage, space.space_id)
     parent = _head_hash(storage, space)
     device = Device(DeviceId(record.signing_key), record.sealing_key, space.slot, LogId(b""), b"")
-    epochs = sorted(storage.epochs(space.space_id).items())
+    # Whoever hands an epoch on counts as holding it. One that only a statement gave that was taken out of the log since, no
+    # other copy of this home has.
+    epochs = sorted(each for each in storage.epochs(space.space_id).items() if each[0] in membership.recipients)
     grants = _grants(((secret, device) for _, secret in epochs[:_GRANTS_MAX]), parent)
     before = set(membership.devices)
     statement: Statement = DeviceAdded("device.added", 1, sorted(membership.heads), record, grants)
@@ -185,7 +187,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
             if log is None or space.pending:
                 continue
             for each in _of_one_home(storage, space, log):
-                membership = load_membership(storage, space.space_id)
+                membership = load_sayable(storage, space.space_id)
                 if membership.is_active(each) and membership.devices[each].slot == space.slot and each != space.log_id:
                     revoke_in(storage, appender, space, membership.devices[each], membership, replica.randomness)
                     done.append(space.space_id)
@@ -194,7 +196,7 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
 
 def _of_one_home(storage: Storage, space: SpaceRecord, log: LogId) -> list[LogId]:
     """The logs that the home of a device wrote in a space, before and after, as far as it says so and brought them in."""
-    membership = load_membership(storage, space.space_id)
+    membership = load_sayable(storage, space.space_id)
     authors = {control.hash: control.log_id for control in storage.controls(space.space_id)}
     pairs = [(each.log_id, each.was) for each in device_names(storage, space) if each.mine and each.was is not None]
     linked = [{after, was} for after, was in pairs if authors.get(membership.devices[after].admitted_by) == was]
@@ -238,7 +240,7 @@ def mint_epoch(storage: Storage, appender: Appender, space: SpaceRecord, *, rand
 
     One that reached only some of them, and nobody else, is handed on to the rest; otherwise a fresh one is made.
     """
-    membership = load_membership(storage, space.space_id)
+    membership = load_sayable(storage, space.space_id)
     active = membership.active_devices()
     everyone = {device.id for device in active}
     held = storage.epochs(space.space_id)
@@ -256,7 +258,7 @@ def mint_epoch(storage: Storage, appender: Appender, space: SpaceRecord, *, rand
 def hand_on_keys(storage: Storage, appender: Appender, space: SpaceRecord) -> None:
     """Give every device that belongs the epoch secrets that it lacks and that are here. Inside a transaction."""
     while True:
-        membership = load_membership(storage, space.space_id)
+        membership = load_sayable(storage, space.space_id)
         held = storage.epochs(space.space_id)
         lacking = lacking_keys(membership, held)[:_GRANTS_MAX]
         if not lacking:
@@ -285,7 +287,8 @@ def _say(storage: Storage, appender: Appender, space: SpaceRecord, statement: St
     """Write a statement into this device's log, and bring what follows from it up to date."""
     envelope = appender.control(write_control(statement), space=space)
     membership.admit(envelope)
-    return rebuild_members(storage, space.space_id, membership)
+    rebuild_members(storage, space.space_id)
+    return membership
 
 
 # What is due once everything has come

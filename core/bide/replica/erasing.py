@@ -14,7 +14,7 @@ from bide.log.control import SPANS_MAX, BodiesErased, Span
 from bide.log.leaving import joined
 from bide.replica.belonging import read_belonging
 from bide.replica.leaving import say
-from bide.replica.rebuilding import load_membership
+from bide.replica.rebuilding import load_sayable
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _erase(replica: Replica, space: SpaceRecord, places: Places) -> None:
         raise NotAllowed("This device was removed from the devices of this journal, so it can't write any more.")
     spans = [Span(log, first, last) for log, seqs in sorted(places.items()) for first, last in _stretches(seqs)]
     for at in range(0, len(spans), SPANS_MAX):
-        heads = sorted(load_membership(replica.storage, space.space_id).heads)
+        heads = sorted(load_sayable(replica.storage, space.space_id).heads)
         say(replica, space, BodiesErased("bodies.erased", 1, heads, spans[at : at + SPANS_MAX]))
 
 

@@ -41,7 +41,7 @@ def compare(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) -> Com
     heads = storage.heads(space.space_id)
     mine = own_logs(storage, space)
     forked = forked_logs(storage, space)
-    beside = {each.log_id: each.seq for each in storage.beside(space.space_id)}
+    beside = {each.hash for each in storage.beside(space.space_id)}
     found = Comparison({log: head.seq for log, head in heads.items()})
     for head in theirs:
         log = head.log_id
@@ -56,7 +56,8 @@ def compare(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) -> Com
             found.claims.append(head)
         elif log in heads and (head.seq <= here or log in forked):
             # Its device has written two pasts: that which is not here is asked for, as far as it is not kept already.
-            found.asked[log] = min(here, beside.get(log, 0))
+            # Kept beside there may be yet another one, so it is asked for from the beginning.
+            found.asked[log] = min(here, head.seq) if head.hash in beside else 0
             if head.seq <= here:
                 found.disputed.add(log)
                 found.claims.append(head)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bide.errors import NotAllowed
 from bide.log.control import SpaceEnded, Statement, write_control
 from bide.replica.belonging import read_belonging
-from bide.replica.rebuilding import load_membership, rebuild_members
+from bide.replica.rebuilding import load_sayable, rebuild_members
 from bide.replica.reviewing import local_day
 from bide.replica.stance import LEFT, NO, PAUSED, YES, read_stances, stance_key
 from bide.storage.base import SpaceRecord
@@ -52,7 +52,7 @@ def leave_with_notice(replica: Replica, space: SpaceRecord) -> None:
         if space.log_id in belonging.ended:
             raise NotAllowed("This device was removed from the devices of this journal, so it can't write any more.")
         day = local_day(max(0, replica.clock.now_ms()), zone=replica.zone, day_starts_min=replica.day_starts_min)
-        heads = sorted(load_membership(storage, space.space_id).heads)
+        heads = sorted(load_sayable(storage, space.space_id).heads)
         say(replica, space, SpaceEnded("space.ended", 1, heads, day))
         if read_stances(storage).get(space.space_id) == PAUSED:
             _say_of_space(replica, space, PAUSED, NO)

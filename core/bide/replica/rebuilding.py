@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bide.ids import EntryId, LogId, SpaceId
+from bide.ids import DeviceId, EntryId, LogId, SpaceId, log_id
+from bide.log.control import DeviceAdded, RecoveryAdded, read_control
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.leaving import Ending, Erased, knows_of
-from bide.log.membership import Membership
+from bide.log.membership import Membership, fold
 from bide.replica.belonging import Belonging, put_belonging, read_belonging
 from bide.replica.citing import cite_again
 from bide.replica.deriving import AFTER_THE_END, derive, project, project_again
@@ -114,12 +115,12 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
 
 
 def lacking_keys(membership: Membership, held: Mapping[bytes, bytes]) -> list[tuple[bytes, LogId]]:
-    """Which device lacks the secret of which epoch that is held here."""
+    """Which device lacks the secret of which epoch that is held here, and that the log knows of."""
     return [
         (epoch, device.log_id)
-        for epoch in sorted(held)
+        for epoch in sorted(held.keys() & membership.recipients.keys())
         for device in membership.active_devices()
-        if device.id not in membership.recipients.get(epoch, ())
+        if device.id not in membership.recipients[epoch]
     ]
 
 
@@ -209,13 +210,93 @@ def _take_out(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope]) -
 
 def load_membership(storage: Storage, space: SpaceId) -> Membership:
     """The membership that the stored control envelopes make."""
-    return Membership.replay(space, control_envelopes(storage, space))
+    return fold_here(storage, space)[0]
+
+
+def load_sayable(storage: Storage, space: SpaceId) -> Membership:
+    """As `load_membership`, without what builds on a statement that was taken out of a log.
+
+    No relay could judge what is said on top of that.
+    """
+    membership, order = fold_here(storage, space)
+    out = {envelope.hash for envelope in order} - {control.hash for control in storage.controls(space)}
+    out -= {each.hash for each in storage.beside(space)}
+    if not out:
+        return membership
+    kept: list[Envelope] = []
+    for envelope in order:
+        if envelope.hash in out or not out.isdisjoint(read_control(envelope.body).parents):
+            out.add(envelope.hash)
+        else:
+            kept.append(envelope)
+    said = {_admitted(space, envelope) for envelope in kept}
+    lost = {log for envelope in order if envelope.hash in out and (log := _admitted(space, envelope)) not in said}
+    beside = {each.hash for each in storage.beside(space)}
+    return fold(space, [envelope for envelope in kept if envelope.log_id not in lost], aside=beside)[0]
+
+
+def fold_here(storage: Storage, space: SpaceId, fresh: Sequence[Envelope] = ()) -> tuple[Membership, list[Envelope]]:
+    """The membership that the stored control envelopes make, and the order in which they were folded.
+
+    Args:
+        storage: the replica.
+        space: which.
+        fresh: further control envelopes, which follow on those.
+    """
+    here = {control.hash for control in storage.controls(space)} | {envelope.hash for envelope in fresh}
+    controls = [*control_envelopes(storage, space), *fresh]
+    return fold(space, controls, aside={envelope.hash for envelope in controls} - here)
 
 
 def control_envelopes(storage: Storage, space: SpaceId) -> list[Envelope]:
     """Every control envelope that is here; of a log that has two pasts those of both, since others may build on either."""
     beside = (each for each in storage.beside(space) if each.control)
-    return [parse_envelope(control.data) for control in (*storage.controls(space), *beside)]
+    found = [parse_envelope(control.data) for control in (*storage.controls(space), *beside)]
+    return found + orphaned_on(storage, space, found)
+
+
+def has_taken_out(storage: Storage, space: SpaceId) -> bool:
+    """Whether any statement was taken out of a log here, so that something may hang on it."""
+    return any(each.envelope.control for each in storage.displaced(space))
+
+
+def orphaned_on(storage: Storage, space: SpaceId, controls: Sequence[Envelope]) -> list[Envelope]:
+    """Statements that were taken out of a log, as far as others build on them: who took those in has to be able to judge them.
+
+    Args:
+        storage: the replica.
+        space: which.
+        controls: the statements that are here.
+    """
+    there = (parse_envelope(each.envelope.data) for each in storage.displaced(space) if each.envelope.control)
+    out = {envelope.hash: envelope for envelope in there}
+    for envelope in controls:
+        out.pop(envelope.hash, None)
+    if not out:
+        return []
+    admits: dict[LogId, list[bytes]] = {}
+    for envelope in out.values():
+        if (log := _admitted(space, envelope)) is not None:
+            admits.setdefault(log, []).append(envelope.hash)
+    for envelope in controls:
+        if (log := _admitted(space, envelope)) is not None:
+            admits.pop(log, None)
+    found: dict[bytes, Envelope] = {}
+    builds_on = [(envelope.log_id, read_control(envelope.body).parents) for envelope in controls]
+    while builds_on:
+        author, parents = builds_on.pop()
+        for digest in (*parents, *admits.get(author, ())):
+            if digest in out and digest not in found:
+                found[digest] = out[digest]
+                builds_on.append((out[digest].log_id, read_control(out[digest].body).parents))
+    return list(found.values())
+
+
+def _admitted(space: SpaceId, envelope: Envelope) -> LogId | None:
+    statement = read_control(envelope.body)
+    if not isinstance(statement, DeviceAdded | RecoveryAdded):
+        return None
+    return log_id(space, DeviceId(statement.device.signing_key))
 
 
 def _batches(storage: Storage, space: SpaceId, log: LogId, seq: int) -> Iterable[Sequence[Envelope]]:

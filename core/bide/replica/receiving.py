@@ -15,7 +15,7 @@ from bide.log.leaving import is_erased
 from bide.log.membership import Membership
 from bide.replica.copies import make_room, note_arrived
 from bide.replica.deriving import project, project_again, stored
-from bide.replica.rebuilding import control_envelopes, derive_all, load_membership, rebuild_members, retry_quarantined, take_in
+from bide.replica.rebuilding import derive_all, fold_here, load_membership, rebuild_members, retry_quarantined, take_in
 from bide.replica.succession import own_logs
 from bide.replica.witnessing import witness
 from bide.storage.base import Quarantined, SpaceRecord, Storage
@@ -201,9 +201,8 @@ class Receiver:
         if place(heads.get(log, empty_head(log)), envelope) is not Place.NEXT:
             raise fork
         if changed:
-            controls = control_envelopes(storage, space.space_id)
-            controls += [each for each in fresh if each.klass is EnvelopeClass.CONTROL]
-            self._membership = Membership.replay(space.space_id, controls)
+            controls = [each for each in fresh if each.klass is EnvelopeClass.CONTROL]
+            self._membership = fold_here(storage, space.space_id, controls)[0]
         return True
 
     def _put_beside(self, envelope: Envelope) -> bool:
@@ -217,7 +216,7 @@ class Receiver:
         assert membership is not None  # it was loaded to judge the batch
         before = {each.hash for each in storage.beside(space) if each.log_id == log}
         here = storage.envelope(space, log, envelope.seq - 1)
-        follows = envelope.prev_hash in before or (here is not None and here.hash == envelope.prev_hash)
+        follows = envelope.seq == 1 or envelope.prev_hash in before or (here is not None and here.hash == envelope.prev_hash)
         there = storage.envelope(space, log, envelope.seq)
         known = envelope.hash in before or (there is not None and there.hash == envelope.hash)
         if known or not follows or log not in membership.devices or len(before) >= _BESIDE_MAX:
@@ -225,7 +224,7 @@ class Receiver:
         verify_signature(envelope, space=space, device=membership.devices[log].id)
         if envelope.klass is EnvelopeClass.CONTROL:
             try:
-                self._take_grants(envelope, membership.admit(envelope))
+                self._take_grants(envelope, membership.admit(envelope, aside=True))
             except MembershipRejected:
                 return False
         # Nobody reads the words of another past: its headers prove it, and whoever means them says them again. Kept here, they

@@ -14,7 +14,7 @@ from bide.entries.repair import Step
 from bide.errors import InputError, NotAllowed, NotFound, StorageError
 from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
 from bide.replica.reading import Reader
-from bide.replica.stance import read_stances
+from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
@@ -383,8 +383,12 @@ class Replica:
         return erase_entries(self, [self.reader.find(text) for text in id_texts])
 
     def resting(self) -> set[SpaceId]:
-        """The spaces that don't sync: paused, or left quietly."""
-        return set(read_stances(self.storage))
+        """The spaces that don't sync: paused, or left quietly.
+
+        Of what is paused this device fetches until it is let in: before that nobody could end the pause on it.
+        """
+        pending = {space.space_id for space in self.storage.spaces() if space.pending}
+        return {space for space, stance in read_stances(self.storage).items() if stance == LEFT or space not in pending}
 
     def _space_for(self, *, private: bool, with_: str) -> SpaceRecord:
         return self.reader.own_space() if private else self.reader.pair_space(with_)

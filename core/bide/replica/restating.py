@@ -14,7 +14,7 @@ from bide.log.membership import Membership
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event
 from bide.replica.devices import admit, revoke_in
-from bide.replica.rebuilding import load_membership, rebuild_members
+from bide.replica.rebuilding import load_sayable, rebuild_members
 from bide.replica.succession import own_logs, read_statement
 from bide.storage.base import SpaceRecord, Storage
 
@@ -69,7 +69,7 @@ def _state_again(
         said: all that was taken out with it, by hash: it may build on that.
         randomness: for keys.
     """
-    membership = load_membership(storage, space.space_id)
+    membership = load_sayable(storage, space.space_id)
     author = _who_belongs(storage, space, membership)
     if author is None:
         return
@@ -87,7 +87,7 @@ def _state_again(
             since = _brought_in_since(storage, space.space_id, membership, statement, said)
             revoke_in(storage, appender, author, device, membership, randomness, cut=cut)
             for log in since:
-                membership = load_membership(storage, space.space_id)
+                membership = load_sayable(storage, space.space_id)
                 if membership.is_active(log) and log not in own_logs(storage, space):
                     revoke_in(storage, appender, author, membership.devices[log], membership, randomness, cut=(0, bytes(32)))
 
@@ -100,7 +100,7 @@ def _who_belongs(storage: Storage, space: SpaceRecord, membership: Membership) -
 
 
 def _leave_again(storage: Storage, appender: Appender, space: SpaceRecord, statement: SpaceEnded) -> None:
-    membership = load_membership(storage, space.space_id)
+    membership = load_sayable(storage, space.space_id)
     author = _who_belongs(storage, space, membership)
     if author is not None:
         _control(storage, appender, author, statement._replace(parents=sorted(membership.heads)))

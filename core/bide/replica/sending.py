@@ -9,13 +9,13 @@ from collections.abc import Callable, Container, Mapping, Set
 
 from bide.ids import DeviceId, LogId, SpaceId, log_id
 from bide.log.control import Control, DeviceAdded, PersonJoined, RecoveryAdded, read_control
-from bide.log.envelope import LOG_ID_AT
+from bide.log.envelope import LOG_ID_AT, parse_envelope
 from bide.log.head import Head
-from bide.log.membership import fold
 from bide.protocol.frames import BATCH_BYTES_MAX, BATCH_ENVELOPES_MAX
+from bide.replica import giving_back
 from bide.replica.belonging import read_belonging
 from bide.replica.outgoing import note_left
-from bide.replica.rebuilding import control_envelopes
+from bide.replica.rebuilding import fold_here, has_taken_out, orphaned_on
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 _SEQ_AT = slice(24, 32)
@@ -38,6 +38,9 @@ class Sender:
         """How far each log is at the relay, as it said or as was sent."""
         self._in_flight: list[tuple[LogId, int]] = []
         """The last entry of each batch that is not yet acknowledged."""
+        self._looked_at = -1
+        """At so many control entries it was last seen whether there is something to give back."""
+        self._giving_back = ""
 
     @property
     def on_its_way(self) -> int:
@@ -81,10 +84,9 @@ class Sender:
         needed = read_belonging(self._storage, self._space.space_id).needed
         heads = self._storage.heads(self._space.space_id)
         ends = {log: min(head.seq, needed.get(log, head.seq)) for log, head in heads.items() if log not in left_out}
-        if left_out:
-            for log, upto in self.order.judged_without(left_out).items():
-                if log in ends:
-                    ends[log] = min(ends[log], upto)
+        for log, upto in self.order.judged_without(left_out).items():
+            if log in ends:
+                ends[log] = min(ends[log], upto)
         if self.own_upto is not None and self._space.log_id in ends:
             ends[self._space.log_id] = min(ends[self._space.log_id], self.own_upto)
         return ends
@@ -95,6 +97,27 @@ class Sender:
 
     def send(self, send: Callable[[list[bytes]], None], left_out: Set[LogId]) -> int:
         """Send batches, each log in order, until nothing is left or enough is on its way; returns how many entries went."""
+        sent = self._send(send, left_out)
+        if not sent and not self._in_flight and self._give_back(left_out):
+            sent = self._send(send, left_out)
+        return sent
+
+    def _give_back(self, left_out: Set[LogId]) -> bool:
+        """The relay has everything, and knows whose erasures are void: whether something is to be sent again for that."""
+        space = self._space.space_id
+        if self._giving_back:
+            giving_back.done(self._storage, space, self._giving_back)
+            self._giving_back = ""
+        count = len(self._storage.controls(space))
+        if count == self._looked_at or self.unsent(left_out):
+            return False
+        self._looked_at = count
+        logs, self._giving_back = giving_back.due(self._storage, space)
+        for log in logs:
+            self.again(log)
+        return bool(logs)
+
+    def _send(self, send: Callable[[list[bytes]], None], left_out: Set[LogId]) -> int:
         space, sent = self._space.space_id, 0
         for log, upto in self.order.stretches(self._there, self.ends(left_out)):
             while (after := self._there.get(log, 0)) < upto:
@@ -122,7 +145,7 @@ class SendingOrder:
         self._milestones: tuple[int, list[tuple[LogId, int]]] = (-1, [])
         """For so many control entries: their places, each after all that it builds on."""
         self._judged: tuple[tuple[int, int], dict[LogId, int]] = ((-1, -1), {})
-        """For so many control entries and proofs: see `judged_without`."""
+        """For so many proofs and these control entries: see `judged_without`."""
 
     def stretches(self, there: Mapping[LogId, int], ends: Mapping[LogId, int]) -> list[tuple[LogId, int]]:
         """How far to send which log, one after the other.
@@ -136,15 +159,16 @@ class SendingOrder:
         if any(control.seq > there.get(control.log_id, 0) for control in controls):
             count, places = self._milestones
             if count != len(controls):
-                order = fold(self._space, control_envelopes(self._storage, self._space))[1]
+                order = fold_here(self._storage, self._space)[1]
                 kept = {control.hash for control in controls}
                 places = [(envelope.log_id, envelope.seq) for envelope in order if envelope.hash in kept]
                 self._milestones = len(controls), places
             stretches = [(log, seq) for log, seq in places if seq <= ends.get(log, 0)]
         return stretches + [(log, ends[log]) for log in self._logs() if log in ends]
 
-    def judged_without(self, left_out: Container[LogId]) -> dict[LogId, int]:
-        """How far logs can be sent to a relay that has another past of some: what builds on ours it could not judge.
+    def judged_without(self, left_out: Set[LogId]) -> dict[LogId, int]:
+        """How far logs can be sent to a relay that has another past of some: what builds on ours it could not judge. Nor can it
+        judge what builds on something that was taken out here to make room for what it has.
 
         Args:
             left_out: the logs of which it has another past.
@@ -152,24 +176,25 @@ class SendingOrder:
         Returns:
             How far at most, for each log for which that says anything.
         """
+        if not left_out and not has_taken_out(self._storage, self._space):
+            return {}
         evidence = [header for header in self._storage.evidence(self._space) if LogId(header[LOG_ID_AT]) in left_out]
         controls = self._storage.controls(self._space)
-        if not evidence:
-            return {}
-        if self._judged[0] != (len(controls), len(evidence)):
+        key = len(evidence), hash(tuple(each.hash for each in controls))
+        if self._judged[0] != key:
+            here = [parse_envelope(each.data) for each in controls]
+            orphans = {each.hash for each in orphaned_on(self._storage, self._space, here)}
             forks: dict[LogId, int] = {}
             for header in evidence:
                 log, seq = LogId(header[LOG_ID_AT]), int.from_bytes(header[_SEQ_AT], "big")
                 forks[log] = min(seq, forks.get(log, seq))
-            self._judged = (len(controls), len(evidence)), self._judge({each.hash for each in controls}, forks)
+            self._judged = key, self._judge({each.hash for each in controls}, forks, orphans) if forks or orphans else {}
         return self._judged[1]
 
-    def _judge(self, here: Container[bytes], forks: Mapping[LogId, int]) -> dict[LogId, int]:
-        order = [
-            (each, read_control(each.body)) for each in fold(self._space, control_envelopes(self._storage, self._space))[1]
-        ]
-        there = {self._added(said) for each, said in order if each.hash not in here}
-        missing: set[bytes] = set()
+    def _judge(self, here: Container[bytes], forks: Mapping[LogId, int], orphans: Set[bytes]) -> dict[LogId, int]:
+        order = [(each, read_control(each.body)) for each in fold_here(self._storage, self._space)[1]]
+        there = {self._added(said) for each, said in order if each.hash not in here and each.hash not in orphans}
+        missing = set(orphans)
         ends: dict[LogId, int] = {}
         for each, said in order:
             forked = each.log_id in forks and each.seq >= forks[each.log_id]

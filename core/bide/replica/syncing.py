@@ -44,7 +44,7 @@ from bide.protocol.frames import (
 )
 from bide.protocol.session import ClientSession
 from bide.protocol.states import FORGOTTEN_CODE, NOT_HERE_CODES, REVOKED_CODE, REVOKED_LOG_CODE, State
-from bide.replica import copies, incidents, outgoing, succession
+from bide.replica import copies, healing, incidents, outgoing, succession
 from bide.replica.belonging import read_belonging
 from bide.replica.heads import compare, forked_logs, is_here
 from bide.replica.receiving import Receiver
@@ -119,7 +119,7 @@ class SpaceSync:
         self._randomness = randomness
         self._session = ClientSession()
         self._receiver = Receiver(storage, space)
-        self._announced: dict[LogId, int] = {}
+        self._announced: dict[LogId, Head] = {}
         """How far each log is at the relay, by its welcome: it has to send that much."""
         self._halted = False
         """The relay refused what a removed device wrote: what else there is goes once it is known here how far that counts."""
@@ -265,7 +265,7 @@ class SpaceSync:
         self._halted, self._claims, self._disputed = found.halted, found.claims, found.disputed
         self.to_receive += found.to_receive
         for log, head in theirs.items():
-            self._announced[log] = head.seq
+            self._announced[log] = head
             self._sender.begin(log, head.seq)
         for log in found.same:
             self._receiver.left_out.pop(log, None)
@@ -359,10 +359,11 @@ class SpaceSync:
         self._receiver.finish()
         heads = self._storage.heads(self._space.space_id)
         left_out = self._left_out()
-        lacking = [log for log, seq in self._announced.items() if log not in heads or heads[log].seq < seq]
+        lacking = [log for log, head in self._announced.items() if log not in heads or heads[log].seq < head.seq]
         if any(log not in left_out for log in lacking) or any(not self._is_proved(head) for head in self._claims):
             self._suspicion = incidents.NOT_SENT
             raise VerificationFailed("The relay announced entries that it did not send.", hint=_WITHHELD_HINT)
+        healing.make_room_for(self._storage, self._space, (head for log, head in self._announced.items() if log in left_out))
         self._announced.clear()
         if not self._caught_up:
             self.progress += 1

@@ -282,6 +282,10 @@ class Storage(Protocol):
         """Keep an entry of another past of somebody else's log than the one that stands here. Once."""
         ...
 
+    def remove_beside(self, space: SpaceId, digest: bytes) -> None:
+        """What is kept beside and has this hash is of no past any more that anybody has."""
+        ...
+
     def beside(self, space: SpaceId) -> list[StoredEnvelope]:
         """All such entries, by log and number."""
         ...

@@ -239,6 +239,10 @@ class MemoryStorage:
         """See the contract."""
         self._t.beside[space, envelope.log_id, envelope.hash] = envelope
 
+    def remove_beside(self, space: SpaceId, digest: bytes) -> None:
+        """See the contract."""
+        self._t.beside = {key: each for key, each in self._t.beside.items() if (key[0], key[2]) != (space, digest)}
+
     def beside(self, space: SpaceId) -> list[StoredEnvelope]:
         """See the contract."""
         found = [envelope for key, envelope in self._t.beside.items() if key[0] == space]

@@ -356,6 +356,10 @@ class SqliteTruth:
         log, seq, digest, control, data = envelope
         self._run("INSERT OR IGNORE INTO beside VALUES (?, ?, ?, ?, ?, ?)", space, log, seq, digest, int(control), data)
 
+    def remove_beside(self, space: SpaceId, digest: bytes) -> None:
+        """See the contract."""
+        self._run("DELETE FROM beside WHERE space_id = ? AND hash = ?", space, digest)
+
     def beside(self, space: SpaceId) -> list[StoredEnvelope]:
         """See the contract."""
         sql = "SELECT log_id, seq, hash, control, data FROM beside WHERE space_id = ? ORDER BY log_id, seq, hash"

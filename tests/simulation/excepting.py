@@ -1,0 +1,48 @@
+"""Where less is promised, and why; docs/reliability.md says it in words. As narrow as what can be seen of a world allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bide.ids import SpaceId
+from bide.log.envelope import SIGNED_BYTES, entry_hash
+from bide.replica.healing import is_said_again
+from bide.storage.base import SpaceRecord, StoredEnvelope
+from bide_relay.service import load_state
+
+if TYPE_CHECKING:
+    from simulation.processes import Device
+    from simulation.world import World
+
+
+def is_torn(world: World, space: SpaceId) -> bool:
+    """A home was put back, and the relay lost something: what others have of that home's log nobody can go on with.
+
+    It stays with them where it stands, if it is words that were said nowhere else, or statements.
+    """
+    counts, relay = world.counts, world.relay.storage
+    if not counts["restore_home"] or not counts["wipe_relay"] + counts["roll_back_relay"] + counts["rot"]:
+        return False
+    for device in world.devices:
+        storage = device.replica.storage
+        for log, head in storage.heads(space).items():
+            mine = (storage.envelope(space, log, seq) for seq in range(1, head.seq + 1))
+            gone = [each for each in mine if each is not None and not _is_at_relay(world, space, each)]
+            parted = any(relay.header(space, log, each.seq) is not None for each in gone)
+            if parted and any(each.control or not is_said_again(storage, space, each) for each in gone):
+                return True
+    return False
+
+
+def _is_at_relay(world: World, space: SpaceId, envelope: StoredEnvelope) -> bool:
+    header = world.relay.storage.header(space, envelope.log_id, envelope.seq)
+    return header is not None and entry_hash(header[:SIGNED_BYTES]) == envelope.hash
+
+
+def cannot_end_a_pause(world: World, device: Device, space: SpaceRecord) -> bool:
+    """It was removed from its person's devices while it rested here: that it went on in another log here nobody knew."""
+    if space.space_id not in device.replica.resting():
+        return False
+    own = device.replica.reader.own_space()
+    state = load_state(world.relay.storage, own.space_id)
+    return state is not None and not state.membership.is_active(own.log_id) and not own.pending
