@@ -83,7 +83,7 @@ def require_room(storage: Storage, space: SpaceRecord) -> None:
     Raises:
         NotAllowed: they have as many as there can be.
     """
-    membership = load_membership(storage, space.space_id)
+    membership = load_sayable(storage, space.space_id)
     mine = [device for device in membership.devices.values() if device.slot == space.slot]
     if sum(membership.is_active(device.log_id) for device in mine) >= DEVICES_PER_PERSON_MAX:
         raise NotAllowed("A person can have {most} devices.", hint=_REMOVE_ONE, most=DEVICES_PER_PERSON_MAX)
