@@ -15,6 +15,7 @@ from simulation import faults
 from simulation.controls import SAFETIES
 from simulation.operations import LEAVING
 from simulation.planning import Plan, read_plan
+from simulation.recovery import RECOVERY
 from simulation.running import Result, plan_of, run, run_many
 from simulation.shrinking import shrink
 
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--switch",
         action="append",
         default=[],
-        choices=[faults.COPIES, LEAVING],
+        choices=[faults.COPIES, LEAVING, RECOVERY],
         help="switch a kind of fault, or of deeds, on",
     )
     asked = parser.parse_args(arguments)

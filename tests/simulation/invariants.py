@@ -97,6 +97,12 @@ class Invariants:
                 for space in home.replica.spaces():
                     self.out_with_removed.update(own_logs(home.replica.storage, space))
 
+    def note_to_be_out(self, home: Device) -> None:
+        """Somebody is about to remove a home, whichever of its logs they know."""
+        self.tried_to_remove.update(self._own_logs(home))
+        for space in home.replica.spaces():
+            self.out_with_removed.update(own_logs(home.replica.storage, space))
+
     def linked_with(self, device: Device, target: DeviceName) -> set[tuple[SpaceId, LogId]]:
         """What a device knows to be written by the home of another one, before and after, where it still belongs."""
         storage = device.replica.storage
@@ -169,6 +175,7 @@ class Invariants:
         self._removed_stay_out(members)
         self._erased_is_nowhere(members)
         self._relay_let_go()
+        self._world.recoveries.check(members)
 
     def _members(self) -> dict[SpaceId, list[Device]]:
         """Who is in which space, as the relay has it; and nobody else was removed than whom somebody wanted to remove."""
@@ -206,7 +213,7 @@ class Invariants:
         adder = device.added_by
         now = {space.log_id for space in device.replica.spaces()}
         wanted = not device.own_logs.isdisjoint(self.tried_to_remove) or not now.isdisjoint(self.out_with_removed)
-        return wanted or (adder is not None and self._may_be_removed(adder))
+        return wanted or device.contested or (adder is not None and self._may_be_removed(adder))
 
     @staticmethod
     def _own_space(device: Device) -> SpaceRecord:
@@ -357,7 +364,7 @@ class Invariants:
 
     def _removed_stay_out(self, members: dict[SpaceId, list[Device]]) -> None:
         """With everything that a removed device holds, and all that the relay has, nothing later can be read."""
-        for device in self._world.devices:
+        for device in (*self._world.devices, *self._world.recoveries.lost):
             for space in device.replica.spaces():
                 mine = own_logs(device.replica.storage, space)
                 sealed = self.sealed_without.items()

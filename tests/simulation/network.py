@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 
 from bide.protocol.codec import decode_frame
-from bide.protocol.frames import Stored
+from bide.protocol.frames import Auth, Stored
 from simulation.clockwork import Clockwork, ProcessLoop
 
 KEEPALIVE_MS = 40_000
@@ -153,6 +153,8 @@ class Link:
         if self.silent:
             self.network.fired("half_open")
             return
+        if not self.space and sender is self.client and b"auth" in message[:8]:
+            self.space = space_of(message)
         if sender is self.server and b"stored" in message[:8]:
             self.network.acknowledged(self.space, message)
         if self.held:
@@ -223,6 +225,12 @@ class Link:
             end.notify()
             if not end.open:
                 self.end(end)
+
+
+def space_of(message: bytes) -> bytes:
+    """Of which space a client says that it is a member."""
+    frame = decode_frame(message)
+    return frame.space if isinstance(frame, Auth) else b""
 
 
 class Network:

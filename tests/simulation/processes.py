@@ -138,6 +138,8 @@ class Device(Process):
         self.person = person
         self.clock = SkewedClock(world.clockwork)
         self.added_by: Device | None = None
+        self.contested = False
+        """It came back by words that somebody ended who didn't know of it: it may be out with them."""
         self.own_logs: set[LogId] = set()
         """What it writes, or wrote before it went on in another log, in whatever space."""
         self.put_back: set[tuple[SpaceId, EntryId]] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from bide.protocol.frames import Stored
 from bide.replica.personal import DeviceName
 from bide.replica.writing import Written
 from bide.testing_replicas import PairingRun
+from simulation.carrying import carried
 from simulation.chance import seeded
 from simulation.clockwork import Clockwork
 from simulation.controls import Controls
@@ -27,6 +29,7 @@ from simulation.network import KEEPALIVE_MS, Network
 from simulation.operations import EVERYTHING, tolerant
 from simulation.planning import STORM_MS, Plan, Stimulus
 from simulation.processes import SETTINGS, URL, Device, RelayProcess
+from simulation.recovery import Recoveries
 
 NAMES = ("Sam", "Robin", "Kim", "Alex")
 ROUNDS_MAX = 12
@@ -63,14 +66,16 @@ class World:
         self.devices: list[Device] = []
         self.network = Network(self.clockwork, plan.seed, acknowledged=self._acknowledged, fired=self.fired)
         self.invariants = Invariants(self)
+        self.recoveries = Recoveries(self)
         self.rounds = 0
         """Of syncing, until everything was at rest."""
         self._made = 0
         self._folder: Path | None = None
-        self._seeded = seeded(self.clockwork, plan.seed)
+        self._seeded = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._seeded.__enter__()
+        self._seeded.enter_context(seeded(self.clockwork, self.seed))
+        self._seeded.enter_context(carried(self))
         self._leave_controls = self.controls.take_out()
         if self.plan.sqlite:
             shared = Path("/dev/shm")
@@ -79,11 +84,11 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (*self.devices, self.relay):
+        for process in (*self.devices, *self.recoveries.lost, *self.recoveries.returning, self.relay):
             process.loop.bury()
             process.disk.shut()
         self._leave_controls()
-        self._seeded.__exit__(None, None, None)
+        self._seeded.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -177,6 +182,15 @@ class World:
         for device in self.devices:
             device.stop_live()  # what was still being dialled when the others hung up
             device.go_on()
+        self.recoveries.calm()
+        self._sync_until_nothing_moves()
+        if self.recoveries.bring_back():
+            self._sync_until_nothing_moves()
+        # The relay lets go of those who left.
+        self.clockwork.run_until(self.clockwork.now_ms + KEEPALIVE_MS)
+        self._check()
+
+    def _sync_until_nothing_moves(self) -> None:
         for _ in range(ROUNDS_MAX):
             self._check()
             before = self._where_all_are()
@@ -192,9 +206,6 @@ class World:
                 break
         else:
             self.broke(f"after {ROUNDS_MAX} rounds something still moves")
-        # The relay lets go of those who left.
-        self.clockwork.run_until(self.clockwork.now_ms + KEEPALIVE_MS)
-        self._check()
 
     def _where_all_are(self) -> Any:
         relay = self.relay.storage
@@ -251,18 +262,26 @@ class World:
 
     def make_device(self, person: int) -> Device:
         """A new device, with an empty disk."""
+        return Device(self, *self.make_machine(person))
+
+    def make_machine(self, person: int) -> tuple[str, int, Disk]:
+        """What a new device is made of: its name, whose it is, and an empty disk."""
         self._made += 1
         name = f"{NAMES[person]}-{self._made}"
         if self._folder is not None and self._made % 2:
             disk: Disk = SqliteDisk(self._folder / name)
         else:
             disk = MemoryDisk(lazy=self.controls.has("device acknowledges before commit"))
-        return Device(self, name, person, disk)
+        return name, person, disk
 
     def _relay_disk(self) -> Disk:
         if self._folder is not None:
             return RelaySqliteDisk(self._folder / "relay")
         return RelayMemoryDisk(lazy=self.controls.has("relay acknowledges before commit"))
+
+    def relay_at(self, url: str) -> RelayProcess | None:
+        """The relay at an address."""
+        return self.relay if url == URL else None
 
     def relay_has_spaces(self) -> bool:
         """Whether anything lies at the relay."""
@@ -279,6 +298,7 @@ class World:
             relay._left = None
         repair(relay.disk)
         self.invariants.acknowledged.clear()
+        self.recoveries.unsafe()
 
     def restore_home(self, device: Device, image: Any) -> None:
         """Put a home back to an old image of it; what nobody else has of it is lost with the disk."""
