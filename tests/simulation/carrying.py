@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bide_cli.recovering
 from bide_cli.transport import told_plainly
@@ -18,7 +18,7 @@ from simulation.network import End
 if TYPE_CHECKING:
     from simulation.world import World
 
-_DIALLING = (bide_cli.recovering,)
+_DIALLING: tuple[Any, ...] = (bide_cli.recovering,)
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def carried(world: World) -> Iterator[None]:
     before = [(module, module.dialled) for module in _DIALLING]
     try:
         for module in _DIALLING:
-            module.dialled = dialled  # type: ignore[assignment]
+            module.dialled = dialled
         yield
     finally:
         for module, real in before:

@@ -7,12 +7,11 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
+from bide.crypto.keys import DeviceKeys
 from bide.errors import BideError, EnvelopeRejected, MembershipRejected
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log import chain
 from bide.log.chain import empty_head, head_of, place
-from bide.log.control import Granting, read_control
 from bide.log.envelope import SIGNED_BYTES, entry_hash, parse_envelope, verify_signature
 from bide.log.head import Head
 from bide.replica.belonging import read_belonging
@@ -24,6 +23,7 @@ from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
+from simulation.granted import secrets_granted
 from simulation.processes import Device, Place, Said
 
 if TYPE_CHECKING:
@@ -375,7 +375,7 @@ class Invariants:
                 if not later or not others or device in others:
                     continue
                 storage = others[0].replica.storage
-                secrets = _secrets_for(device, space, storage)
+                secrets = secrets_for(device, space, storage)
                 for _, log, seq in later:
                     there = storage.envelope(space.space_id, log, seq)
                     if there is None or there.control:
@@ -418,21 +418,13 @@ def _tells_of_a_copy(words: str) -> bool:
     return "two pasts" in words or "or a device was copied" in words
 
 
-def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
+def secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
     """All epoch secrets that a device can come by: its own, and what any statement seals to keys that it has or had."""
     secrets = dict(device.replica.storage.epochs(space.space_id))
     formers = device.replica.storage.former_devices(space.space_id)
     all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)]
     all_keys += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers]
-    for stored in storage.controls(space.space_id):
-        envelope = parse_envelope(stored.data)
-        statement = read_control(envelope.body)
-        if not isinstance(statement, Granting):
-            continue
-        for grant, keys in itertools.product(statement.grants, all_keys):
-            with contextlib.suppress(GrantBroken):
-                secrets[grant.epoch_id] = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
-    return secrets
+    return secrets | secrets_granted(all_keys, space.space_id, storage)
 
 
 def _where(storage: Storage, said: Said) -> Place | None:

@@ -6,22 +6,26 @@ and read nothing that comes later; and words that were ended, and of which every
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from bide.crypto.recovery import RecoveryPhrase
-from bide.errors import BideError, NotAllowed, RelayUnreachable
-from bide.ids import LogId, SpaceId
+from bide.crypto.recovery import KEYS_MAX, RecoveryPhrase
+from bide.errors import BideError, EnvelopeRejected, NotAllowed, RelayUnreachable
+from bide.ids import LogId, SpaceId, log_id
+from bide.log.envelope import parse_envelope
 from bide.log.head import Head
 from bide.replica.belonging import read_belonging
+from bide.replica.deriving import open_event
 from bide.replica.phrases import anchor_for, create, destroy, own_logs, prepared
 from bide.replica.replica import Replica
 from bide.storage.base import Storage
 from bide_cli.recovering import Recovery
 from bide_relay.service import load_state
 from simulation.disks import Disk
+from simulation.granted import secrets_granted
 from simulation.processes import URL, Device
 
 if TYPE_CHECKING:
@@ -301,6 +305,27 @@ class Recoveries:
                 self.world.broke(f"words that count no more for {device.name} are still enrolled somewhere")
             paper.over = paper.over or not counts
             paper.safe = counts
+        for shared, devices in members.items():
+            self._words_read_nothing(shared, devices[0].replica.storage)
+
+    def _words_read_nothing(self, space: SpaceId, storage: Storage) -> None:
+        """With words that were ended, and all that the relay has, nothing can be read that was written knowing of it."""
+        sealed = [(key, known) for key, known in self.world.invariants.sealed_without.items() if key[0] == space]
+        for paper in self.papers:
+            keys = {log_id(space, each.device_id): each for each in map(paper.phrase.keys, range(KEYS_MAX))}
+            later = [key for key, (ended, left) in sealed if not ended.isdisjoint(keys) and left.isdisjoint(keys)]
+            if not later:
+                continue
+            enrolled = [keys[member.log_id] for member in storage.members(space) if member.log_id in keys]
+            secrets = secrets_granted(enrolled, space, storage)
+            for _, log, seq in later:
+                there = storage.envelope(space, log, seq)
+                if there is None or there.control:
+                    continue
+                self.world.deeds["tried to read with words that were ended"] += 1
+                with contextlib.suppress(EnvelopeRejected):
+                    open_event(parse_envelope(there.data), space=space, epochs=secrets)
+                    self.world.broke("words that were ended read what came later")
 
 
 # Deeds
