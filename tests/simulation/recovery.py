@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from bide.crypto.recovery import KEYS_MAX, RecoveryPhrase
-from bide.errors import BideError, EnvelopeRejected, NotAllowed, RelayUnreachable
+from bide.errors import BideError, EnvelopeRejected, NotAllowed
 from bide.ids import LogId, SpaceId, log_id
 from bide.log.envelope import parse_envelope
 from bide.log.head import Head
@@ -70,11 +70,6 @@ class WayBack(Recovery):
         self._home.takes_over(storage)
         super()._settle_missing(storage)
 
-    @property
-    def missed_a_relay(self) -> bool:
-        """Whether one could not be had."""
-        return bool(self._unreached)
-
 
 class Returning(Device):
     """A new machine with a paper beside it. Until it has its home, a crash leaves nothing."""
@@ -114,7 +109,7 @@ class Returning(Device):
         try:
             await way.bring_back(storage)
         except BideError as error:
-            world.recoveries.failed(self, error, away=isinstance(error, RelayUnreachable) or way.missed_a_relay)
+            world.recoveries.failed(self, error)
             self.abandon()
             return
         except Exception as error:
@@ -214,7 +209,7 @@ class Recoveries:
 
     def has_all(self, home: Returning, storage: Storage, acknowledged: dict[tuple[SpaceId, LogId], Head]) -> None:
         """Whatever the relay had acknowledged before the words were typed is there, as far as it counts."""
-        for space in storage.spaces():
+        for space in (each for each in storage.spaces() if not each.pending):
             needed = read_belonging(storage, space.space_id).needed
             for (of, log), head in acknowledged.items():
                 if of != space.space_id:
@@ -242,12 +237,13 @@ class Recoveries:
                 if theirs.space_id == own.space_id and theirs.log_id in known:
                     self.world.invariants.removed.append((own.log_id, theirs.log_id))
 
-    def failed(self, home: Returning, error: BideError, *, away: bool) -> None:
+    def failed(self, home: Returning, error: BideError) -> None:
         """The words brought nothing back."""
         world, paper = self.world, home.paper
         world.clockwork.note(home.name, "comes not back", error.code, error.template)
         world.deeds["words that opened nothing"] += isinstance(error, NotAllowed)
-        if home.was_safe and paper.safe and not away:
+        # A bit that flipped on the way may look like anything else.
+        if home.was_safe and paper.safe and isinstance(error, NotAllowed):
             world.broke(f"{home.name} can't come back by words that count: {error.template}")
 
     # At rest

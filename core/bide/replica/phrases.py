@@ -7,7 +7,7 @@ boxes that only its words open, which spaces there are: in the *anchor*, the one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bide.crypto import signing
@@ -20,7 +20,7 @@ from bide.log.membership import recovery_proof_message
 from bide.log.packing import pack, unpack
 from bide.replica.belonging import read_belonging
 from bide.replica.devices import admit, may_write, revoke_in, spaces_to_share
-from bide.replica.personal import anchor_key, blanks_key, box_key, my_devices, place_key, said_of_me
+from bide.replica.personal import DeviceName, anchor_key, blanks_key, box_key, ended_key, my_devices, place_key, said_of_me
 from bide.replica.rebuilding import load_membership
 from bide.storage.base import SpaceRecord, Storage
 
@@ -207,10 +207,11 @@ def keep_up(replica: Replica, space: SpaceRecord) -> None:
     if not devices:
         return
     with storage.transaction():
+        said = said_of_me(storage, own)
         for ended in (device for device in devices if not device.active):
             for each in storage.spaces():
-                if not each.pending and each.space_id in ended.places:
-                    _end_in(replica, each, {ended.places[each.space_id]})
+                if not each.pending:
+                    _end_in(replica, each, _logs_of_ended(ended, said, each.space_id))
         for phrase in prepared(storage):
             _cover(replica, phrase, space)
 
@@ -258,10 +259,13 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
     free = [blank for blank in phrase.blanks if blank.number and not any(blank.log_in(each) in members for each in ids)]
     if not free:
         return
-    # By chance: two devices that each found a space at the same time shall not take the same one.
-    blank = free[int.from_bytes(replica.randomness.token(4), "big") % len(free)]
-    place = admit(storage, replica.writer.appender, space, blank.record(space.slot), recovery=True)
+    # Two devices that cover a space at the same time take the same one; those that each found a space mostly another.
+    blank = free[int.from_bytes(space.space_id[:4], "big") % len(free)]
     own = replica.reader.own_space()
+    named = _bytes(said_of_me(storage, own).get(place_key(phrase.log_id, space.space_id), ""))
+    if named not in members:  # another device of mine has covered it, which is not known there yet
+        blank = next((each for each in phrase.blanks if each.number and each.log_in(space.space_id) == named), blank)
+    place = admit(storage, replica.writer.appender, space, blank.record(space.slot), recovery=True)
     replica.writer.say_of_person({place_key(phrase.log_id, space.space_id): place.hex()}, space=own)
     _name_to_paper(replica, phrase, space.space_id)
 
@@ -292,13 +296,23 @@ def _place_in(storage: Storage, space: SpaceRecord, blanks: tuple[Blank, ...] | 
 def _end(replica: Replica) -> int:
     storage = replica.storage
     said: dict[str, str] = {}
+    now = said_of_me(storage, replica.reader.own_space())
     for device in my_devices(storage):
         if device.on_paper and device.active:
-            said |= {blanks_key(device.log_id): "", anchor_key(device.log_id): ""}
+            # Another device may be covering a space just now: by these it is known there whose that is.
+            keys = b"".join(blank.signing_key for blank in _read_blanks(_bytes(now.get(blanks_key(device.log_id), ""))))
+            said |= {blanks_key(device.log_id): "", anchor_key(device.log_id): "", ended_key(device.log_id): keys.hex()}
     ended = sum(_end_in(replica, space, None) for space in spaces_to_share(storage))
     if said:
         replica.writer.say_of_person(said, space=replica.reader.own_space())
     return ended
+
+
+def _logs_of_ended(phrase: DeviceName, said: Mapping[str, str], space: SpaceId) -> set[LogId]:
+    """The logs that a phrase that was ended may have in a space."""
+    keys = _bytes(said.get(ended_key(phrase.log_id), ""))
+    logs = {log_id(space, DeviceId(keys[at : at + 32])) for at in range(0, len(keys), 32)}
+    return logs | {phrase.places[space]} if space in phrase.places else logs
 
 
 def _end_in(replica: Replica, space: SpaceRecord, logs: set[LogId] | None) -> bool:
