@@ -188,7 +188,7 @@ class Invariants:
                     # Nothing is brought back to a relay that lost everything by who was removed, or was let in and has not
                     # been there since: those who could are gone for good.
                     storage = device.replica.storage
-                    gone = space.log_id in read_belonging(storage, space.space_id).ended or not storage.heads(space.space_id)
+                    gone = space.log_id in read_belonging(storage, space.space_id).ended or space.pending
                     if not gone or not self._world.recoveries.lost:
                         self._broke(f"a space of {device.name} is not at the relay")
                 elif state.membership.is_active(space.log_id):

@@ -309,10 +309,12 @@ class Recoveries:
         sealed = [(key, known) for key, known in self.world.invariants.sealed_without.items() if key[0] == space]
         for paper in self.papers:
             keys = {log_id(space, each.device_id): each for each in map(paper.phrase.keys, range(KEYS_MAX))}
-            later = [key for key, (ended, left) in sealed if not ended.isdisjoint(keys) and left.isdisjoint(keys)]
+            # Two devices may have enrolled them at the same time, and whoever knows of one only ends that one.
+            logs = {member.log_id for member in storage.members(space) if member.log_id in keys}
+            later = [key for key, (ended, _) in sealed if logs and logs <= ended]
             if not later:
                 continue
-            enrolled = [keys[member.log_id] for member in storage.members(space) if member.log_id in keys]
+            enrolled = [keys[log] for log in logs]
             secrets = secrets_granted(enrolled, space, storage)
             for _, log, seq in later:
                 there = storage.envelope(space, log, seq)
