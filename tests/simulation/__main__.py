@@ -11,13 +11,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from simulation import faults
+from simulation import faults, files
 from simulation.controls import SAFETIES
-from simulation.operations import LEAVING
+from simulation.operations import ON_SWITCH
 from simulation.planning import Plan, read_plan
-from simulation.recovery import RECOVERY
 from simulation.running import Result, plan_of, run, run_many
 from simulation.shrinking import shrink
+
+
+def damage(switches: frozenset[str]) -> tuple[str, ...]:
+    """As what damage to files is counted, if there are any."""
+    return files.FIRES if files.BUNDLES in switches else ()
+
 
 STORIES = Path(__file__).parent / "regressions"
 
@@ -37,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--switch",
         action="append",
         default=[],
-        choices=[faults.COPIES, LEAVING, RECOVERY],
+        choices=sorted({faults.COPIES, *ON_SWITCH}),
         help="switch a kind of fault, or of deeds, on",
     )
     asked = parser.parse_args(arguments)
@@ -60,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
                 more = "".join(f" WITHOUT='{name}'" for name in controls) + "".join(f" SWITCH={name}" for name in switches)
                 print(f"BROKEN: {result.breach}\n  make simulate SEED={result.seed}{more}", flush=True)
     print(table(total, time.monotonic() - began))
-    missing = [name for name in faults.counted(switches) if not total.counts[name]]
+    missing = [name for name in (*faults.counted(switches), *damage(switches)) if not total.counts[name]]
     if missing and total.worlds > 1:
         print(f"never fired: {', '.join(missing)}")
     return 1 if broken else 0

@@ -14,6 +14,7 @@ from bide.replica.holding import Deed, Do
 from bide.replica.personal import my_devices
 from bide.testing_replicas import AddingRun
 from simulation.clockwork import Crashed
+from simulation.files import BUNDLES, export_bundle, import_bundle
 from simulation.recovery import RECOVERY, end_phrase, make_phrase, use_phrase
 
 if TYPE_CHECKING:
@@ -268,6 +269,7 @@ OPERATIONS: dict[str, tuple[int, Operation]] = {
 LEAVING = "leaving"
 ON_SWITCH: dict[str, dict[str, tuple[int, Operation]]] = {
     LEAVING: {"erase": (6, erase), "pause": (3, pause), "leave": (1, leave)},
+    BUNDLES: {"export_bundle": (6, export_bundle), "import_bundle": (10, import_bundle)},
     RECOVERY: {"make_phrase": (6, make_phrase), "end_phrase": (1, end_phrase), "use_phrase": (4, use_phrase)},
 }
 """What is only done where it is switched on: else it would take worlds away from all the rest."""

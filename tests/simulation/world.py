@@ -24,6 +24,7 @@ from simulation.clockwork import Clockwork
 from simulation.controls import Controls
 from simulation.disks import Disk, MemoryDisk, RelayMemoryDisk, RelaySqliteDisk, SqliteDisk
 from simulation.faults import FAULTS
+from simulation.files import Bundle
 from simulation.invariants import Invariants
 from simulation.network import KEEPALIVE_MS, Network
 from simulation.operations import EVERYTHING, tolerant
@@ -63,6 +64,7 @@ class World:
         self.relay_backups: list[tuple[Any, bool]] = []
         """Images, and whether they were rotten already."""
         self.home_backups: list[tuple[Device, Any]] = []
+        self.bundles: list[Bundle] = []
         self.devices: list[Device] = []
         self.network = Network(self.clockwork, plan.seed, acknowledged=self._acknowledged, fired=self.fired)
         self.invariants = Invariants(self)

@@ -45,7 +45,8 @@ class Taken(NamedTuple):
     """What came of one space of a bundle."""
 
     space: SpaceId
-    session: SpaceSync
+    session: SpaceSync | None
+    """None: the space takes nothing here."""
     error: BideError | None
 
 
@@ -134,10 +135,15 @@ def read_bundle(
         if count > SPACES_MAX:
             raise _BrokenError
         beside = BesideRelay(storage)
-        session = session_for(space, beside.as_storage())
         frames = records.frames()
+        session: SpaceSync | None = None
+        refused: BideError | None = None
+        try:
+            session = session_for(space, beside.as_storage())
+        except BideError as wrong:  # such as of what is paused: the others go on
+            refused = wrong
         if session is None:
-            yield None
+            yield Taken(space, None, refused) if refused is not None else None
         else:
             error: BideError | None = None
             try:
