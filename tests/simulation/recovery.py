@@ -45,6 +45,8 @@ class Paper:
 
     person: int
     phrase: RecoveryPhrase
+    by: Device
+    """On which it was made."""
     contested: bool = False
     """Somebody tried to end them, or used others of the same person."""
     over: bool = False
@@ -154,7 +156,7 @@ class Recoveries:
         """Somebody is about to end what papers they have, and to write down a new one."""
         self._contest([paper for paper in self.papers if paper.person == device.person], by=device)
         if phrase is not None:
-            self.papers.append(Paper(device.person, phrase))
+            self.papers.append(Paper(device.person, phrase, device))
 
     def usable(self, person: int) -> list[Paper]:
         """The papers in the drawer, the newest last."""
@@ -297,7 +299,8 @@ class Recoveries:
                     at_relay.append(any(state.membership.is_active(log) for log in paper.logs(space.space_id)))
             if counts and not all(at_relay):
                 self.world.broke(f"words that count for {device.name} don't cover all of its spaces")
-            if not counts and any(at_relay):
+            # Of a device that is gone for good, some of what it said may have come to the relay, and some not.
+            if not counts and any(at_relay) and paper.by not in self.lost:
                 self.world.broke(f"words that count no more for {device.name} are still enrolled somewhere")
             paper.over = paper.over or not counts
             paper.safe = counts

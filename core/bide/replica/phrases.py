@@ -14,14 +14,15 @@ from bide.crypto import signing
 from bide.crypto.recovery import KEYS_MAX, RecoveryPhrase, seal_to_phrase
 from bide.errors import BideError, InputError, NotAllowed
 from bide.ids import SPACE_ID_BYTES, DeviceId, LogId, SpaceId, log_id
-from bide.log.control import DeviceRecord
-from bide.log.envelope import BODY_BYTES_MAX
+from bide.log.control import DeviceRecord, DeviceRevoked
+from bide.log.envelope import BODY_BYTES_MAX, parse_envelope
 from bide.log.membership import recovery_proof_message
 from bide.log.packing import pack, unpack
 from bide.replica.belonging import read_belonging
 from bide.replica.devices import admit, may_write, revoke_in, spaces_to_share
 from bide.replica.personal import DeviceName, anchor_key, blanks_key, box_key, ended_key, my_devices, place_key, said_of_me
 from bide.replica.rebuilding import load_membership
+from bide.replica.succession import read_statement
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
@@ -204,7 +205,8 @@ def keep_up(replica: Replica, space: SpaceRecord) -> None:
     if own.pending or space.pending:
         return
     devices = [device for device in my_devices(storage) if device.on_paper]
-    if not devices:
+    left_over = _left_over(storage) if space.kind == "own" else {}
+    if not devices and not left_over:
         return
     with storage.transaction():
         said = said_of_me(storage, own)
@@ -212,6 +214,9 @@ def keep_up(replica: Replica, space: SpaceRecord) -> None:
             for each in storage.spaces():
                 if not each.pending:
                     _end_in(replica, each, _logs_of_ended(ended, said, each.space_id))
+        for each in storage.spaces():
+            if each.space_id in left_over:
+                _end_in(replica, each, left_over[each.space_id])
         for phrase in prepared(storage):
             _cover(replica, phrase, space)
 
@@ -252,7 +257,7 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
         return
     if not may_write(storage, anchor):
         return  # the paper can't be told of it any more: only a new phrase can cover it
-    if space.log_id in read_belonging(storage, space.space_id).ended:
+    if space.log_id in read_belonging(storage, space.space_id).ended or _was_ended(storage, space, phrase):
         return
     members = {member.log_id for each in storage.spaces() for member in storage.members(each.space_id)}
     ids = [each.space_id for each in storage.spaces()]
@@ -268,6 +273,34 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
     place = admit(storage, replica.writer.appender, space, blank.record(space.slot), recovery=True)
     replica.writer.say_of_person({place_key(phrase.log_id, space.space_id): place.hex()}, space=own)
     _name_to_paper(replica, phrase, space.space_id)
+
+
+def _was_ended(storage: Storage, space: SpaceRecord, phrase: Prepared) -> bool:
+    """Whether somebody ended a phrase in a space: the own space will say so, unless this device has no part in it any more."""
+    keys = {blank.signing_key for blank in phrase.blanks}
+    said = (read_statement(parse_envelope(each.data)) for each in storage.controls(space.space_id))
+    return any(isinstance(statement, DeviceRevoked) and statement.device in keys for statement in said)
+
+
+def _left_over(storage: Storage) -> dict[SpaceId, set[LogId]]:
+    """What is enrolled in other spaces, by devices that were removed since, of phrases that never counted in the own one.
+
+    Whoever removed such a device knew what it had enrolled there, and not what it said of it in the own space. Judged only
+    when everything of that is here.
+    """
+    known = [blank for phrase in prepared(storage) for blank in phrase.blanks]
+    found: dict[SpaceId, set[LogId]] = {}
+    for space in storage.spaces():
+        belonging = read_belonging(storage, space.space_id)
+        mine = {member.log_id for member in storage.members(space.space_id) if member.slot == space.slot}
+        logs = {*belonging.on_paper} & mine - belonging.ended.keys() - {blank.log_in(space.space_id) for blank in known}
+        if space.kind == "own" or space.pending or not logs:
+            continue
+        authors = {control.hash: control.log_id for control in storage.controls(space.space_id)}
+        devices = load_membership(storage, space.space_id).devices
+        if by_removed := {log for log in logs if authors.get(devices[log].admitted_by) in belonging.ended}:
+            found[space.space_id] = by_removed
+    return found
 
 
 def _name_to_paper(replica: Replica, phrase: Prepared, space_id: SpaceId) -> None:
