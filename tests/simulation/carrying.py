@@ -10,7 +10,9 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
+import bide_cli.moving
 import bide_cli.recovering
+import bide_cli.syncing
 from bide_cli.transport import told_plainly
 from simulation.clockwork import ProcessLoop
 from simulation.network import End
@@ -18,7 +20,7 @@ from simulation.network import End
 if TYPE_CHECKING:
     from simulation.world import World
 
-_DIALLING: tuple[Any, ...] = (bide_cli.recovering,)
+_DIALLING: tuple[Any, ...] = (bide_cli.recovering, bide_cli.moving, bide_cli.syncing)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
 from simulation.granted import secrets_granted
-from simulation.processes import Device, Place, Said
+from simulation.processes import Device, Place, RelayProcess, Said
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -37,8 +37,8 @@ class Invariants:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.acknowledged: dict[tuple[SpaceId, LogId], Head] = {}
-        """What the relay said that it has for good."""
+        self._acknowledged: dict[str, dict[tuple[SpaceId, LogId], Head]] = {}
+        """What each relay said that it has for good."""
         self.entries: dict[tuple[SpaceId, EntryId], Device] = {}
         """What people were told that is written, and on which device."""
         self.held: dict[EntryId, Device] = {}
@@ -71,12 +71,27 @@ class Invariants:
             if at.hash not in waiting and said not in self.erased_said and _where(storage, said) is None:
                 self._broke(f"{device.name} lost what it had acknowledged as written")
 
-    def relay_kept_its_word(self) -> None:
+    def acknowledged_at(self, relay: str, *, forget: SpaceId | None = None) -> dict[tuple[SpaceId, LogId], Head]:
+        """What a relay said that it has for good; but not of a space that it was asked to forget."""
+        found = self._acknowledged.setdefault(relay, {})
+        for key in [key for key in found if key[0] == forget]:
+            del found[key]
+        return found
+
+    @property
+    def acknowledged(self) -> dict[tuple[SpaceId, LogId], Head]:
+        """Of the first relay."""
+        return self.acknowledged_at("relay")
+
+    def relay_kept_its_word(self, relay: RelayProcess) -> None:
         """A relay that came back has everything that it acknowledged."""
         if self._world.rotten:
             return
-        for (space, log), head in self.acknowledged.items():
-            header = self._world.relay.storage.header(space, log, head.seq)
+        for space in {space for space, _ in self.acknowledged_at(relay.name)}:
+            if relay.storage.was_forgotten(space):
+                self.acknowledged_at(relay.name, forget=space)
+        for (space, log), head in self.acknowledged_at(relay.name).items():
+            header = relay.storage.header(space, log, head.seq)
             if header is None or entry_hash(header[:SIGNED_BYTES]) != head.hash:
                 self._broke("the relay lost what it had acknowledged as stored")
 
@@ -176,14 +191,14 @@ class Invariants:
         self._erased_is_nowhere(members)
         self._relay_let_go()
         self._world.recoveries.check(members)
+        self._world.moving.check(members)
 
     def _members(self) -> dict[SpaceId, list[Device]]:
         """Who is in which space, as the relay has it; and nobody else was removed than whom somebody wanted to remove."""
         members: dict[SpaceId, list[Device]] = {}
-        relay = self._world.relay.storage
         for device in self._world.devices:
             for space in device.replica.spaces():
-                state = load_state(relay, space.space_id)
+                state = load_state(self._world.relay_of(space).storage, space.space_id)
                 if state is None:
                     # Nothing is brought back to a relay that lost everything by who was removed, or was let in and has not
                     # been there since: those who could are gone for good.
@@ -198,7 +213,8 @@ class Invariants:
         self._members_now = members
         for by, target in self.removed:
             for device in self._world.devices:
-                state = load_state(relay, self._own_space(device).space_id)
+                own = self._own_space(device)
+                state = load_state(self._world.relay_of(own).storage, own.space_id)
                 if by not in self._own_logs(device) or state is None or not state.membership.is_active(by):
                     continue
                 listed = {each.log_id: each.active for each in my_devices(device.replica.storage)}
@@ -236,7 +252,9 @@ class Invariants:
 
     def _relay_has_all(self, space: SpaceId, devices: list[Device]) -> None:
         """The relay has everything, whole, and counts it right."""
-        relay, storage = self._world.relay.storage, devices[0].replica.storage
+        storage = devices[0].replica.storage
+        record = next(each for each in devices[0].replica.spaces() if each.space_id == space)
+        relay = self._world.relay_of(record).storage
         heads = relay.heads(space)
         needed = read_belonging(storage, space).needed
         for log, head in storage.heads(space).items():
@@ -338,8 +356,9 @@ class Invariants:
 
     def _erased_is_nowhere(self, members: dict[SpaceId, list[Device]]) -> None:
         """The bodies of what was erased are at no member and not at the relay, nor what was read from them."""
-        relay = self._world.relay.storage
         for space, devices in members.items():
+            record = next(each for each in devices[0].replica.spaces() if each.space_id == space)
+            relay = self._world.relay_of(record).storage
             gone = {said.change for said in self.erased_said if said.space == space}
             for device in devices:
                 storage = device.replica.storage
@@ -394,11 +413,11 @@ class Invariants:
 
     def _relay_let_go(self) -> None:
         """Nobody is connected: the relay holds nothing open, and counts nothing."""
-        server = self._world.relay.server
-        gate = server._gate
-        held = (gate.connections, gate.unauthenticated, len(server._rooms), len(server._visitors), server.uploads.used)
-        if any(held):
-            self._broke(f"the relay still holds something of those who left: {held}")
+        for server in (relay.server for relay in self._world.relays):
+            gate = server._gate
+            held = (gate.connections, gate.unauthenticated, len(server._rooms), len(server._visitors), server.uploads.used)
+            if any(held):
+                self._broke(f"the relay still holds something of those who left: {held}")
 
     def rot_is_noticed(self) -> None:
         """What the operator's check reads in a damaged store: whether it sees the damage is told, not asserted."""

@@ -156,7 +156,7 @@ class Link:
         if not self.space and sender is self.client and b"auth" in message[:8]:
             self.space = space_of(message)
         if sender is self.server and b"stored" in message[:8]:
-            self.network.acknowledged(self.space, message)
+            self.network.acknowledged(sender.process.name, self.space, message)
         if self.held:
             self.network.fired(self.held_by)
             sender.backlog.append(message)
@@ -237,7 +237,12 @@ class Network:
     """All connections of a world."""
 
     def __init__(
-        self, clockwork: Clockwork, seed: str, *, acknowledged: Callable[[bytes, Stored], None], fired: Callable[[str], None]
+        self,
+        clockwork: Clockwork,
+        seed: str,
+        *,
+        acknowledged: Callable[[str, bytes, Stored], None],
+        fired: Callable[[str], None],
     ) -> None:
         self.clockwork = clockwork
         self.links: dict[int, Link] = {}
@@ -278,10 +283,10 @@ class Network:
             for fault in due:
                 fault(link)
 
-    def acknowledged(self, space: bytes, message: bytes) -> None:
+    def acknowledged(self, relay: str, space: bytes, message: bytes) -> None:
         frame = decode_frame(message)
         if isinstance(frame, Stored):
-            self._acknowledged(space, frame)
+            self._acknowledged(relay, space, frame)
 
     def delay_ms(self, *where: int) -> float:
         """How long a message takes: the same for the same message, whatever else is left out of a story."""

@@ -83,7 +83,7 @@ class Returning(Device):
         self.paper = paper
         self.moved_in = False
         self.was_safe = paper.safe
-        self.brought_by = paper
+        self.brought_back = True
         self.contested = paper.contested
         self._repairs = world.recoveries.repairs
         self._acknowledged: dict[tuple[SpaceId, LogId], Head] = dict(world.invariants.acknowledged)
@@ -107,7 +107,9 @@ class Returning(Device):
 
     async def _come_back_by(self, storage: Storage) -> None:
         world = self.world
-        way = WayBack(self, device_name=self.name, relay_url=URL, bundle="", without_missing=False)
+        way = WayBack(
+            self, device_name=self.name, relay_url=self.world.recoveries.where(self.person), bundle="", without_missing=False
+        )
         try:
             await way.bring_back(storage)
         except BideError as error:
@@ -185,6 +187,11 @@ class Recoveries:
         for entry in [entry for entry, holder in world.invariants.held.items() if holder is device]:
             del world.invariants.held[entry]
         world.clockwork.note(device.name, "is lost")
+
+    def where(self, person: int) -> str:
+        """The relay that stands on the paper: the one that the person used last."""
+        homes = [each for each in (*self.lost, *self.world.devices) if each.person == person]
+        return homes[-1].replica.relay() if homes else URL
 
     def bereft(self) -> list[int]:
         """Who has no device left."""
@@ -282,7 +289,6 @@ class Recoveries:
     def check(self, members: dict[SpaceId, list[Device]]) -> None:
         """What the relay has of each paper is what the person's devices have; and each covers all that there is."""
         self.repairs_at_rest = self.repairs
-        relay = self.world.relay.storage
         for paper in self.papers:
             homes = [device for device in self.world.devices if device.person == paper.person]
             own = {device.replica.reader.own_space().space_id for device in homes}
@@ -294,7 +300,7 @@ class Recoveries:
             counts = not known.isdisjoint(paper.logs(own.pop()))
             at_relay = []
             for space in device.replica.spaces():
-                state = load_state(relay, space.space_id)
+                state = load_state(self.world.relay_of(space).storage, space.space_id)
                 if device in members.get(space.space_id, []) and state is not None:
                     at_relay.append(any(state.membership.is_active(log) for log in paper.logs(space.space_id)))
             if counts and not all(at_relay):

@@ -17,6 +17,7 @@ from bide.log.head import Head
 from bide.protocol.frames import Stored
 from bide.replica.personal import DeviceName
 from bide.replica.writing import Written
+from bide.storage.base import SpaceRecord
 from bide.testing_replicas import PairingRun
 from simulation.carrying import carried
 from simulation.chance import seeded
@@ -26,6 +27,7 @@ from simulation.disks import Disk, MemoryDisk, RelayMemoryDisk, RelaySqliteDisk,
 from simulation.faults import FAULTS
 from simulation.files import Bundle
 from simulation.invariants import Invariants
+from simulation.moving import ELSEWHERE, URL_ELSEWHERE, Moving, make_disk
 from simulation.network import KEEPALIVE_MS, Network
 from simulation.operations import EVERYTHING, tolerant
 from simulation.planning import STORM_MS, Plan, Stimulus
@@ -61,6 +63,10 @@ class World:
         self.breach: Broken | None = None
         self.rotten = False
         self.storming = False
+        self.elsewhere: RelayProcess | None = None
+        """A second relay, once somebody moves to it."""
+        self.moving = Moving(self)
+        self.first_url = URL
         self.relay_backups: list[tuple[Any, bool]] = []
         """Images, and whether they were rotten already."""
         self.home_backups: list[tuple[Device, Any]] = []
@@ -86,7 +92,7 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (*self.devices, *self.recoveries.lost, *self.recoveries.returning, self.relay):
+        for process in (*self.devices, *self.recoveries.lost, *self.recoveries.returning, *self.relays):
             process.loop.bury()
             process.disk.shut()
         self._leave_controls()
@@ -173,26 +179,29 @@ class World:
         for device in self.devices:
             device.crash_in = 0
             device.stop_live()
-        self.relay.crash_in = 0
+        for relay in self.relays:
+            relay.crash_in = 0
         if self.rotten:
             self.invariants.rot_is_noticed()
             self.repair_relay(lambda disk: disk.wipe())
             self.rotten = False
         self.clockwork.run_until(self.clockwork.now_ms + 3 * KEEPALIVE_MS)
-        for process in (*self.devices, self.relay):
+        for process in (*self.devices, *self.relays):
             process.come_back()
         for device in self.devices:
             device.stop_live()  # what was still being dialled when the others hung up
             device.go_on()
         self.recoveries.calm()
-        self._sync_until_nothing_moves()
+        self.sync_until_nothing_moves()
         if self.recoveries.bring_back():
-            self._sync_until_nothing_moves()
+            self.sync_until_nothing_moves()
+        self.moving.come_together()
         # The relay lets go of those who left.
         self.clockwork.run_until(self.clockwork.now_ms + KEEPALIVE_MS)
         self._check()
 
-    def _sync_until_nothing_moves(self) -> None:
+    def sync_until_nothing_moves(self) -> None:
+        """As often as it takes."""
         for _ in range(ROUNDS_MAX):
             self._check()
             before = self._where_all_are()
@@ -210,7 +219,6 @@ class World:
             self.broke(f"after {ROUNDS_MAX} rounds something still moves")
 
     def _where_all_are(self) -> Any:
-        relay = self.relay.storage
         return [
             [
                 (space, device.replica.storage.heads(space.space_id), device.replica.storage.relay_heads(space.space_id))
@@ -218,7 +226,7 @@ class World:
             ]
             + [device.replica.storage.outbox()]
             for device in self.devices
-        ], {space: dict(relay.heads(space)) for space in relay.spaces()}
+        ], [{space: dict(relay.storage.heads(space)) for space in relay.storage.spaces()} for relay in self.relays]
 
     # What operations and faults tell
 
@@ -248,13 +256,14 @@ class World:
         if mine.space_id in spaces:  # a device that is not let in yet itself removes nobody
             self.invariants.removed.append((mine.log_id, target.log_id))
 
-    def _acknowledged(self, space: bytes, frame: Stored) -> None:
+    def _acknowledged(self, relay: str, space: bytes, frame: Stored) -> None:
         """The relay said that it has something for good."""
         for log, seq, digest in frame.heads:
             key = (SpaceId(space), LogId(log))
-            known = self.invariants.acknowledged.get(key)
+            acknowledged = self.invariants.acknowledged_at(relay)
+            known = acknowledged.get(key)
             if known is None or known.seq < seq:
-                self.invariants.acknowledged[key] = Head(LogId(log), seq, digest)
+                acknowledged[key] = Head(LogId(log), seq, digest)
 
     # Machines
 
@@ -283,15 +292,32 @@ class World:
 
     def relay_at(self, url: str) -> RelayProcess | None:
         """The relay at an address."""
-        return self.relay if url == URL else None
+        if url == URL_ELSEWHERE and self.elsewhere is None:
+            self.elsewhere = RelayProcess(self, make_disk(self), ELSEWHERE, URL_ELSEWHERE)
+            self.elsewhere.come_back()
+        return {URL: self.relay, URL_ELSEWHERE: self.elsewhere}.get(url)
+
+    @property
+    def relays(self) -> list[RelayProcess]:
+        """All that there are."""
+        return [self.relay] if self.elsewhere is None else [self.relay, self.elsewhere]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a world in SQLite keeps its files."""
+        return self._folder
+
+    def relay_of(self, space: SpaceRecord) -> RelayProcess:
+        """The one that a device syncs a space with."""
+        return self.relay_at(space.relay_url) or self.relay
 
     def relay_has_spaces(self) -> bool:
         """Whether anything lies at the relay."""
         return self.relay.alive and bool(list(self.relay.storage.spaces()))
 
-    def repair_relay(self, repair: Callable[[Any], None]) -> None:
+    def repair_relay(self, repair: Callable[[Any], None], relay: RelayProcess | None = None) -> None:
         """Take the relay down, do something to its disk, and start it again later."""
-        relay = self.relay
+        relay = relay or self.relay
         relay.die()
         relay.loop.bury()
         relay.disk.shut()
@@ -299,7 +325,7 @@ class World:
             relay.disk.put(relay._left)
             relay._left = None
         repair(relay.disk)
-        self.invariants.acknowledged.clear()
+        self.invariants.acknowledged_at(relay.name).clear()
         self.recoveries.unsafe()
 
     def restore_home(self, device: Device, image: Any) -> None:
