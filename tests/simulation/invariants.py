@@ -204,11 +204,13 @@ class Invariants:
                     # been there since: those who could are gone for good.
                     storage = device.replica.storage
                     gone = space.log_id in read_belonging(storage, space.space_id).ended or space.pending
-                    if not gone or not self._world.recoveries.lost:
+                    forgotten = self._world.relay_of(space).storage.was_forgotten(space.space_id)
+                    moved_without = forgotten and self.may_be_removed(device)
+                    if not moved_without and not (gone and self._world.recoveries.lost):
                         self._broke(f"a space of {device.name} is not at the relay")
                 elif state.membership.is_active(space.log_id):
                     members.setdefault(space.space_id, []).append(device)
-                elif not self._may_be_removed(device) and not space.pending:
+                elif not self.may_be_removed(device) and not space.pending:
                     self._broke(f"{device.name} is no member of a space any more, and nobody removed it")
         self._members_now = members
         for by, target in self.removed:
@@ -229,12 +231,12 @@ class Invariants:
                         self._broke(f"{home.name} was removed, went on as another device, and {device.name} doesn't list it")
         return members
 
-    def _may_be_removed(self, device: Device) -> bool:
+    def may_be_removed(self, device: Device) -> bool:
         """Whether somebody wanted to remove it, or the one that let it in: what that did after its end doesn't count."""
         adder = device.added_by
         now = {space.log_id for space in device.replica.spaces()}
         wanted = not device.own_logs.isdisjoint(self.tried_to_remove) or not now.isdisjoint(self.out_with_removed)
-        return wanted or device.contested or (adder is not None and self._may_be_removed(adder))
+        return wanted or device.contested or (adder is not None and self.may_be_removed(adder))
 
     @staticmethod
     def _own_space(device: Device) -> SpaceRecord:
@@ -279,7 +281,7 @@ class Invariants:
     def _sound(self, device: Device) -> None:
         """Chains and signatures verify, nothing waits, and what is shown follows from the log."""
         replica = device.replica
-        copied = self._world.counts["restore_home"] + self._world.counts["clone_home"]
+        copied = self._world.counts["restore_home"] + self._world.counts["clone_home"] + self._world.recoveries.twice
         for finding in replica.doctor():
             if finding.level == DAMAGE and not (copied and _tells_of_a_copy(str(finding.words))):
                 self._broke(f"doctor finds damage at {device.name}: {finding.words}")

@@ -87,6 +87,8 @@ class Moving:
 
     def _whereto(self, device: Device) -> tuple[SpaceRecord, str] | None:
         """Whom to follow; or what another device of the person shows, for one that is told that its space moved away."""
+        if "not_allowed" in device.errors and self.world.invariants.may_be_removed(device):
+            return None  # it was told so
         for space in device.replica.spaces():
             storage = device.replica.storage
             if space.space_id in device.replica.resting() or space.log_id in read_belonging(storage, space.space_id).ended:

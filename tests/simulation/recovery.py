@@ -51,6 +51,8 @@ class Paper:
     """Somebody tried to end them, or used others of the same person."""
     over: bool = False
     """They were ended, and everybody came to rest knowing it."""
+    used_at: int | None = None
+    """How often something had been done to the relay's disk when they were used last."""
     safe: bool = False
     """Everybody had come to rest, all that there is was at the relay, and nothing has happened to it or to the words since."""
 
@@ -151,6 +153,8 @@ class Recoveries:
     repairs: int = 0
     """How often something was done to the relay's disk."""
     repairs_at_rest: int = 0
+    twice: int = 0
+    """How often words were used again after the relay had lost what they said the first time."""
 
     # What people do
 
@@ -230,7 +234,13 @@ class Recoveries:
 
     def takes_over(self, home: Returning, storage: Storage) -> None:
         """From here on all other devices of the person may be out, and every other paper."""
-        world = self.world
+        world, paper = self.world, home.paper
+        if paper.used_at not in (None, self.repairs):
+            # What the words said then is lost at the relay, and with others perhaps: it can't be told from here, so they say
+            # something else in the same place. Whichever comes to nobody is void; docs/reliability.md tells of it.
+            home.contested = True
+            self.twice += 1
+        paper.used_at = self.repairs
         self._contest([paper for paper in self.papers if paper.person == home.person and paper is not home.paper], by=None)
         for device in world.devices:
             if device.person == home.person:
