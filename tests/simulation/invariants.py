@@ -344,7 +344,9 @@ class Invariants:
         if any(member.log_id == at.log for member in storage.members(space)):
             return True
         while author is not None:
-            if any(log in ended for each in author.replica.spaces() for log in own_logs(author.replica.storage, each)):
+            if author.contested or any(
+                log in ended for each in author.replica.spaces() for log in own_logs(author.replica.storage, each)
+            ):
                 return False
             author = author.added_by
         return True
