@@ -192,12 +192,15 @@ class Invariants:
         self._relay_let_go()
         self._world.recoveries.check(members)
         self._world.moving.check(members)
+        self._world.quiet.check()
 
     def _members(self) -> dict[SpaceId, list[Device]]:
         """Who is in which space, as the relay has it; and nobody else was removed than whom somebody wanted to remove."""
         members: dict[SpaceId, list[Device]] = {}
         for device in self._world.devices:
             for space in device.replica.spaces():
+                if self._world.quiet.rests(device, space.space_id):
+                    continue
                 state = load_state(self._world.relay_of(space).storage, space.space_id)
                 if state is None:
                     # Nothing is brought back to a relay that lost everything by who was removed, or was let in and has not
@@ -311,6 +314,8 @@ class Invariants:
         touched = {(said.space, said.entry) for said in self.erased_said}
         for author in self._world.devices:
             for said, first in author.promised.items():
+                if self._world.quiet.rests(author, said.space):
+                    continue  # what waited there waits for good
                 at = _where(author.replica.storage, said) or first
                 for device in members.get(said.space, []):
                     storage = device.replica.storage
@@ -354,7 +359,9 @@ class Invariants:
     def _nobody_stuck(self, members: dict[SpaceId, list[Device]]) -> None:
         """The last sync of everybody went without a word of complaint."""
         for device in self._world.devices:
-            everywhere = all(device in members.get(space.space_id, []) for space in device.replica.spaces())
+            spaces = {space.space_id for space in device.replica.spaces()}
+            there = (space for space in spaces if not self._world.quiet.rests(device, space))
+            everywhere = all(device in members.get(space, []) for space in there)
             if everywhere and device.errors:
                 self._broke(f"{device.name} can't sync: {device.errors}")
 

@@ -219,6 +219,7 @@ class Device(Process):
     def promise(self) -> None:
         """Somebody was told that it is written: it may not be lost from here on."""
         storage = self.replica.storage
+        self.world.quiet.look(self)
         for space in self.replica.spaces():
             of, log = space.space_id, space.log_id
             head = storage.heads(of).get(log, empty_head(log))
@@ -253,10 +254,27 @@ class Device(Process):
                 return
             self.promise()
             resting = self.replica.resting()
-            for space in self.replica.spaces():
-                if space.relay_url and space.space_id not in self.syncing and space.space_id not in resting:
-                    self.syncing.add(space.space_id)
-                    self.loop.create_task(self._sync_space(space, live=live))
+            spaces = [
+                each for each in self.replica.spaces() if each.relay_url and each.space_id not in {*self.syncing, *resting}
+            ]
+            self.syncing.update(space.space_id for space in spaces)
+            if self.world.quiet.begun and spaces and spaces[0].kind == "own":
+                self.loop.create_task(self._sync_own_first(spaces, live=live))
+                return
+            for space in spaces:
+                self.loop.create_task(self._sync_space(space, live=live))
+
+    async def _sync_own_first(self, spaces: list[SpaceRecord], *, live: bool) -> None:
+        """What this person left on another device is to be known before anything of it is sent."""
+        loop = self.loop
+        await self._sync_space(spaces[0], live=False)
+        if self.loop is not loop or not loop.alive:
+            return
+        resting = self.replica.resting()
+        self.syncing -= {space.space_id for space in spaces if space.space_id in resting}
+        for space in spaces[1:]:
+            if space.space_id not in resting:
+                loop.create_task(self._sync_space(space, live=live))
 
     async def _sync_space(self, space: SpaceRecord, *, live: bool) -> None:
         loop, sync = self.loop, self.replica.sync_session(space.space_id, host=host_of(space.relay_url), live=live)

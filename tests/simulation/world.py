@@ -32,6 +32,7 @@ from simulation.network import KEEPALIVE_MS, Network
 from simulation.operations import EVERYTHING, tolerant
 from simulation.planning import STORM_MS, Plan, Stimulus
 from simulation.processes import SETTINGS, URL, Device, RelayProcess
+from simulation.quiet import Quiet
 from simulation.recovery import Recoveries
 
 NAMES = ("Sam", "Robin", "Kim", "Alex")
@@ -67,6 +68,7 @@ class World:
         """A second relay, once somebody moves to it."""
         self.moving = Moving(self)
         self.first_url = URL
+        self.quiet = Quiet(self)
         self.relay_backups: list[tuple[Any, bool]] = []
         """Images, and whether they were rotten already."""
         self.home_backups: list[tuple[Device, Any]] = []
