@@ -85,6 +85,7 @@ class SpaceSync:
         today: Callable[[], str] = lambda: "",
         stance: Stance = Stance.USUAL,
         may_forget: Callable[[SpaceSync], bool] | None = None,
+        rests: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare; the relay speaks first.
 
@@ -99,7 +100,9 @@ class SpaceSync:
             today: the person's day, ``YYYY-MM-DD``, for what is kept of what went wrong.
             stance: what this relay is to the space.
             may_forget: with `Stance.LEAVING`: asked once both sides have everything.
+            rests: whether this person has paused or left the space meanwhile: then nothing more is sent.
         """
+        self._rests = rests
         self._stance = stance
         self._may_forget = may_forget
         self._asking = False
@@ -423,7 +426,9 @@ class SpaceSync:
 
     def _send_more(self) -> None:
         """Send what there is to send, unless something is to be settled first."""
-        if not self._halted:
+        if not self._halted and self._unsent() and self._rests():
+            self._session.fail("resting", "Nothing more is sent.")
+        elif not self._halted:
             self.sent += self._sender.send(lambda batch: self._session.send(Envelopes(batch)), self._left_out())
             self.to_send = max(self.to_send, self.sent + self._unsent())
 
