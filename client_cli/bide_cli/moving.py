@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
+from bide.protocol.states import FORGOTTEN_CODE
 from bide.replica.addresses import host_of
 from bide.replica.belonging import read_belonging
 from bide.replica.moving import Visit, settle
@@ -272,7 +273,8 @@ def _may_forget(replica: Replica, space: SpaceRecord, former: Former) -> Callabl
 
 def _after(former: Former, sync: SpaceSync, now_ms: int) -> Former | None:
     """What a former relay is after a visit that went well."""
-    if sync.absent:
+    # One that lost everything gets it again from whoever still syncs there, and they have yet to hear who moved.
+    if sync.absent and (former.ready_ms or sync.asked or sync.refusal == FORGOTTEN_CODE):
         return None
     state = CANNOT if sync.cannot_ask else ASKED if sync.asked else IN_USE
     return former._replace(state=state, tried_ms=now_ms, failures=0)

@@ -28,7 +28,7 @@ MOVES = "moves"
 """The switch."""
 URL_ELSEWHERE = "ws://127.0.0.1:8766"
 ELSEWHERE = "elsewhere"
-_ROUNDS_MAX = 8
+_ROUNDS_MAX = 16
 _CALM_MS = 15 * 60_000
 _CALM_STEPS = 300_000
 
@@ -70,7 +70,8 @@ class Moving:
             going = [(device, *found) for device in world.devices if (found := self._whereto(device)) is not None]
             if not going:
                 return
-            for device, space, url in going:
+            # Two who moved to different places and both follow would only change places.
+            for device, space, url in {space.space_id: (device, space, url) for device, space, url in reversed(going)}.values():
                 if self._whereto(device) == (space, url):
                     world.clockwork.note(device.name, "follows to", url)
                     begin(device, lambda device=device, space=space, url=url: self._go(device, space, url))  # type: ignore[misc]
