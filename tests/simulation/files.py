@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bide.errors import BideError
 from bide.ids import LogId, SpaceId
 from bide.log.head import Head
+from bide.log.packing import unpack
 from bide.replica.belonging import read_belonging
-from bide.replica.bundles import HOST, read_bundle, write_bundle
+from bide.replica.bundles import HOST, MAGIC, read_bundle, write_bundle
 from bide.replica.heads import forked_logs
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import Storage
@@ -48,8 +49,12 @@ def export_bundle(world: World, device: Device, chance: random.Random) -> bool:
         replica = device.replica
         replica.holding.send_due()
         spaces = [replica.reader.pair_space(with_)] if with_ else [each for each in replica.spaces() if not each.pending]
-        heads = {space.space_id: dict(replica.storage.heads(space.space_id)) for space in spaces}
         data = b"".join(write_bundle(replica.storage, spaces, randomness=replica.randomness))
+        heads = {space.space_id: announced(data, space.space_id) for space in spaces}
+        for space in spaces:
+            lacking = replica.storage.heads(space.space_id).keys() - heads[space.space_id].keys()
+            if lacking - read_belonging(replica.storage, space.space_id).ended.keys():
+                world.clockwork.note(device.name, "keeps back", len(lacking), "logs in a file")
         world.bundles.append(Bundle(device.person, data, heads))
         del world.bundles[:-_KEPT_MAX]
 
@@ -81,6 +86,8 @@ def take_in(world: World, device: Device, bundle: Bundle, data: bytes, *, damage
             device.promise()
             if taken is not None and taken.error is not None:
                 errors.append((taken.space, taken.error.code))
+                if not damage and taken.error.code == "verification_failed":
+                    world.broke(f"{device.name} takes a bundle that is whole for a deceiver's: {taken.error.template}")
     except BideError as error:
         errors.append((SpaceId(b""), error.code))
         if not damage:
@@ -95,6 +102,19 @@ def take_in(world: World, device: Device, bundle: Bundle, data: bytes, *, damage
     failed = {space for space, _ in errors} | replica.resting()
     for space in here & bundle.heads.keys() - failed:
         _has_all(world, device, space, bundle.heads[space])
+
+
+def announced(data: bytes, space: SpaceId) -> dict[LogId, Head]:
+    """What a file says that it has of a space."""
+    at = len(MAGIC) + 1
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        record = unpack(data[at + 4 : at + 4 + size], bytes_max=size)
+        if isinstance(record, list) and record[0] == "space" and record[1] == space:
+            heads: Any = record[2]
+            return {LogId(log): Head(LogId(log), seq, digest) for log, seq, digest in heads}
+        at += 4 + size
+    return {}
 
 
 def _has_all(world: World, device: Device, space: SpaceId, heads: dict[LogId, Head]) -> None:

@@ -67,6 +67,9 @@ class Invariants:
             if here is not None and here.hash == at.hash:
                 continue
             waiting = (each.envelope.hash for each in storage.displaced(said.space, waiting=True))
+            ended = read_belonging(storage, said.space).ended
+            if any(each.space_id == said.space and each.log_id in ended for each in device.replica.spaces()):
+                continue  # it was removed, and says there what nobody hears: that is kept, and not shown
             # What is erased after it was said again in another log is in neither.
             if at.hash not in waiting and said not in self.erased_said and _where(storage, said) is None:
                 self._broke(f"{device.name} lost what it had acknowledged as written")

@@ -52,6 +52,8 @@ class Quiet:
 
     def check(self) -> None:
         """No relay has more of anybody's log than had gone out when they heard of it."""
+        if self.world.bundles:
+            return  # a file goes wherever its writer takes it
         for (device, space), upto in self.upto.items():
             for relay in self.world.relays:
                 heads = relay.storage.heads(space)

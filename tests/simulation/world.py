@@ -223,7 +223,12 @@ class World:
     def _where_all_are(self) -> Any:
         return [
             [
-                (space, device.replica.storage.heads(space.space_id), device.replica.storage.relay_heads(space.space_id))
+                (
+                    space,
+                    device.replica.storage.heads(space.space_id),
+                    # Who was removed may be told so now by one, now by another of the faces that it had.
+                    {} if "not_allowed" in device.errors else device.replica.storage.relay_heads(space.space_id),
+                )
                 for space in device.replica.spaces()
             ]
             + [device.replica.storage.outbox()]
