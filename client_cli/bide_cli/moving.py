@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
-from bide.protocol.states import FORGOTTEN_CODE
 from bide.replica.addresses import host_of
 from bide.replica.belonging import read_belonging
 from bide.replica.moving import Visit, settle
@@ -243,8 +242,8 @@ async def _tend_formers(replica: Replica, space: SpaceRecord, *, patiently: bool
         if ready and now_ms - former.ready_ms > ASKING_MAX_MS:
             kept[former.url] = former._replace(state=GIVEN_UP)
             continue
-        may_forget = _may_forget(replica, space, former)
-        visit = Visit(replica, space, former.url, Stance.LEAVING, host=host_of(former.url), may_forget=may_forget)
+        stance, may_forget = (Stance.LEAVING, _may_forget(replica, space, former)) if ready else (Stance.BESIDE, None)
+        visit = Visit(replica, space, former.url, stance, host=host_of(former.url), may_forget=may_forget)
         try:
             await _carry(visit)
         except VerificationFailed:
@@ -273,8 +272,7 @@ def _may_forget(replica: Replica, space: SpaceRecord, former: Former) -> Callabl
 
 def _after(former: Former, sync: SpaceSync, now_ms: int) -> Former | None:
     """What a former relay is after a visit that went well."""
-    # One that lost everything gets it again from whoever still syncs there, and they have yet to hear who moved.
-    if sync.absent and (former.ready_ms or sync.asked or sync.refusal == FORGOTTEN_CODE):
+    if sync.absent:
         return None
     state = CANNOT if sync.cannot_ask else ASKED if sync.asked else IN_USE
     return former._replace(state=state, tried_ms=now_ms, failures=0)

@@ -204,7 +204,7 @@ class Invariants:
             for space in device.replica.spaces():
                 if self._world.quiet.rests(device, space.space_id):
                     continue
-                state = load_state(self._world.relay_of(space).storage, space.space_id)
+                state = load_state(self._where_the_others_are(space).storage, space.space_id)
                 if state is None:
                     # Nothing is brought back to a relay that lost everything by who was removed, or was let in and has not
                     # been there since: those who could are gone for good.
@@ -236,6 +236,15 @@ class Invariants:
                     if home in there and device in there and not listed.get(log):
                         self._broke(f"{home.name} was removed, went on as another device, and {device.name} doesn't list it")
         return members
+
+    def _where_the_others_are(self, space: SpaceRecord) -> RelayProcess:
+        """The relay that counts for a space: not that of one who was removed before it heard where the others went."""
+        for device in self._world.devices:
+            for each in device.replica.spaces():
+                here = each.space_id == space.space_id and not each.pending
+                if here and not self.may_be_removed(device) and not self._world.quiet.rests(device, each.space_id):
+                    return self._world.relay_of(each)
+        return self._world.relay_of(space)
 
     def may_be_removed(self, device: Device) -> bool:
         """Whether somebody wanted to remove it, or the one that let it in: what that did after its end doesn't count."""
@@ -483,7 +492,8 @@ def _digest(device: Device, space: SpaceId) -> str:
         return next(str(each["digest"]) for each in device.replica.digest() if each["space"] == space.hex())
     heads = [(log.hex()[:6], min(head.seq, ended.get(log, head.seq))) for log, head in sorted(storage.heads(space).items())]
     rows = [tuple(record) for record in storage.all_entries(space)]
-    members = sorted(load_membership(storage, space).ends.items())
+    # One that never counted is heard of by some, and not by others.
+    members = sorted((log, end) for log, end in load_membership(storage, space).ends.items() if end)
     from hashlib import blake2b
 
     return blake2b(repr(([h for h in heads if h[1]], rows, members)).encode(), digest_size=8).hexdigest()

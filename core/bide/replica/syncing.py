@@ -456,7 +456,7 @@ class SpaceSync:
     def _refused(self, error: Error) -> None:
         self.refusal = error.code
         elsewhere = self._stance in (Stance.LEAVING, Stance.FOLLOWING)
-        if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is Stance.USUAL)):
+        if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is not Stance.MOVING)):
             self._not_here()
             return
         if error.code in NOT_HERE_CODES and not error.fatal and self._session.state is not State.SYNCING:
@@ -495,7 +495,7 @@ class SpaceSync:
     def _not_here(self) -> None:
         """The relay doesn't hold the space, and it is not begun there: it would go on in two places."""
         self._session.fail("not_here", "Nothing is begun here.")
-        if self._stance is Stance.LEAVING:
+        if self._stance in (Stance.LEAVING, Stance.BESIDE):
             self.absent = True
         elif self._stance is Stance.FOLLOWING:
             raise NotAllowed("That relay doesn't hold this journal.", hint="Is the address right? bide relay shows it.")
