@@ -242,7 +242,8 @@ class Invariants:
         for device in self._world.devices:
             for each in device.replica.spaces():
                 here = each.space_id == space.space_id and not each.pending
-                if here and not self.may_be_removed(device) and not self._world.quiet.rests(device, each.space_id):
+                out = "not_allowed" in device.errors and self.may_be_removed(device)
+                if here and not out and not self._world.quiet.rests(device, each.space_id):
                     return self._world.relay_of(each)
         return self._world.relay_of(space)
 
