@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _BLANK_BYTES = 1 + 32 + 32 + 2 * signing.SIGNATURE_BYTES
 _RELAY_CHARS_MAX = 400
+_COVERED_MAX = 3
+"""How often a phrase is enrolled in a space in which it is ended again."""
 
 
 def no_more() -> NotAllowed:
@@ -257,7 +259,7 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
         return
     if not may_write(storage, anchor):
         return  # the paper can't be told of it any more: only a new phrase can cover it
-    if space.log_id in read_belonging(storage, space.space_id).ended or _was_ended(storage, space, phrase):
+    if space.log_id in read_belonging(storage, space.space_id).ended or _is_contested(storage, space, phrase):
         return
     members = {member.log_id for each in storage.spaces() for member in storage.members(each.space_id)}
     ids = [each.space_id for each in storage.spaces()]
@@ -275,11 +277,16 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
     _name_to_paper(replica, phrase, space.space_id)
 
 
-def _was_ended(storage: Storage, space: SpaceRecord, phrase: Prepared) -> bool:
-    """Whether somebody ended a phrase in a space: the own space will say so, unless this device has no part in it any more."""
+def _is_contested(storage: Storage, space: SpaceRecord, phrase: Prepared) -> bool:
+    """Whether a phrase was ended in a space as often as it was covered: by who knows more of the own space than this device.
+
+    Once may be by one who made another phrase and had not heard of this one in the own space, where it counts; but a device
+    that is out there, and has not heard of it, would cover the space with one key after the other.
+    """
     keys = {blank.signing_key for blank in phrase.blanks}
     said = (read_statement(parse_envelope(each.data)) for each in storage.controls(space.space_id))
-    return any(isinstance(statement, DeviceRevoked) and statement.device in keys for statement in said)
+    ended = {statement.device for statement in said if isinstance(statement, DeviceRevoked) and statement.device in keys}
+    return len(ended) >= _COVERED_MAX
 
 
 def _left_over(storage: Storage) -> dict[SpaceId, set[LogId]]:
