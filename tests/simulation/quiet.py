@@ -42,9 +42,17 @@ class Quiet:
             record = next((each for each in device.replica.spaces() if each.space_id == space), None)
             if record is None:
                 continue
-            self.upto[device, space] = {log: furthest(storage, space, log) for log in own_logs(storage, record)}
+            logs = own_logs(storage, record)
+            self.upto[device, space] = {
+                log: max(furthest(storage, space, log), self._handed(space, log, device)) for log in logs
+            }
             if carrier := device.live.pop(space, None):
                 carrier._connection.link.sever()  # type: ignore[attr-defined]
+
+    def _handed(self, space: SpaceId, log: LogId, device: Device) -> int:
+        """How far somebody else has a log: pairing hands over how it begins."""
+        others = (other.replica.storage.heads(space).get(log) for other in self.world.devices if other is not device)
+        return max((head.seq for head in others if head is not None), default=0)
 
     def rests(self, device: Device, space: SpaceId) -> bool:
         """Whether a device has heard that its person left a space."""
