@@ -1,4 +1,4 @@
-"""What goes beside the usual worlds: recovery phrases, files, moves and leaving quietly hold, have their effect, and can fail."""
+"""Worlds with recovery phrases, files, moves and leaving quietly: they hold, what they are about happens, and they can fail."""
 
 from __future__ import annotations
 
