@@ -7,10 +7,11 @@ and read nothing that comes later; and words that were ended, and of which every
 from __future__ import annotations
 
 import contextlib
+import io
 import random
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bide.crypto.recovery import KEYS_MAX, RecoveryPhrase
 from bide.errors import BideError, EnvelopeRejected, NotAllowed
@@ -69,6 +70,9 @@ class WayBack(Recovery):
         super().__init__(quiet, home.paper.phrase, clock=home.clock, randomness=home.randomness(), **how)
         self._home = home
 
+    def _open_file(self) -> BinaryIO:
+        return io.BytesIO(self._home.file)
+
     def _settle_missing(self, storage: Storage) -> None:
         """All has come; from here on the other devices are removed."""
         self._home.takes_over(storage)
@@ -80,13 +84,19 @@ class Returning(Device):
 
     kind = "recovery "
 
-    def __init__(self, world: World, name: str, person: int, disk: Disk, paper: Paper) -> None:
+    def __init__(
+        self, world: World, name: str, person: int, disk: Disk, paper: Paper, *, file: bytes = b"", relay: bool = True
+    ) -> None:
         super().__init__(world, name, person, disk)
+        self.file = file
+        """A bundle that it comes back by, at some time before now."""
+        self._relay = relay
         self.paper = paper
         self.moved_in = False
-        self.was_safe = paper.safe
+        self.was_safe = paper.safe and not file
         self.brought_back = True
-        self.contested = paper.contested
+        # What a file knows may be long over.
+        self.contested = paper.contested or bool(file)
         self._repairs = world.recoveries.repairs
         self._acknowledged: dict[tuple[SpaceId, LogId], Head] = dict(world.invariants.acknowledged)
 
@@ -109,9 +119,8 @@ class Returning(Device):
 
     async def _come_back_by(self, storage: Storage) -> None:
         world = self.world
-        way = WayBack(
-            self, device_name=self.name, relay_url=self.world.recoveries.where(self.person), bundle="", without_missing=False
-        )
+        url, file = world.recoveries.where(self.person), "a file" if self.file else ""
+        way = WayBack(self, device_name=self.name, relay_url=url if self._relay else "", bundle=file, without_missing=False)
         try:
             await way.bring_back(storage)
         except BideError as error:
@@ -126,6 +135,10 @@ class Returning(Device):
         self.replica = Replica(storage, clock=self.clock, randomness=self.randomness())
         world.devices.append(self)
         world.deeds["came back by the words"] += 1
+        if self.file:
+            world.deeds["came back by the words and a file"] += 1
+        if not self._relay:
+            self.replica.set_relay(url)
         if way.taken.own_lost:
             world.deeds["came back without the own space"] += 1
         self.promise()
@@ -134,9 +147,9 @@ class Returning(Device):
     def takes_over(self, storage: Storage) -> None:
         """Everything is here. Whoever has these words removes all other devices from here on."""
         recoveries = self.world.recoveries
-        if recoveries.repairs == self._repairs and not self.world.rotten:
+        if recoveries.repairs == self._repairs and not self.world.rotten and not self.file:
             recoveries.has_all(self, storage, self._acknowledged)
-        if self.paper.over and recoveries.repairs == recoveries.repairs_at_rest:
+        if self.paper.over and not self.file and recoveries.repairs == recoveries.repairs_at_rest:
             self.world.broke(f"words of {self.name} that were ended opened something")
         recoveries.takes_over(self, storage)
 
@@ -172,10 +185,10 @@ class Recoveries:
         """Whether somebody is typing words just now: of one person nobody does so twice at once."""
         return any(each.person == person and each.going_on for each in self.returning)
 
-    def use(self, paper: Paper) -> Returning:
+    def use(self, paper: Paper, *, file: bytes = b"", relay: bool = True) -> Returning:
         """Somebody types the words on a new machine."""
         world = self.world
-        home = Returning(world, *world.make_machine(paper.person), paper)
+        home = Returning(world, *world.make_machine(paper.person), paper, file=file, relay=relay)
         self.returning.append(home)
         home.begin()
         return home
@@ -378,7 +391,11 @@ def use_phrase(world: World, device: Device, chance: random.Random) -> bool:
     if not papers or recoveries.is_coming_back(device.person):
         return False
     paper = papers[-1] if chance.random() < 0.8 else chance.choice(papers)
-    _with_mishaps(world, recoveries.use(paper), chance, tries=1)
+    files = [each.data for each in world.bundles if each.person == device.person and paper.phrase.anchor in each.heads]
+    file = chance.choice(files) if files and chance.random() < 0.4 else b""
+    # Words that were used before say something else now in the same place, if all that is known is an old file.
+    relay = not file or paper.used_at is not None or chance.random() < 0.6
+    _with_mishaps(world, recoveries.use(paper, file=file, relay=relay), chance, tries=1)
     return True
 
 
