@@ -328,8 +328,9 @@ class Recoveries:
                     at_relay.append(any(state.membership.is_active(log) for log in paper.logs(space.space_id)))
             if counts and not all(at_relay):
                 self.world.broke(f"words that count for {device.name} don't cover all of its spaces")
-            # Of a device that is gone for good, some of what it said may have come to the relay, and some not.
-            if not counts and any(at_relay) and paper.by not in self.lost:
+            # Of a device that is gone for good, some of what it said may have come to the relay, and some not; and one that
+            # was removed where the others are, and not where they were not let in yet, stays there with what it enrolled.
+            if not counts and any(at_relay) and paper.by in belonging:
                 self.world.broke(f"words that count no more for {device.name} are still enrolled somewhere")
             paper.over = paper.over or not counts
             paper.safe = counts
