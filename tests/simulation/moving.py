@@ -94,7 +94,9 @@ class Moving:
             storage = device.replica.storage
             if space.space_id in device.replica.resting() or space.log_id in read_belonging(storage, space.space_id).ended:
                 continue
-            if url := offered(storage, space):
+            left = any(each == space.space_id for _, each in self.world.quiet.upto)
+            # Who moved and then left brings nothing back to the relay that is offered.
+            if (url := offered(storage, space)) and not left:
                 return space, url
             here = self.world.relay_at(space.relay_url)
             late = device.added_by is not None or device.brought_back
