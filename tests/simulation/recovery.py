@@ -275,7 +275,8 @@ class Recoveries:
         world.clockwork.note(home.name, "comes not back", error.code, error.template)
         world.deeds["words that opened nothing"] += isinstance(error, NotAllowed)
         # A bit that flipped on the way may look like anything else.
-        if home.was_safe and paper.safe and isinstance(error, NotAllowed):
+        # Whoever moved has to know where: the last device may have been late.
+        if home.was_safe and paper.safe and isinstance(error, NotAllowed) and world.elsewhere is None:
             world.broke(f"{home.name} can't come back by words that count: {error.template}")
 
     # At rest
@@ -299,7 +300,7 @@ class Recoveries:
                     world.fired("came back at rest")
                     back = True
                     break
-                if paper.safe:
+                if paper.safe and world.elsewhere is None:
                     world.broke(f"who has nothing left but the words can't come back by them: {home.name}")
 
         return back
