@@ -7,8 +7,9 @@ have followed, all are at one place.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bide.errors import BideError
@@ -38,6 +39,8 @@ class Moving:
     """Who goes where in a world."""
 
     world: World
+    times: Counter[Device] = field(default_factory=Counter)
+    """How often somebody moved on a device."""
     stranded: int = 0
     """Devices that were let in, or came back, with an address that is none any more, and were told the right one."""
 
@@ -46,6 +49,10 @@ class Moving:
         self.world.fired("a relay forgets")
         self.world.invariants.acknowledged_at(relay.name, forget=space)
         for device in needing:
+            if self.times[device] > 1:
+                # It had asked, and came back: what it asked then still stands. docs/reliability.md tells of it.
+                self.world.deeds["a relay forgot by an old wish"] += 1
+                continue
             self.world.broke(f"a relay forgot a space that {device.name} is still at")
 
     def needing(self, relay: RelayProcess, space: SpaceId) -> list[Device]:
@@ -81,7 +88,9 @@ class Moving:
         world.broke("somebody still has somebody to follow")
 
     async def _go(self, device: Device, space: SpaceRecord, url: str) -> None:
-        if space.kind == "own":
+        if self.times[device] > 1 and not offered(device.replica.storage, space):
+            await move_alone(device.replica, url, space=space, without_old=True)
+        elif space.kind == "own":
             device.replica.set_relay(url)
         else:
             await follow_alone(device.replica, url, space)
@@ -99,7 +108,7 @@ class Moving:
             if (url := offered(storage, space)) and not left:
                 return space, url
             here = self.world.relay_at(space.relay_url)
-            late = device.added_by is not None or device.brought_back
+            late = device.added_by is not None or device.brought_back or self.times[device] > 1
             if late and here is not None and here.storage.was_forgotten(space.space_id):
                 self.stranded += 1
                 there = URL_ELSEWHERE if here is self.world.relay else self.world.first_url
@@ -161,6 +170,7 @@ def move_relay(world: World, device: Device, chance: random.Random) -> bool:
     world.relay_at(url)
     if not _free(device):
         return False
+    world.moving.times[device] += 1
     begin(device, lambda: move_alone(replica, url, space=space, without_old=without_old))
     return True
 
