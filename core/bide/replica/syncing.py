@@ -102,9 +102,7 @@ class SpaceSync:
             may_forget: with `Stance.LEAVING`: asked once both sides have everything.
             rests: whether this person has paused or left the space meanwhile: then nothing more is sent.
         """
-        self._rests = rests
-        self._stance = stance
-        self._may_forget = may_forget
+        self._stance, self._may_forget, self._rests = stance, may_forget, rests
         self._asking = False
         self.asked = False
         """The relay noted that this person needs the space there no more."""
@@ -301,9 +299,8 @@ class SpaceSync:
 
     def _is_proved(self, head: Head) -> bool:
         """Whether the relay has shown the other past of a log that it claimed to have."""
-        if is_here(self._storage, self._space, head):
-            return True
-        return head.log_id in forked_logs(self._storage, self._space) and head.log_id in self._left_out()
+        shown = head.log_id in forked_logs(self._storage, self._space) and head.log_id in self._left_out()
+        return shown or is_here(self._storage, self._space, head)
 
     def _look_at_own_log(self) -> None:
         """How far this device's own log may be sent as long as something is to be settled about it."""
