@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from simulation import faults
-from simulation.controls import FORKS, SAFETIES
+from simulation.controls import FORKS
 from simulation.operations import OPERATIONS
 from simulation.planning import Plan, read_plan
 from simulation.running import Result, kind_of, plan_of, run
@@ -125,7 +125,7 @@ WHAT_BREAKS = {
 }
 
 
-@pytest.mark.parametrize("control", [name for name in SAFETIES if name != FORKS or faults.COPIES_UNDERSTOOD])
+@pytest.mark.parametrize("control", [name for name in WHAT_BREAKS if name != FORKS or faults.COPIES_UNDERSTOOD])
 def test_without_a_safety_the_simulation_breaks(control: str) -> None:
     """Within a few seeds, and by what the safety is for. With it, the same world holds."""
     plan, result = broken(control)

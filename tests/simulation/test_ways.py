@@ -7,10 +7,12 @@ from collections import Counter
 import pytest
 
 from simulation import faults, files
+from simulation.controls import SAFETIES
 from simulation.moving import MOVES
 from simulation.quiet import QUIET
 from simulation.recovery import RECOVERY
 from simulation.running import plan_of, run
+from simulation.test_simulation import WHAT_BREAKS
 
 OFTEN = {
     RECOVERY: ("make_phrase", "use_phrase"),
@@ -69,3 +71,8 @@ def test_without_its_safety_such_a_world_breaks(control: str) -> None:
 def test_what_is_switched_on_is_counted() -> None:
     """A fault that never fires is told."""
     assert {"lose_device", "recovery is killed"} <= set(faults.counted(frozenset({RECOVERY})))
+
+
+def test_every_safety_has_a_control() -> None:
+    """What can be taken out is taken out here or beside the usual worlds."""
+    assert set(SAFETIES) == {*CONTROLS, *WHAT_BREAKS}
