@@ -10,12 +10,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from simulation import faults
+from simulation import faults, files
 from simulation.controls import SAFETIES
 from simulation.operations import ON_SWITCH
 from simulation.planning import Plan, read_plan
 from simulation.running import USUAL, Result, WorkerDied, plan_of, run, run_many
 from simulation.shrinking import shrink
+
+
+def damage(switches: frozenset[str]) -> tuple[str, ...]:
+    """As what damage to files is counted, if there are any."""
+    return files.FIRES if files.BUNDLES in switches else ()
+
 
 STORIES = Path(__file__).parent / "regressions"
 
@@ -60,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         died = True
         print(f"BROKEN: {error}\n  make simulate SEED={error.seed}{more}", flush=True)
     print(table(total, time.monotonic() - began))
-    missing = [name for name in faults.counted(switches) if not total.counts[name]]
+    missing = [name for name in (*faults.counted(switches), *damage(switches)) if not total.counts[name]]
     if missing and total.worlds > 1:
         print(f"never fired: {', '.join(missing)}")
     return 1 if broken or died else 0

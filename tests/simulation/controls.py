@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import bide.log.chain
+import bide.replica.bundles
 import bide.replica.receiving
+import bide.replica.recovering
+import bide_cli.syncing.moving
 import bide_relay.service
 from bide.errors import ForkDetected
 from bide.ids import DeviceId, LogId, SpaceId
@@ -17,6 +20,7 @@ from bide.log.envelope import Envelope
 from bide.log.head import Head
 from bide.log.membership import Membership
 from bide.replica.receiving import Receiver
+from bide.replica.replica import Replica
 from bide_relay.connection import DeviceConnection
 from bide_relay.rooms import Cursor, Room
 from bide_relay.storage.base import Entry
@@ -75,6 +79,30 @@ def _old_epochs_stay() -> list[tuple[Any, str, Any]]:
     return [(Membership, "eligible_epochs", lambda self: sorted(self.recipients))]
 
 
+def _nobody_is_removed() -> list[tuple[Any, str, Any]]:
+    """Who comes back by the words lets the other devices be."""
+    return [(bide.replica.recovering, "_remove_others", lambda *_: 0)]
+
+
+def _files_count_as_they_are() -> list[tuple[Any, str, Any]]:
+    """Nobody looks at the sum at the end of a bundle file."""
+
+    def end(self: Any, _body: bytes) -> None:
+        self.ended = True
+
+    return [(bide.replica.bundles._Records, "_end", end)]
+
+
+def _nobody_is_waited_for() -> list[tuple[Any, str, Any]]:
+    """A relay that was left is asked to forget at once, whoever still needs it."""
+    return [(bide_cli.syncing.moving, "nobody_needs", lambda *_: True)]
+
+
+def _nothing_rests() -> list[tuple[Any, str, Any]]:
+    """What was left quietly is synced like everything."""
+    return [(Replica, "resting", lambda _: set())]
+
+
 SAFETIES: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
     **dict.fromkeys(DISKS, list),
     "relay verifies no signature": _no_verification(bide_relay.service),
@@ -82,6 +110,10 @@ SAFETIES: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
     "relay remembers what it sent": _cursor_of_what_was_sent,
     "removal mints no epoch": _old_epochs_stay,
     FORKS: _no_fork_check,
+    "a recovery removes nobody": _nobody_is_removed,
+    "bundle files are not summed up": _files_count_as_they_are,
+    "a relay forgets before all have moved": _nobody_is_waited_for,
+    "what was left quietly is synced": _nothing_rests,
 }
 """What is taken out, and how."""
 

@@ -8,7 +8,7 @@ they lie there. Power loss, where the system loses what SQLite did not sync, is 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -184,6 +184,7 @@ class CrashableRelayMemory(RelayMemory):
         self._disk = disk
         self._reached = reached
         self._spaces = disk.durable
+        self._asked, self._forgotten = _noted(disk.noted)
         self._identity = disk.identity or self._identity
         disk.identity = self._identity
 
@@ -193,6 +194,9 @@ class CrashableRelayMemory(RelayMemory):
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
         made: list[Appended] = self._committed(lambda: super(CrashableRelayMemory, self).append(batches))
         return made
+
+    def forget(self, space: SpaceId, slot: int, *, of: Collection[int], day: int) -> bool:
+        return bool(self._committed(lambda: super(CrashableRelayMemory, self).forget(space, slot, of=of, day=day)))
 
     def _committed(self, write: Callable[[], Any]) -> Any:
         disk = self._disk
@@ -204,11 +208,18 @@ class CrashableRelayMemory(RelayMemory):
             made = write()
             self._reached(BEFORE_COMMIT)
             disk.durable = self._spaces
+        disk.noted = _noted((self._asked, self._forgotten))
         self._reached(AFTER_COMMIT)
         return made
 
 
 _Spaces = dict[SpaceId, dict[LogId, list[Envelope]]]
+_Noted = tuple[dict[SpaceId, set[int]], dict[SpaceId, int]]
+"""Who asked it to forget which space, and what it forgot."""
+
+
+def _noted(noted: _Noted) -> _Noted:
+    return {space: set(slots) for space, slots in noted[0].items()}, dict(noted[1])
 
 
 def _copied(spaces: _Spaces) -> _Spaces:
@@ -220,6 +231,7 @@ class RelayMemoryDisk:
 
     def __init__(self, *, lazy: bool = False) -> None:
         self.durable: _Spaces = {}
+        self.noted: _Noted = ({}, {})
         self.identity: Any = None
         self.lazy = lazy
         """Control: what was committed becomes durable with the next commit only."""
@@ -229,14 +241,14 @@ class RelayMemoryDisk:
         return CrashableRelayMemory(self, reached)
 
     def image(self) -> Any:
-        return _copied(self.durable), self.identity
+        return _copied(self.durable), self.identity, _noted(self.noted)
 
     def put(self, image: Any) -> None:
-        self.durable, self.identity, self.late = _copied(image[0]), image[1], None
+        self.durable, self.identity, self.late, self.noted = _copied(image[0]), image[1], None, _noted(image[2])
 
     def wipe(self) -> None:
         """A new, empty store."""
-        self.durable, self.identity, self.late = {}, None, None
+        self.durable, self.identity, self.late, self.noted = {}, None, None, ({}, {})
 
     def renew(self) -> None:
         """What ``bide-relay restore`` does: it is another store from now on."""

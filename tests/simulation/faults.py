@@ -8,6 +8,9 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from simulation import moving
+from simulation.recovery import RECOVERY, lose_device
+
 if TYPE_CHECKING:
     from simulation.network import Link
     from simulation.world import World
@@ -237,6 +240,21 @@ FAULTS: dict[str, Fault] = {
     "back_up_home": Fault(3, back_up_home, switch=COPIES),
     "restore_home": Fault(2, restore_home, switch=COPIES),
     "clone_home": Fault(1, clone_home, switch=COPIES),
+    "harm_elsewhere": Fault(10, moving.harm_elsewhere, moving.FIRES, switch=moving.MOVES),
+    "lose_device": Fault(
+        10,
+        lose_device,
+        (
+            "lose_device",
+            "lose every device",
+            "came back at rest",
+            "recovery is killed",
+            "recovery crash inside a transaction",
+            "recovery crash before a commit",
+            "recovery crash after a commit",
+        ),
+        switch=RECOVERY,
+    ),
 }
 """Name to fault."""
 SILENT = ("back_up_relay", "back_up_home")

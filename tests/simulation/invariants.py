@@ -7,13 +7,11 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
-from bide.errors import BideError, EnvelopeRejected, MembershipRejected
+from bide.errors import EnvelopeRejected
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log import chain
 from bide.log.chain import empty_head, head_of, place
-from bide.log.control import Granting, read_control
-from bide.log.envelope import SIGNED_BYTES, entry_hash, parse_envelope, verify_signature
+from bide.log.envelope import SIGNED_BYTES, entry_hash, parse_envelope
 from bide.log.head import Head
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event
@@ -25,7 +23,8 @@ from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
 from simulation.excepting import cannot_end_a_pause, is_torn
-from simulation.processes import Device, Place, Said
+from simulation.granted import secrets_for
+from simulation.processes import Device, Place, RelayProcess, Said
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -38,8 +37,8 @@ class Invariants:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.acknowledged: dict[tuple[SpaceId, LogId], Head] = {}
-        """What the relay said that it has for good."""
+        self._acknowledged: dict[str, dict[tuple[SpaceId, LogId], Head]] = {}
+        """What each relay said that it has for good."""
         self.entries: dict[tuple[SpaceId, EntryId], Device] = {}
         """What people were told that is written, and on which device."""
         self.held: dict[EntryId, Device] = {}
@@ -70,16 +69,34 @@ class Invariants:
             if here is not None and here.hash == at.hash:
                 continue
             waiting = (each.envelope.hash for each in storage.displaced(said.space, waiting=True))
+            ended = read_belonging(storage, said.space).ended
+            if any(each.space_id == said.space and each.log_id in ended for each in device.replica.spaces()):
+                continue  # it was removed, and says there what nobody hears: that is kept, and not shown
             # What is erased after it was said again in another log is in neither.
             if at.hash not in waiting and said not in self.erased_said and _where(storage, said) is None:
                 self._broke(f"{device.name} lost what it had acknowledged as written")
 
-    def relay_kept_its_word(self) -> None:
+    def acknowledged_at(self, relay: str, *, forget: SpaceId | None = None) -> dict[tuple[SpaceId, LogId], Head]:
+        """What a relay said that it has for good; but not of a space that it was asked to forget."""
+        found = self._acknowledged.setdefault(relay, {})
+        for key in [key for key in found if key[0] == forget]:
+            del found[key]
+        return found
+
+    @property
+    def acknowledged(self) -> dict[tuple[SpaceId, LogId], Head]:
+        """Of the first relay."""
+        return self.acknowledged_at("relay")
+
+    def relay_kept_its_word(self, relay: RelayProcess) -> None:
         """A relay that came back has everything that it acknowledged."""
         if self._world.rotten:
             return
-        for (space, log), head in self.acknowledged.items():
-            header = self._world.relay.storage.header(space, log, head.seq)
+        for space in {space for space, _ in self.acknowledged_at(relay.name)}:
+            if relay.storage.was_forgotten(space):
+                self.acknowledged_at(relay.name, forget=space)
+        for (space, log), head in self.acknowledged_at(relay.name).items():
+            header = relay.storage.header(space, log, head.seq)
             if header is None or entry_hash(header[:SIGNED_BYTES]) != head.hash:
                 self._broke("the relay lost what it had acknowledged as stored")
 
@@ -99,6 +116,12 @@ class Invariants:
             if target.log_id in self._own_logs(home):
                 for space in home.replica.spaces():
                     self.out_with_removed.update(own_logs(home.replica.storage, space))
+
+    def note_to_be_out(self, home: Device) -> None:
+        """Somebody is about to remove a home, whichever of its logs they know."""
+        self.tried_to_remove.update(self._own_logs(home))
+        for space in home.replica.spaces():
+            self.out_with_removed.update(own_logs(home.replica.storage, space))
 
     def linked_with(self, device: Device, target: DeviceName) -> set[tuple[SpaceId, LogId]]:
         """What a device knows to be written by the home of another one, before and after, where it still belongs."""
@@ -184,26 +207,38 @@ class Invariants:
         self._removed_stay_out(members)
         self._erased_is_nowhere(members)
         self._relay_let_go()
+        self._world.recoveries.check(members)
+        self._world.moving.check(members)
+        self._world.quiet.check()
 
     def _members(self) -> dict[SpaceId, list[Device]]:
         """Who is in which space, as the relay has it; and nobody else was removed than whom somebody wanted to remove."""
         members: dict[SpaceId, list[Device]] = {}
-        relay = self._world.relay.storage
         for device in self._world.devices:
             for space in device.replica.spaces():
-                state = load_state(relay, space.space_id)
+                if self._world.quiet.rests(device, space.space_id):
+                    continue
+                state = load_state(self._where_the_others_are(space).storage, space.space_id)
                 if state is None:
-                    self._broke(f"a space of {device.name} is not at the relay")
+                    # Nothing is brought back to a relay that lost everything by who was removed, or was let in and has not
+                    # been there since: those who could are gone for good.
+                    storage = device.replica.storage
+                    gone = space.log_id in read_belonging(storage, space.space_id).ended or space.pending
+                    forgotten = self._world.relay_of(space).storage.was_forgotten(space.space_id)
+                    moved_without = forgotten and self.may_be_removed(device)
+                    if not moved_without and not (gone and self._world.recoveries.lost):
+                        self._broke(f"a space of {device.name} is not at the relay")
                 elif cannot_end_a_pause(self._world, device, space):
                     continue
                 elif state.membership.is_active(space.log_id):
                     members.setdefault(space.space_id, []).append(device)
-                elif not self._may_be_removed(device) and not space.pending and space.space_id not in self.torn:
+                elif not self.may_be_removed(device) and not space.pending and space.space_id not in self.torn:
                     self._broke(f"{device.name} is no member of a space any more, and nobody removed it")
         self._members_now = members
         for by, target in self.removed:
             for device in self._world.devices:
-                state = load_state(relay, self._own_space(device).space_id)
+                own = self._own_space(device)
+                state = load_state(self._world.relay_of(own).storage, own.space_id)
                 if by not in self._own_logs(device) or state is None or not state.membership.is_active(by):
                     continue
                 if self._own_space(device).space_id in self.torn:
@@ -220,12 +255,22 @@ class Invariants:
                         self._broke(f"{home.name} was removed, went on as another device, and {device.name} doesn't list it")
         return members
 
-    def _may_be_removed(self, device: Device) -> bool:
+    def _where_the_others_are(self, space: SpaceRecord) -> RelayProcess:
+        """The relay that counts for a space: not that of one who was removed before it heard where the others went."""
+        for device in self._world.devices:
+            for each in device.replica.spaces():
+                here = each.space_id == space.space_id and not each.pending
+                out = "not_allowed" in device.errors and self.may_be_removed(device)
+                if here and not out and not self._world.quiet.rests(device, each.space_id):
+                    return self._world.relay_of(each)
+        return self._world.relay_of(space)
+
+    def may_be_removed(self, device: Device) -> bool:
         """Whether somebody wanted to remove it, or the one that let it in: what that did after its end doesn't count."""
         adder = device.added_by
         now = {space.log_id for space in device.replica.spaces()}
         wanted = not device.own_logs.isdisjoint(self.tried_to_remove) or not now.isdisjoint(self.out_with_removed)
-        return wanted or (adder is not None and self._may_be_removed(adder))
+        return wanted or device.contested or (adder is not None and self.may_be_removed(adder))
 
     @staticmethod
     def _own_space(device: Device) -> SpaceRecord:
@@ -245,7 +290,9 @@ class Invariants:
 
     def _relay_has_all(self, space: SpaceId, devices: list[Device]) -> None:
         """The relay has everything, whole, and counts it right."""
-        relay, storage = self._world.relay.storage, devices[0].replica.storage
+        storage = devices[0].replica.storage
+        record = next(each for each in devices[0].replica.spaces() if each.space_id == space)
+        relay = self._world.relay_of(record).storage
         heads = relay.heads(space)
         needed = read_belonging(storage, space).needed
         for log, head in storage.heads(space).items():
@@ -270,7 +317,7 @@ class Invariants:
     def _sound(self, device: Device) -> None:
         """Chains and signatures verify, nothing waits, and what is shown follows from the log."""
         replica = device.replica
-        copied = self._world.counts["restore_home"] + self._world.counts["clone_home"]
+        copied = self._world.counts["restore_home"] + self._world.counts["clone_home"] + self._world.recoveries.twice
         for finding in replica.doctor():
             if finding.level == DAMAGE and not (copied and _tells_of_a_copy(str(finding.words))):
                 self._broke(f"doctor finds damage at {device.name}: {finding.words}")
@@ -301,6 +348,8 @@ class Invariants:
         for author in self._world.devices:
             cut_off = {each.space_id for each in author.replica.spaces() if cannot_end_a_pause(self._world, author, each)}
             for said, first in author.promised.items():
+                if self._world.quiet.rests(author, said.space):
+                    continue  # what waited there waits for good
                 at = _where(author.replica.storage, said) or first
                 for device in members.get(said.space, []):
                     storage = device.replica.storage
@@ -337,7 +386,9 @@ class Invariants:
         if any(member.log_id == at.log for member in storage.members(space)):
             return True
         while author is not None:
-            if any(log in ended for each in author.replica.spaces() for log in own_logs(author.replica.storage, each)):
+            if author.contested or any(
+                log in ended for each in author.replica.spaces() for log in own_logs(author.replica.storage, each)
+            ):
                 return False
             author = author.added_by
         return True
@@ -345,15 +396,17 @@ class Invariants:
     def _nobody_stuck(self, members: dict[SpaceId, list[Device]]) -> None:
         """The last sync of everybody went without a word of complaint."""
         for device in self._world.devices:
-            everywhere = all(device in members.get(space.space_id, []) for space in device.replica.spaces())
-            torn = any(space.space_id in self.torn for space in device.replica.spaces())
-            if everywhere and device.errors and not torn:
+            spaces = {space.space_id for space in device.replica.spaces()}
+            there = (space for space in spaces if not self._world.quiet.rests(device, space))
+            everywhere = all(device in members.get(space, []) for space in there)
+            if everywhere and device.errors and not spaces & self.torn:
                 self._broke(f"{device.name} can't sync: {device.errors}")
 
     def _erased_is_nowhere(self, members: dict[SpaceId, list[Device]]) -> None:
         """The bodies of what was erased are at no member and not at the relay, nor what was read from them."""
-        relay = self._world.relay.storage
         for space, devices in members.items():
+            record = next(each for each in devices[0].replica.spaces() if each.space_id == space)
+            relay = self._world.relay_of(record).storage
             gone = {said.change for said in self.erased_said if said.space == space}
             for device in devices:
                 storage = device.replica.storage
@@ -383,7 +436,7 @@ class Invariants:
 
     def _removed_stay_out(self, members: dict[SpaceId, list[Device]]) -> None:
         """With everything that a removed device holds, and all that the relay has, nothing later can be read."""
-        for device in self._world.devices:
+        for device in (*self._world.devices, *self._world.recoveries.lost):
             for space in device.replica.spaces():
                 mine = own_logs(device.replica.storage, space)
                 sealed = self.sealed_without.items()
@@ -394,7 +447,7 @@ class Invariants:
                 if not later or not others or device in others:
                     continue
                 storage = others[0].replica.storage
-                secrets = _secrets_for(device, space, storage)
+                secrets = secrets_for(device, space, storage)
                 for _, at in later:
                     there = storage.envelope(space.space_id, at.log, at.seq)
                     if there is None or there.control or there.hash != at.hash:
@@ -408,50 +461,16 @@ class Invariants:
 
     def _relay_let_go(self) -> None:
         """Nobody is connected: the relay holds nothing open, and counts nothing."""
-        server = self._world.relay.server
-        gate = server._gate
-        held = (gate.connections, gate.unauthenticated, len(server._rooms), len(server._visitors), server.uploads.used)
-        if any(held):
-            self._broke(f"the relay still holds something of those who left: {held}")
-
-    def rot_is_noticed(self) -> None:
-        """What the operator's check reads in a damaged store: whether it sees the damage is told, not asserted."""
-        try:
-            relay = self._world.relay.disk.open(lambda _: None)
-            for space in relay.spaces():
-                state = load_state(relay, space)
-                assert state is not None  # it is among the spaces
-                for log, head in state.heads.items():
-                    last = empty_head(log)
-                    for entry in relay.read(space, [Span(log, 0, head.seq)], bytes_max=_EVERYTHING, envelopes_max=_EVERYTHING):
-                        envelope = parse_envelope(entry.data)
-                        place(last, envelope)
-                        verify_signature(envelope, space=space, device=state.membership.devices[log].id)
-                        last = head_of(envelope)
-        except (BideError, MembershipRejected):
-            self._world.fired("rot is noticed")
+        for server in (relay.server for relay in self._world.relays):
+            gate = server._gate
+            held = (gate.connections, gate.unauthenticated, len(server._rooms), len(server._visitors), server.uploads.used)
+            if any(held):
+                self._broke(f"the relay still holds something of those who left: {held}")
 
 
 def _tells_of_a_copy(words: str) -> bool:
     """Whether doctor says what is so: that a device wrote two pasts, or was shown another since it was copied."""
     return "two pasts" in words or "or a device was copied" in words
-
-
-def _secrets_for(device: Device, space: SpaceRecord, storage: Storage) -> dict[bytes, bytes]:
-    """All epoch secrets that a device can come by: its own, and what any statement seals to keys that it has or had."""
-    secrets = dict(device.replica.storage.epochs(space.space_id))
-    formers = device.replica.storage.former_devices(space.space_id)
-    all_keys = [DeviceKeys(space.signing_seed, space.sealing_secret)]
-    all_keys += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers]
-    for stored in storage.controls(space.space_id):
-        envelope = parse_envelope(stored.data)
-        statement = read_control(envelope.body)
-        if not isinstance(statement, Granting):
-            continue
-        for grant, keys in itertools.product(statement.grants, all_keys):
-            with contextlib.suppress(GrantBroken):
-                secrets[grant.epoch_id] = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)
-    return secrets
 
 
 def _where(storage: Storage, said: Said) -> Place | None:

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 
 from bide.protocol.codec import decode_frame
-from bide.protocol.frames import Stored
+from bide.protocol.frames import Auth, Stored
 from simulation.clockwork import Clockwork, ProcessLoop
 
 KEEPALIVE_MS = 40_000
@@ -153,8 +153,10 @@ class Link:
         if self.silent:
             self.network.fired("half_open")
             return
+        if not self.space and sender is self.client and b"auth" in message[:8]:
+            self.space = space_of(message)
         if sender is self.server and b"stored" in message[:8]:
-            self.network.acknowledged(self.space, message)
+            self.network.acknowledged(sender.process.name, self.space, message)
         if self.held:
             self.network.fired(self.held_by)
             sender.backlog.append(message)
@@ -225,11 +227,22 @@ class Link:
                 self.end(end)
 
 
+def space_of(message: bytes) -> bytes:
+    """Of which space a client says that it is a member."""
+    frame = decode_frame(message)
+    return frame.space if isinstance(frame, Auth) else b""
+
+
 class Network:
     """All connections of a world."""
 
     def __init__(
-        self, clockwork: Clockwork, seed: str, *, acknowledged: Callable[[bytes, Stored], None], fired: Callable[[str], None]
+        self,
+        clockwork: Clockwork,
+        seed: str,
+        *,
+        acknowledged: Callable[[str, bytes, Stored], None],
+        fired: Callable[[str], None],
     ) -> None:
         self.clockwork = clockwork
         self.links: dict[int, Link] = {}
@@ -270,10 +283,10 @@ class Network:
             for fault in due:
                 fault(link)
 
-    def acknowledged(self, space: bytes, message: bytes) -> None:
+    def acknowledged(self, relay: str, space: bytes, message: bytes) -> None:
         frame = decode_frame(message)
         if isinstance(frame, Stored):
-            self._acknowledged(space, frame)
+            self._acknowledged(relay, space, frame)
 
     def delay_ms(self, *where: int) -> float:
         """How long a message takes: the same for the same message, whatever else is left out of a story."""

@@ -14,6 +14,10 @@ from bide.replica.holding import Deed, Do
 from bide.replica.personal import my_devices
 from bide.testing_replicas import AddingRun
 from simulation.clockwork import Crashed
+from simulation.files import BUNDLES, export_bundle, import_bundle
+from simulation.moving import MOVES, follow_relay, move_relay
+from simulation.quiet import QUIET, leave_quietly
+from simulation.recovery import RECOVERY, end_phrase, make_phrase, use_phrase
 
 if TYPE_CHECKING:
     from simulation.processes import Device
@@ -267,6 +271,10 @@ OPERATIONS: dict[str, tuple[int, Operation]] = {
 LEAVING = "leaving"
 ON_SWITCH: dict[str, dict[str, tuple[int, Operation]]] = {
     LEAVING: {"erase": (6, erase), "pause": (3, pause), "leave": (1, leave)},
+    BUNDLES: {"export_bundle": (6, export_bundle), "import_bundle": (10, import_bundle)},
+    MOVES: {"move_relay": (4, move_relay), "follow_relay": (4, follow_relay)},
+    QUIET: {"leave_quietly": (2, leave_quietly)},
+    RECOVERY: {"make_phrase": (6, make_phrase), "end_phrase": (1, end_phrase), "use_phrase": (4, use_phrase)},
 }
 """What is only done where it is switched on: else it would take worlds away from all the rest."""
 MEETINGS: dict[str, Operation] = {"sync": sync, "watch": watch}

@@ -17,11 +17,14 @@ from bide.errors import BideError, StorageError
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.chain import empty_head
 from bide.log.leaving import is_erased
+from bide.replica.addresses import host_of
 from bide.replica.belonging import read_belonging
+from bide.replica.relays import due, read_formers
 from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
 from bide.testing import SeededRandomness
 from bide_cli.syncing.carrying import Carrier
+from bide_cli.syncing.moving import tend
 from bide_cli.syncing.transport import told_plainly
 from bide_relay.committer import Committer, Job
 from bide_relay.limits import Visitor
@@ -140,6 +143,10 @@ class Device(Process):
         self.person = person
         self.clock = SkewedClock(world.clockwork)
         self.added_by: Device | None = None
+        self.brought_back = False
+        """It came back by words on paper."""
+        self.contested = False
+        """It came back by words that somebody ended who didn't know of it: it may be out with them."""
         self.own_logs: set[LogId] = set()
         """What it writes, or wrote before it went on in another log, in whatever space."""
         self.put_back: set[tuple[SpaceId, EntryId]] | None = None
@@ -214,6 +221,7 @@ class Device(Process):
     def promise(self) -> None:
         """Somebody was told that it is written: it may not be lost from here on."""
         storage = self.replica.storage
+        self.world.quiet.look(self)
         for space in self.replica.spaces():
             of, log = space.space_id, space.log_id
             head = storage.heads(of).get(log, empty_head(log))
@@ -254,16 +262,33 @@ class Device(Process):
                 return
             self.promise()
             resting = self.replica.resting()
-            for space in self.replica.spaces():
-                if space.relay_url and space.space_id not in self.syncing and space.space_id not in resting:
-                    self.syncing.add(space.space_id)
-                    self.loop.create_task(self._sync_space(space, live=live))
+            spaces = [
+                each for each in self.replica.spaces() if each.relay_url and each.space_id not in {*self.syncing, *resting}
+            ]
+            self.syncing.update(space.space_id for space in spaces)
+            if self.world.quiet.begun and spaces and spaces[0].kind == "own":
+                self.loop.create_task(self._sync_own_first(spaces, live=live))
+                return
+            for space in spaces:
+                self.loop.create_task(self._sync_space(space, live=live))
+
+    async def _sync_own_first(self, spaces: list[SpaceRecord], *, live: bool) -> None:
+        """What this person left on another device is to be known before anything of it is sent."""
+        loop = self.loop
+        await self._sync_space(spaces[0], live=False)
+        if self.loop is not loop or not loop.alive:
+            return
+        resting = self.replica.resting()
+        self.syncing -= {space.space_id for space in spaces if space.space_id in resting}
+        for space in spaces[1:]:
+            if space.space_id not in resting:
+                loop.create_task(self._sync_space(space, live=live))
 
     async def _sync_space(self, space: SpaceRecord, *, live: bool) -> None:
-        loop, sync = self.loop, self.replica.sync_session(space.space_id, host=HOST, live=live)
+        loop, sync = self.loop, self.replica.sync_session(space.space_id, host=host_of(space.relay_url), live=live)
         try:
             with told_plainly():
-                end = await self.world.network.dial(self.loop, self.world.relay, space.space_id)
+                end = await self.world.network.dial(self.loop, self.world.relay_at(space.relay_url), space.space_id)
                 try:
                     carrier = Carrier(end, sync)  # type: ignore[arg-type]
                     if live:
@@ -275,16 +300,29 @@ class Device(Process):
                 finally:
                     await end.close()
         except OSError:
-            self._told("unreachable")
+            self.told("unreachable")
         except BideError as error:
-            self._told(error.code, space.space_id)
+            self.told(error.code, space.space_id)
+        try:
+            await self._tend(space)
         finally:
             if self.loop is loop and loop.alive:
                 if live:
                     self.live.pop(space.space_id, None)
                 self.syncing.discard(space.space_id)
 
-    def _told(self, code: str, space: bytes = b"") -> None:
+    async def _tend(self, space: SpaceRecord) -> None:
+        """Keep in step with relays that were left, and go after the person's other devices."""
+        now = next(each for each in self.replica.spaces() if each.space_id == space.space_id)
+        if self.loop.alive and (due(self.replica.storage, now) or read_formers(self.replica.storage, space.space_id)):
+            again, errors = await tend(self.replica, [now], patiently=False)
+            self.promise()
+            for error in errors.values():
+                self.told(error.code, space.space_id)
+            if again:
+                self.world.deeds["synced again after another relay"] += 1
+
+    def told(self, code: str, space: bytes = b"") -> None:
         if self.loop.alive:
             self.errors[code] = self.errors.get(code, 0) + 1
             self.world.clockwork.note(self.name, "told", code, space.hex()[:4])
@@ -334,8 +372,9 @@ class RelayProcess(Process):
     kind = "relay "
     server: RelayServer
 
-    def __init__(self, world: World, disk: Disk) -> None:
-        super().__init__(world, "relay", disk)
+    def __init__(self, world: World, disk: Disk, name: str = "relay", url: str = URL) -> None:
+        super().__init__(world, name, disk)
+        self.settings = world.settings.model_copy(update={"host": host_of(url)})
         self.storage: Any = None
         self.down = False
         """Being repaired: nobody starts it meanwhile."""
@@ -345,11 +384,21 @@ class RelayProcess(Process):
             return
         self._begin_life()
         self.storage = self.disk.open(self.reached)
+        forget = self.storage.forget
+
+        def noted(space: SpaceId, slot: int, **how: Any) -> bool:
+            needing = self.world.moving.needing(self, space)
+            gone: bool = forget(space, slot, **how)
+            if gone:
+                self.world.moving.forgot(self, space, needing)
+            return gone
+
+        self.storage.forget = noted
         with self.loop.running():
-            self.server = RelayServer(self.storage, self.world.settings, fail=self.fail)
-            self.server.committer = SteppedCommitter(self, self.storage, self.world.settings)
+            self.server = RelayServer(self.storage, self.settings, fail=self.fail)
+            self.server.committer = SteppedCommitter(self, self.storage, self.settings)
             self.server.report = self._report  # type: ignore[method-assign]
-        self.world.invariants.relay_kept_its_word()
+        self.world.invariants.relay_kept_its_word(self)
 
     def fail(self, error: BaseException) -> None:
         if not isinstance(error, Crashed):

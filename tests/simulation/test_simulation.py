@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from simulation import faults
-from simulation.controls import FORKS, SAFETIES
+from simulation.controls import FORKS
 from simulation.operations import ON_SWITCH, OPERATIONS
 from simulation.planning import Plan, read_plan
 from simulation.running import USUAL, Result, WorkerDied, kind_of, plan_of, run, run_many
@@ -131,7 +131,7 @@ WHAT_BREAKS = {
 }
 
 
-@pytest.mark.parametrize("control", SAFETIES)
+@pytest.mark.parametrize("control", WHAT_BREAKS)
 def test_without_a_safety_the_simulation_breaks(control: str) -> None:
     """Within a few seeds, and by what the safety is for. With it, the same world holds."""
     plan, result = broken(control)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tempfile
@@ -14,19 +15,27 @@ from bide.entries.records import EntryRecord
 from bide.ids import EntryId, LogId, SpaceId, parse_entry_id
 from bide.log.head import Head
 from bide.protocol.frames import Stored
+from bide.replica.belonging import read_belonging
 from bide.replica.personal import DeviceName
 from bide.replica.writing import Written
+from bide.storage.base import SpaceRecord
 from bide.testing_replicas import PairingRun
+from simulation.carrying import carried
 from simulation.chance import seeded
 from simulation.clockwork import Clockwork
 from simulation.controls import Controls
 from simulation.disks import Disk, MemoryDisk, RelayMemoryDisk, RelaySqliteDisk, SqliteDisk
 from simulation.faults import FAULTS
+from simulation.files import Bundle
 from simulation.invariants import Invariants
+from simulation.moving import ELSEWHERE, URL_ELSEWHERE, Moving, make_disk
 from simulation.network import KEEPALIVE_MS, Network
 from simulation.operations import EVERYTHING, tolerant
 from simulation.planning import STORM_MS, Plan, Stimulus
 from simulation.processes import SETTINGS, URL, Device, RelayProcess
+from simulation.quiet import Quiet
+from simulation.recovery import Recoveries
+from simulation.rot import is_noticed
 
 NAMES = ("Sam", "Robin", "Kim", "Alex")
 ROUNDS_MAX = 12
@@ -58,20 +67,28 @@ class World:
         self.breach: Broken | None = None
         self.rotten = False
         self.storming = False
+        self.elsewhere: RelayProcess | None = None
+        """A second relay, once somebody moves to it."""
+        self.moving = Moving(self)
+        self.first_url = URL
+        self.quiet = Quiet(self)
         self.relay_backups: list[tuple[Any, bool]] = []
         """Images, and whether they were rotten already."""
         self.home_backups: list[tuple[Device, Any]] = []
+        self.bundles: list[Bundle] = []
         self.devices: list[Device] = []
         self.network = Network(self.clockwork, plan.seed, acknowledged=self._acknowledged, fired=self.fired)
         self.invariants = Invariants(self)
+        self.recoveries = Recoveries(self)
         self.rounds = 0
         """Of syncing, until everything was at rest."""
         self._made = 0
         self._folder: Path | None = None
-        self._seeded = seeded(self.clockwork, plan.seed)
+        self._seeded = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._seeded.__enter__()
+        self._seeded.enter_context(seeded(self.clockwork, self.seed))
+        self._seeded.enter_context(carried(self))
         self._leave_controls = self.controls.take_out()
         if self.plan.sqlite:
             shared = Path("/dev/shm")
@@ -80,11 +97,11 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (*self.devices, self.relay):
+        for process in (*self.devices, *self.recoveries.lost, *self.recoveries.returning, *self.relays):
             process.loop.bury()
             process.disk.shut()
         self._leave_controls()
-        self._seeded.__exit__(None, None, None)
+        self._seeded.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -167,26 +184,36 @@ class World:
         for device in self.devices:
             device.crash_in = 0
             device.stop_live()
-        self.relay.crash_in = 0
+        for relay in self.relays:
+            relay.crash_in = 0
         if self.rotten:
-            self.invariants.rot_is_noticed()
+            if is_noticed(self):
+                self.fired("rot is noticed")
             self.repair_relay(lambda disk: disk.wipe())
             self.rotten = False
         self.clockwork.run_until(self.clockwork.now_ms + 3 * KEEPALIVE_MS)
-        for process in (*self.devices, self.relay):
+        for process in (*self.devices, *self.relays):
             process.come_back()
         for device in self.devices:
             device.stop_live()  # what was still being dialled when the others hung up
             device.go_on()
-        self._sync_until_nothing_moves()
-        if any(device.lacks_words() for device in self.devices):  # they are asked for once a day
-            self.clockwork.run_until(self.clockwork.now_ms + DAY_MS)
-            self._sync_until_nothing_moves()
+        self.recoveries.calm()
+        self.sync_until_nothing_moves()
+        if self.recoveries.bring_back():
+            self.sync_until_nothing_moves()
+        self.moving.come_together()
         # The relay lets go of those who left.
         self.clockwork.run_until(self.clockwork.now_ms + KEEPALIVE_MS)
         self._check()
 
-    def _sync_until_nothing_moves(self) -> None:
+    def sync_until_nothing_moves(self) -> None:
+        """As often as it takes; and once more a day later where words are lacking, since they are asked for once a day."""
+        self._sync_for_rounds()
+        if any(device.lacks_words() for device in self.devices):
+            self.clockwork.run_until(self.clockwork.now_ms + DAY_MS)
+            self._sync_for_rounds()
+
+    def _sync_for_rounds(self) -> None:
         for _ in range(ROUNDS_MAX):
             self._check()
             before = self._where_all_are()
@@ -203,21 +230,28 @@ class World:
         else:
             self.broke(f"after {ROUNDS_MAX} rounds something still moves")
 
+    @staticmethod
+    def _is_out(device: Device, space: SpaceRecord) -> bool:
+        return space.log_id in read_belonging(device.replica.storage, space.space_id).ended
+
     def _where_all_are(self) -> Any:
-        relay = self.relay.storage
         return [
             [
                 (
                     space,
                     device.replica.storage.heads(space.space_id),
-                    device.replica.storage.relay_heads(space.space_id),
+                    # Who was removed may be told so now by one, now by another of the faces that it had.
+                    {} if self._is_out(device, space) else device.replica.storage.relay_heads(space.space_id),
                     device.replica.storage.bare(space.space_id),
                 )
                 for space in device.replica.spaces()
             ]
             + [device.replica.storage.outbox()]
             for device in self.devices
-        ], {space: (dict(relay.heads(space)), relay.usage(space)) for space in relay.spaces()}
+        ], [
+            {space: (dict(relay.storage.heads(space)), relay.storage.usage(space)) for space in relay.storage.spaces()}
+            for relay in self.relays
+        ]
 
     # What operations and faults tell
 
@@ -247,13 +281,14 @@ class World:
         if mine.space_id in spaces:  # a device that is not let in yet itself removes nobody
             self.invariants.removed.append((mine.log_id, target.log_id))
 
-    def _acknowledged(self, space: bytes, frame: Stored) -> None:
+    def _acknowledged(self, relay: str, space: bytes, frame: Stored) -> None:
         """The relay said that it has something for good."""
         for log, seq, digest in frame.heads:
             key = (SpaceId(space), LogId(log))
-            known = self.invariants.acknowledged.get(key)
+            acknowledged = self.invariants.acknowledged_at(relay)
+            known = acknowledged.get(key)
             if known is None or known.seq < seq:
-                self.invariants.acknowledged[key] = Head(LogId(log), seq, digest)
+                acknowledged[key] = Head(LogId(log), seq, digest)
 
     # Machines
 
@@ -263,26 +298,51 @@ class World:
 
     def make_device(self, person: int, *, like: Device | None = None) -> Device:
         """A new device, with an empty disk; of the same sort as that of another one, whose home is to lie on it."""
+        return Device(self, *self.make_machine(person, like=like))
+
+    def make_machine(self, person: int, *, like: Device | None = None) -> tuple[str, int, Disk]:
+        """What a new device is made of: its name, whose it is, and an empty disk."""
         self._made += 1
         name = f"{NAMES[person]}-{self._made}"
         if self._folder is not None and (isinstance(like.disk, SqliteDisk) if like is not None else self._made % 2):
             disk: Disk = SqliteDisk(self._folder / name)
         else:
             disk = MemoryDisk(lazy=self.controls.has("device acknowledges before commit"))
-        return Device(self, name, person, disk)
+        return name, person, disk
 
     def _relay_disk(self) -> Disk:
         if self._folder is not None:
             return RelaySqliteDisk(self._folder / "relay")
         return RelayMemoryDisk(lazy=self.controls.has("relay acknowledges before commit"))
 
+    def relay_at(self, url: str) -> RelayProcess | None:
+        """The relay at an address."""
+        if url == URL_ELSEWHERE and self.elsewhere is None:
+            self.elsewhere = RelayProcess(self, make_disk(self), ELSEWHERE, URL_ELSEWHERE)
+            self.elsewhere.come_back()
+        return {URL: self.relay, URL_ELSEWHERE: self.elsewhere}.get(url)
+
+    @property
+    def relays(self) -> list[RelayProcess]:
+        """All that there are."""
+        return [self.relay] if self.elsewhere is None else [self.relay, self.elsewhere]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a world in SQLite keeps its files."""
+        return self._folder
+
+    def relay_of(self, space: SpaceRecord) -> RelayProcess:
+        """The one that a device syncs a space with."""
+        return self.relay_at(space.relay_url) or self.relay
+
     def relay_has_spaces(self) -> bool:
         """Whether anything lies at the relay."""
         return self.relay.alive and bool(list(self.relay.storage.spaces()))
 
-    def repair_relay(self, repair: Callable[[Any], None]) -> None:
+    def repair_relay(self, repair: Callable[[Any], None], relay: RelayProcess | None = None) -> None:
         """Take the relay down, do something to its disk, and start it again later."""
-        relay = self.relay
+        relay = relay or self.relay
         relay.die()
         relay.loop.bury()
         relay.disk.shut()
@@ -290,7 +350,8 @@ class World:
             relay.disk.put(relay._left)
             relay._left = None
         repair(relay.disk)
-        self.invariants.acknowledged.clear()
+        self.invariants.acknowledged_at(relay.name).clear()
+        self.recoveries.unsafe()
 
     def restore_home(self, device: Device, image: Any) -> None:
         """Put a home back to an old image of it; what nobody else has of it is lost with the disk."""

@@ -135,13 +135,13 @@ def _read(replica: Replica, file: str) -> Iterator[Taken | None]:
 
 
 def _tell(shell: Shell, replica: Replica, taken: list[Taken], unknown: int) -> None:
-    received = sum(each.session.received for each in taken)
+    received = sum(each.session.received for each in taken if each.session is not None)
     errors: list[BideError] = [each.error for each in taken if each.error is not None]
     if shell.as_json:
         shell.emit("bundle", spaces=len(taken) - len(errors), received=received, unknown=unknown, failed=len(errors))
         return
     for each in taken:
-        for notice in each.session.notices:
+        for notice in each.session.notices if each.session is not None else ():
             shell.say(worded(*notice))
     shell.out(_("Something new came") if received else _("Nothing new"))
     if unknown:

@@ -7,12 +7,11 @@ words.
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from bide.errors import BideError, InputError, NotFound, RelayUnreachable
-from bide.ids import SpaceId, SystemClock, SystemRandomness
+from bide.ids import Clock, Randomness, SpaceId, SystemClock, SystemRandomness
 from bide.replica.addresses import host_of
 from bide.replica.bundles import HOST, read_bundle
 from bide.replica.phrases import no_more
@@ -47,7 +46,16 @@ class Recovery:
     """One recovery, from the words to a storage that a home can be made of."""
 
     def __init__(
-        self, shell: Shell, phrase: RecoveryPhrase, *, device_name: str, relay_url: str, bundle: str, without_missing: bool
+        self,
+        shell: Shell,
+        phrase: RecoveryPhrase,
+        *,
+        device_name: str,
+        relay_url: str,
+        bundle: str,
+        without_missing: bool,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
     ) -> None:
         """Prepare.
 
@@ -58,6 +66,8 @@ class Recovery:
             relay_url: where everything is; empty: only in the file.
             bundle: a bundle file; empty: none.
             without_missing: go on without spaces that can't be had.
+            clock: where time comes from.
+            randomness: where random bytes come from.
         """
         self._shell = shell
         self._phrase = phrase
@@ -65,7 +75,8 @@ class Recovery:
         self._relay_url = relay_url
         self._bundle = bundle
         self._without_missing = without_missing
-        self._randomness = SystemRandomness()
+        self._clock = clock or SystemClock()
+        self._randomness = randomness or SystemRandomness()
         self.left_out = 0
         """Spaces that could not be had, though they are somewhere."""
         self._unreached: set[SpaceId] = set()
@@ -81,11 +92,15 @@ class Recovery:
             VerificationFailed: what came is not genuine, or the words are of another journal.
             RelayUnreachable: the relay is away. Nothing was changed anywhere, unless it broke off at the very end.
         """
-        self._bring(storage, [open_anchor(storage, self._phrase, relay_url=self._relay_url)])
+        asyncio.run(self.bring_back(storage))
+
+    async def bring_back(self, storage: Storage) -> None:
+        """`fill`, for who has an event loop."""
+        await self._bring(storage, [open_anchor(storage, self._phrase, relay_url=self._relay_url)])
         if not read_anchor(storage):
-            self._bring(storage, storage.spaces())
+            await self._bring(storage, storage.spaces())
             read_anchor(storage)
-        self._bring(storage, open_others(storage, self._phrase))
+        await self._bring(storage, open_others(storage, self._phrase))
         self._settle_missing(storage)
         self.taken = take_over(
             storage,
@@ -93,11 +108,11 @@ class Recovery:
             device_name=self._device_name,
             relay_url=self._relay_url,
             zone=local_zone(),
-            clock=SystemClock(),
+            clock=self._clock,
             randomness=self._randomness,
         )
         if self._relay_url:
-            self._sync(storage, [space for space in self.taken.former if space.relay_url])
+            await self._sync(storage, [space for space in self.taken.former if space.relay_url])
 
     def fill_begun(self, storage: Storage) -> None:
         """`fill` for a home in which nothing was written yet, which stays as it is until all has come. Raises as `fill`."""
@@ -108,14 +123,14 @@ class Recovery:
         move_in(apart, storage)
         storage.close()
 
-    def _bring(self, storage: Storage, spaces: list[SpaceRecord]) -> None:
+    async def _bring(self, storage: Storage, spaces: list[SpaceRecord]) -> None:
         if self._bundle and spaces:
             self._read_file(storage, {space.space_id: space for space in spaces})
         if not self._relay_url:
             return
         # What the file had is open now, with the same keys.
         now = {space.space_id: space for space in storage.spaces()}
-        self._sync(storage, [now[space.space_id] for space in spaces], patient=bool(self._bundle))
+        await self._sync(storage, [now[space.space_id] for space in spaces], patient=bool(self._bundle))
 
     def _settle_missing(self, storage: Storage) -> None:
         for space in not_found(storage):
@@ -136,26 +151,29 @@ class Recovery:
             return self._session(beside, spaces[space], host=HOST) if space in spaces else None
 
         try:
-            with Path(self._bundle).open("rb") as file:
+            with self._open_file() as file:
                 for taken in read_bundle(file.read, storage, session_for):
                     if taken is not None and taken.error is not None:
                         raise taken.error
         except OSError:
             raise InputError("The bundle file can't be read.", hint="Look at its name and whose it is.") from None
 
+    def _open_file(self) -> BinaryIO:
+        return Path(self._bundle).open("rb")
+
     def _session(self, storage: Storage, space: SpaceRecord, *, host: str) -> SpaceSync:
         return SpaceSync(storage, space, host=host, live=False, randomness=self._randomness)
 
     # From the relay, and to it
 
-    def _sync(self, storage: Storage, spaces: list[SpaceRecord], *, patient: bool = False) -> None:
+    async def _sync(self, storage: Storage, spaces: list[SpaceRecord], *, patient: bool = False) -> None:
         """Sync these as the paper. Of several, one that its relay does not have is left as it is."""
         left = spaces
         for pause in (*_PAUSES_S, 0):
             outcomes = [Outcome(space, []) for space in left]
             progress = Progress(self._shell)
             try:
-                asyncio.run(self._sync_all(storage, outcomes, progress))
+                await self._sync_all(storage, outcomes, progress)
             finally:
                 progress.end()
             left = [outcome.space for outcome in outcomes if _is_busy(outcome)]
@@ -163,7 +181,7 @@ class Recovery:
                 self._judge(storage, outcome, last=not pause, patient=patient)
             if not left:
                 return
-            time.sleep(pause)
+            await asyncio.sleep(pause)
 
     def _judge(self, storage: Storage, outcome: Outcome, *, last: bool, patient: bool) -> None:
         error = outcome.error

@@ -161,6 +161,13 @@ def sync_locked(
     replica: Replica, *, on_frame: Callable[[list[Outcome]], None] = lambda _: None, patiently: bool = False
 ) -> list[Outcome]:
     """`sync_once` for who holds the lock already; `patiently`: without a relay that was left and is away."""
+    return asyncio.run(sync_all(replica, on_frame=on_frame, patiently=patiently))
+
+
+async def sync_all(
+    replica: Replica, *, on_frame: Callable[[list[Outcome]], None] = lambda _: None, patiently: bool = False
+) -> list[Outcome]:
+    """`sync_locked`, for who has an event loop."""
     from bide_cli.syncing.moving import tend
 
     view = replica.reader.view()
@@ -171,12 +178,12 @@ def sync_locked(
         if outcomes[0].space.kind == "own":
             # What this person paused or left is to be known before anything of it is sent: on another device, or on this one
             # before its home was put back from a backup, which nothing here can tell.
-            asyncio.run(_sync_spaces(replica, outcomes[:1], on_frame))
+            await _sync_spaces(replica, outcomes[:1], on_frame)
             _leave_out_resting(replica, outcomes)
-            asyncio.run(_sync_spaces(replica, outcomes[1:], on_frame))
+            await _sync_spaces(replica, outcomes[1:], on_frame)
         else:
-            asyncio.run(_sync_spaces(replica, outcomes, on_frame))
-        again, errors = asyncio.run(tend(replica, [outcome.space for outcome in outcomes], patiently=patiently))
+            await _sync_spaces(replica, outcomes, on_frame)
+        again, errors = await tend(replica, [outcome.space for outcome in outcomes], patiently=patiently)
         for outcome in outcomes:
             outcome.error = outcome.error or errors.get(outcome.space.space_id)
         # What waited for something that arrived just now goes with the same sync; and a home that became another device in one
@@ -184,7 +191,7 @@ def sync_locked(
         if replica.holding.send_due() or replica.storage.meta("own_space_follows"):
             again = {outcome.space.space_id for outcome in outcomes}
         if again:
-            asyncio.run(_sync_again(replica, [each for each in outcomes if each.space.space_id in again], on_frame))
+            await _sync_again(replica, [each for each in outcomes if each.space.space_id in again], on_frame)
         error = worst_error(outcomes)
         note_contact(replica.storage, code=error.code if error else "", words=sentence(error)[0] if error else "")
     return outcomes

@@ -32,7 +32,7 @@ from bide.replica.relays import (
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord
 from bide_cli.home.locks import SYNC_LOCK, Lock
-from bide_cli.syncing.carrying import LOCK_BUSY, LOCK_WAIT_S, Carrier, sync_locked, worst_error
+from bide_cli.syncing.carrying import LOCK_BUSY, LOCK_WAIT_S, Carrier, sync_all, worst_error
 from bide_cli.syncing.transport import dialled
 
 if TYPE_CHECKING:
@@ -67,32 +67,44 @@ def move(
         RelayUnreachable: it can't be had, or the old one.
     """
     with _alone(home):
-        before = replica.relay()
-        _require_awake(replica, space)
-        spaces = [space] if space is not None else [each for each in _movable(replica) if each.relay_url in ("", before)]
-        if url == before and all(each.relay_url == url for each in spaces):
-            raise InputError("That is the relay that is in use already.")
-        spaces = [each for each in spaces if each.relay_url != url]
-        if not spaces:
-            raise InputError("That is the relay that is in use already.")
-        if any(each.relay_url for each in spaces) and not without_old:
-            _last_sync(replica, spaces)
-        visits = asyncio.run(_visit_all(replica, spaces, url, Stance.MOVING, invite=invite))
-        settle(replica, visits, new_home=space is None, invite=invite)
-        # What was just said goes through both.
-        sync_locked(replica)
+        return asyncio.run(move_alone(replica, url, invite=invite, space=space, without_old=without_old))
+
+
+async def move_alone(
+    replica: Replica, url: str, *, invite: str = "", space: SpaceRecord | None = None, without_old: bool = False
+) -> list[SpaceRecord]:
+    """`move`, for who has an event loop and whom nobody disturbs."""
+    before = replica.relay()
+    _require_awake(replica, space)
+    spaces = [space] if space is not None else [each for each in _movable(replica) if each.relay_url in ("", before)]
+    if url == before and all(each.relay_url == url for each in spaces):
+        raise InputError("That is the relay that is in use already.")
+    spaces = [each for each in spaces if each.relay_url != url]
+    if not spaces:
+        raise InputError("That is the relay that is in use already.")
+    if any(each.relay_url for each in spaces) and not without_old:
+        await _last_sync(replica, spaces)
+    visits = await _visit_all(replica, spaces, url, Stance.MOVING, invite=invite)
+    settle(replica, visits, new_home=space is None, invite=invite)
+    # What was just said goes through both.
+    await sync_all(replica)
     return spaces
 
 
 def follow(replica: Replica, home: Path, url: str, space: SpaceRecord) -> None:
     """Go after the other person to the relay that they moved to. Raises as `move`."""
     with _alone(home):
-        _require_awake(replica, space)
-        if space.relay_url:
-            sync_locked(replica)  # as far as it can be had: what is not there yet comes with the visit
-        visits = asyncio.run(_visit_all(replica, [space], url, Stance.FOLLOWING))
-        settle(replica, visits, new_home=False)
-        sync_locked(replica)
+        asyncio.run(follow_alone(replica, url, space))
+
+
+async def follow_alone(replica: Replica, url: str, space: SpaceRecord) -> None:
+    """`follow`, for who has an event loop and whom nobody disturbs."""
+    _require_awake(replica, space)
+    if space.relay_url:
+        await sync_all(replica)  # as far as it can be had: what is not there yet comes with the visit
+    visits = await _visit_all(replica, [space], url, Stance.FOLLOWING)
+    settle(replica, visits, new_home=False)
+    await sync_all(replica)
 
 
 def _alone(home: Path) -> Lock:
@@ -119,10 +131,10 @@ def _require_awake(replica: Replica, space: SpaceRecord | None) -> None:
         raise NotAllowed("That is paused, so nothing of it is sent to any relay.", hint="To go on: bide pause --end")
 
 
-def _last_sync(replica: Replica, spaces: Sequence[SpaceRecord]) -> None:
+async def _last_sync(replica: Replica, spaces: Sequence[SpaceRecord]) -> None:
     """Leave nothing behind that is only on the old relay, and nothing here that it lacks."""
     moving = {space.space_id for space in spaces}
-    outcomes = [outcome for outcome in sync_locked(replica) if outcome.space.space_id in moving]
+    outcomes = [outcome for outcome in await sync_all(replica) if outcome.space.space_id in moving]
     error = worst_error(outcomes)
     if isinstance(error, RelayUnreachable):
         error.advise(_OLD_HINT)
@@ -230,8 +242,8 @@ async def _tend_formers(replica: Replica, space: SpaceRecord, *, patiently: bool
         if ready and now_ms - former.ready_ms > ASKING_MAX_MS:
             kept[former.url] = former._replace(state=GIVEN_UP)
             continue
-        may_forget = _may_forget(replica, space, former)
-        visit = Visit(replica, space, former.url, Stance.LEAVING, host=host_of(former.url), may_forget=may_forget)
+        stance, may_forget = (Stance.LEAVING, _may_forget(replica, space, former)) if ready else (Stance.BESIDE, None)
+        visit = Visit(replica, space, former.url, stance, host=host_of(former.url), may_forget=may_forget)
         try:
             await _carry(visit)
         except VerificationFailed:

@@ -45,7 +45,8 @@ class Taken(NamedTuple):
     """What came of one space of a bundle."""
 
     space: SpaceId
-    session: SpaceSync
+    session: SpaceSync | None
+    """None: the space takes nothing here."""
     error: BideError | None
 
 
@@ -100,10 +101,8 @@ def write_bundle(storage: Storage, spaces: Sequence[SpaceRecord], *, randomness:
 
     yield counted(MAGIC + bytes([FORMAT]))
     for space in spaces[:SPACES_MAX]:
-        heads = [list(head) for _, head in sorted(storage.heads(space.space_id).items())][:LOGS_MAX]
-        yield counted(_record(pack(["space", space.space_id, heads])))
-        for frame in _frames(storage, space, randomness):
-            yield counted(_record(frame))
+        for body in _bodies(storage, space, randomness):
+            yield counted(_record(body))
     yield _record(pack(["end", digest.digest()]))
 
 
@@ -134,10 +133,15 @@ def read_bundle(
         if count > SPACES_MAX:
             raise _BrokenError
         beside = BesideRelay(storage)
-        session = session_for(space, beside.as_storage())
         frames = records.frames()
+        session: SpaceSync | None = None
+        refused: BideError | None = None
+        try:
+            session = session_for(space, beside.as_storage())
+        except BideError as wrong:  # such as of what is paused: the others go on
+            refused = wrong
         if session is None:
-            yield None
+            yield Taken(space, None, refused) if refused is not None else None
         else:
             error: BideError | None = None
             try:
@@ -257,8 +261,8 @@ def _greeting(randomness: Randomness) -> RelaySession:
     return RelaySession(hello, signing_seed=seed, host=HOST)
 
 
-def _frames(storage: Storage, space: SpaceRecord, randomness: Randomness) -> Iterator[bytes]:
-    """What a session sends to a relay that has nothing."""
+def _bodies(storage: Storage, space: SpaceRecord, randomness: Randomness) -> Iterator[bytes]:
+    """What the file has of a space, and what a session sends to a relay that has nothing."""
     session = SpaceSync(BesideRelay(storage, writes=True).as_storage(), space, host=HOST, live=False, randomness=randomness)
     relay = _greeting(randomness)
     while True:
@@ -271,6 +275,11 @@ def _frames(storage: Storage, space: SpaceRecord, randomness: Randomness) -> Ite
             match relay.receive_data(message):
                 case Auth():
                     relay.welcome([], provisional=False)
+                case Want():
+                    # Not more than is passed on: who misses what was announced takes it for withheld.
+                    ends = sorted(session.passed_on().items())[:LOGS_MAX]
+                    announced = [list(_head_at(storage, space, log, seq)) for log, seq in ends if seq]
+                    yield pack(["space", space.space_id, announced])
                 case Envelopes(envelopes):
                     yield message
                     last = {LogId(data[8:24]): data for data in envelopes}
@@ -280,9 +289,12 @@ def _frames(storage: Storage, space: SpaceRecord, randomness: Randomness) -> Ite
 
 
 def _head_in(storage: Storage, space: SpaceRecord, data: bytes) -> LogHead:
-    log, seq = LogId(data[8:24]), int.from_bytes(data[24:32], "big")
+    return _head_at(storage, space, LogId(data[8:24]), int.from_bytes(data[24:32], "big"))
+
+
+def _head_at(storage: Storage, space: SpaceRecord, log: LogId, seq: int) -> LogHead:
     there = storage.envelope(space.space_id, log, seq)
-    assert there is not None  # it was just sent from there
+    assert there is not None  # it is sent from there
     return LogHead(log, seq, there.hash)
 
 

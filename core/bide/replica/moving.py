@@ -96,6 +96,7 @@ class Visit:
             randomness=replica.randomness,
             stance=stance,
             may_forget=may_forget,
+            rests=lambda: space.space_id in replica.resting(),
         )
 
     def settle(self, storage: Storage) -> None:

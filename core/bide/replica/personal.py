@@ -78,6 +78,11 @@ def blanks_key(log: LogId) -> str:
     return f"{_KEY}{log.hex()}.blanks"
 
 
+def ended_key(log: LogId) -> str:
+    """The key, in the own space, of what a phrase that was ended may be enrolled as anywhere; by its log in the own space."""
+    return f"{_KEY}{log.hex()}.ended"
+
+
 def box_key(log: LogId, place: LogId = LogId(b"")) -> str:  # noqa: B008 bytes don't change
     """The key, in the space that a phrase leads to first, under which another space is named to the phrase, sealed to it.
 

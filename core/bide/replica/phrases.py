@@ -7,21 +7,22 @@ boxes that only its words open, which spaces there are: in the *anchor*, the one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bide.crypto import signing
 from bide.crypto.recovery import KEYS_MAX, RecoveryPhrase, seal_to_phrase
 from bide.errors import BideError, InputError, NotAllowed
 from bide.ids import SPACE_ID_BYTES, DeviceId, LogId, SpaceId, log_id
-from bide.log.control import DeviceRecord
-from bide.log.envelope import BODY_BYTES_MAX
+from bide.log.control import DeviceRecord, DeviceRevoked
+from bide.log.envelope import BODY_BYTES_MAX, parse_envelope
 from bide.log.membership import recovery_proof_message
 from bide.log.packing import pack, unpack
 from bide.replica.belonging import read_belonging
 from bide.replica.devices import admit, may_write, revoke_in, spaces_to_share
-from bide.replica.personal import anchor_key, blanks_key, box_key, my_devices, place_key, said_of_me
-from bide.replica.rebuilding import load_membership
+from bide.replica.personal import DeviceName, anchor_key, blanks_key, box_key, ended_key, my_devices, place_key, said_of_me
+from bide.replica.rebuilding import load_membership, load_sayable
+from bide.replica.succession import read_statement
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _BLANK_BYTES = 1 + 32 + 32 + 2 * signing.SIGNATURE_BYTES
 _RELAY_CHARS_MAX = 400
+_COVERED_MAX = 3
+"""How often a phrase is enrolled in a space in which it is ended again."""
 
 
 def no_more() -> NotAllowed:
@@ -204,13 +207,18 @@ def keep_up(replica: Replica, space: SpaceRecord) -> None:
     if own.pending or space.pending:
         return
     devices = [device for device in my_devices(storage) if device.on_paper]
-    if not devices:
+    left_over = _left_over(storage) if space.kind == "own" else {}
+    if not devices and not left_over:
         return
     with storage.transaction():
+        said = said_of_me(storage, own)
         for ended in (device for device in devices if not device.active):
             for each in storage.spaces():
-                if not each.pending and each.space_id in ended.places:
-                    _end_in(replica, each, {ended.places[each.space_id]})
+                if not each.pending:
+                    _end_in(replica, each, _logs_of_ended(ended, said, each.space_id))
+        for each in storage.spaces():
+            if each.space_id in left_over:
+                _end_in(replica, each, left_over[each.space_id])
         for phrase in prepared(storage):
             _cover(replica, phrase, space)
 
@@ -251,19 +259,55 @@ def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
         return
     if not may_write(storage, anchor):
         return  # the paper can't be told of it any more: only a new phrase can cover it
-    if space.log_id in read_belonging(storage, space.space_id).ended:
+    if space.log_id in read_belonging(storage, space.space_id).ended or _is_contested(storage, space, phrase):
         return
     members = {member.log_id for each in storage.spaces() for member in storage.members(each.space_id)}
     ids = [each.space_id for each in storage.spaces()]
     free = [blank for blank in phrase.blanks if blank.number and not any(blank.log_in(each) in members for each in ids)]
     if not free:
         return
-    # By chance: two devices that each found a space at the same time shall not take the same one.
-    blank = free[int.from_bytes(replica.randomness.token(4), "big") % len(free)]
-    place = admit(storage, replica.writer.appender, space, blank.record(space.slot), recovery=True)
+    # Two devices that cover a space at the same time take the same one; those that each found a space mostly another.
+    blank = free[int.from_bytes(space.space_id[:4], "big") % len(free)]
     own = replica.reader.own_space()
+    named = _bytes(said_of_me(storage, own).get(place_key(phrase.log_id, space.space_id), ""))
+    if named not in members:  # another device of mine has covered it, which is not known there yet
+        blank = next((each for each in phrase.blanks if each.number and each.log_in(space.space_id) == named), blank)
+    place = admit(storage, replica.writer.appender, space, blank.record(space.slot), recovery=True)
     replica.writer.say_of_person({place_key(phrase.log_id, space.space_id): place.hex()}, space=own)
     _name_to_paper(replica, phrase, space.space_id)
+
+
+def _is_contested(storage: Storage, space: SpaceRecord, phrase: Prepared) -> bool:
+    """Whether a phrase was ended in a space as often as it was covered: by who knows more of the own space than this device.
+
+    Once may be by one who made another phrase and had not heard of this one in the own space, where it counts; but a device
+    that is out there, and has not heard of it, would cover the space with one key after the other.
+    """
+    keys = {blank.signing_key for blank in phrase.blanks}
+    said = (read_statement(parse_envelope(each.data)) for each in storage.controls(space.space_id))
+    ended = {statement.device for statement in said if isinstance(statement, DeviceRevoked) and statement.device in keys}
+    return len(ended) >= _COVERED_MAX
+
+
+def _left_over(storage: Storage) -> dict[SpaceId, set[LogId]]:
+    """What is enrolled in other spaces, by devices that were removed since, of phrases that never counted in the own one.
+
+    Whoever removed such a device knew what it had enrolled there, and not what it said of it in the own space. Judged only
+    when everything of that is here.
+    """
+    known = [blank for phrase in prepared(storage) for blank in phrase.blanks]
+    found: dict[SpaceId, set[LogId]] = {}
+    for space in storage.spaces():
+        belonging = read_belonging(storage, space.space_id)
+        mine = {member.log_id for member in storage.members(space.space_id) if member.slot == space.slot}
+        logs = {*belonging.on_paper} & mine - belonging.ended.keys() - {blank.log_in(space.space_id) for blank in known}
+        if space.kind == "own" or space.pending or not logs:
+            continue
+        authors = {control.hash: control.log_id for control in storage.controls(space.space_id)}
+        devices = load_membership(storage, space.space_id).devices
+        if by_removed := {log for log in logs if authors.get(devices[log].admitted_by) in belonging.ended}:
+            found[space.space_id] = by_removed
+    return found
 
 
 def _name_to_paper(replica: Replica, phrase: Prepared, space_id: SpaceId) -> None:
@@ -292,13 +336,23 @@ def _place_in(storage: Storage, space: SpaceRecord, blanks: tuple[Blank, ...] | 
 def _end(replica: Replica) -> int:
     storage = replica.storage
     said: dict[str, str] = {}
+    now = said_of_me(storage, replica.reader.own_space())
     for device in my_devices(storage):
         if device.on_paper and device.active:
-            said |= {blanks_key(device.log_id): "", anchor_key(device.log_id): ""}
+            # Another device may be covering a space just now: by these it is known there whose that is.
+            keys = b"".join(blank.signing_key for blank in _read_blanks(_bytes(now.get(blanks_key(device.log_id), ""))))
+            said |= {blanks_key(device.log_id): "", anchor_key(device.log_id): "", ended_key(device.log_id): keys.hex()}
     ended = sum(_end_in(replica, space, None) for space in spaces_to_share(storage))
     if said:
         replica.writer.say_of_person(said, space=replica.reader.own_space())
     return ended
+
+
+def _logs_of_ended(phrase: DeviceName, said: Mapping[str, str], space: SpaceId) -> set[LogId]:
+    """The logs that a phrase that was ended may have in a space."""
+    keys = _bytes(said.get(ended_key(phrase.log_id), ""))
+    logs = {log_id(space, DeviceId(keys[at : at + 32])) for at in range(0, len(keys), 32)}
+    return logs | {phrase.places[space]} if space in phrase.places else logs
 
 
 def _end_in(replica: Replica, space: SpaceRecord, logs: set[LogId] | None) -> bool:
@@ -308,10 +362,11 @@ def _end_in(replica: Replica, space: SpaceRecord, logs: set[LogId] | None) -> bo
     mine = {member.log_id for member in storage.members(space.space_id) if member.slot == space.slot}
     for log in belonging.on_paper:
         if log in mine and log not in belonging.ended and (logs is None or log in logs):
-            membership = load_membership(storage, space.space_id)
-            device = membership.devices[log]
-            revoke_in(storage, replica.writer.appender, space, device, membership, replica.randomness)
-            done = True
+            membership = load_sayable(storage, space.space_id)
+            device = membership.devices.get(log)
+            if device is not None:
+                revoke_in(storage, replica.writer.appender, space, device, membership, replica.randomness)
+                done = True
     return done
 
 

@@ -49,6 +49,8 @@ class Stance(Enum):
     """It is to become the own one: the space is registered in any case."""
     FOLLOWING = "following"
     """It is to become the own one, and has the space already."""
+    BESIDE = "beside"
+    """It was the own one, and somebody is still there: what it lost is brought back, but not what it was asked to forget."""
     LEAVING = "leaving"
     """It was the own one: nothing is registered there, and it is asked to forget the space once nobody needs it."""
 

@@ -474,6 +474,7 @@ class Replica:
             randomness=self.randomness,
             on_caught_up=lambda: catch_up(self, space_id),
             today=self.today,
+            rests=lambda: space_id in self.resting(),
         )
 
     def note_difference(self, space_id: SpaceId) -> None:

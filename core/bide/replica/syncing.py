@@ -86,6 +86,7 @@ class SpaceSync:
         today: Callable[[], str] = lambda: "",
         stance: Stance = Stance.USUAL,
         may_forget: Callable[[SpaceSync], bool] | None = None,
+        rests: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare; the relay speaks first.
 
@@ -100,9 +101,9 @@ class SpaceSync:
             today: the person's day, ``YYYY-MM-DD``, for what is kept of what went wrong.
             stance: what this relay is to the space.
             may_forget: with `Stance.LEAVING`: asked once both sides have everything.
+            rests: whether this person has paused or left the space meanwhile: then nothing more is sent.
         """
-        self._stance = stance
-        self._may_forget = may_forget
+        self._stance, self._may_forget, self._rests = stance, may_forget, rests
         self._asking = False
         self.asked = False
         """The relay noted that this person needs the space there no more."""
@@ -114,9 +115,7 @@ class SpaceSync:
         self._today = today
         self._storage = storage
         self._space = space
-        self._host = host
-        self._live = live
-        self._randomness = randomness
+        self._host, self._live, self._randomness = host, live, randomness
         self._session = ClientSession()
         self._receiver = Receiver(storage, space)
         self._announced: dict[LogId, Head] = {}
@@ -125,9 +124,8 @@ class SpaceSync:
         """The relay refused what a removed device wrote: what else there is goes once it is known here how far that counts."""
         self._refused_some = self._store_is_new = self._lost_of_own = False
         self._sender = Sender(storage, space)
-        self._caught_up = False
-        self._same_relay = False
-        """This is where it was synced last: a person who chose another relay is no incident."""
+        self._caught_up = self._same_relay = False
+        """All has come; and this is where it was synced last, since a person who chose another relay is no incident."""
         self._suspicion = ""
         """What kind of incident an error that comes up now is, where its class alone doesn't say so."""
         self._claims: list[Head] = []
@@ -299,9 +297,8 @@ class SpaceSync:
 
     def _is_proved(self, head: Head) -> bool:
         """Whether the relay has shown the other past of a log that it claimed to have."""
-        if is_here(self._storage, self._space, head):
-            return True
-        return head.log_id in forked_logs(self._storage, self._space) and head.log_id in self._left_out()
+        shown = head.log_id in forked_logs(self._storage, self._space) and head.log_id in self._left_out()
+        return shown or is_here(self._storage, self._space, head)
 
     def _look_at_own_log(self) -> None:
         """How far this device's own log may be sent as long as something is to be settled about it."""
@@ -425,7 +422,9 @@ class SpaceSync:
 
     def _send_more(self) -> None:
         """Send what there is to send, unless something is to be settled first."""
-        if not self._halted:
+        if not self._halted and self._unsent() and self._rests():
+            self._session.fail("resting", "Nothing more is sent.")
+        elif not self._halted:
             self.sent += self._sender.send(lambda batch: self._session.send(Envelopes(batch)), self._left_out())
             self.to_send = max(self.to_send, self.sent + self._unsent())
 
@@ -454,7 +453,7 @@ class SpaceSync:
     def _refused(self, error: Error) -> None:
         self.refusal = error.code
         elsewhere = self._stance in (Stance.LEAVING, Stance.FOLLOWING)
-        if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is Stance.USUAL)):
+        if error.code in NOT_HERE_CODES and (elsewhere or (error.code == FORGOTTEN_CODE and self._stance is not Stance.MOVING)):
             self._not_here()
             return
         if error.code in NOT_HERE_CODES and not error.fatal and self._session.state is not State.SYNCING:
@@ -493,7 +492,7 @@ class SpaceSync:
     def _not_here(self) -> None:
         """The relay doesn't hold the space, and it is not begun there: it would go on in two places."""
         self._session.fail("not_here", "Nothing is begun here.")
-        if self._stance is Stance.LEAVING:
+        if self._stance in (Stance.LEAVING, Stance.BESIDE):
             self.absent = True
         elif self._stance is Stance.FOLLOWING:
             raise NotAllowed("That relay doesn't hold this journal.", hint="Is the address right? bide relay shows it.")

@@ -11,6 +11,7 @@ from bide.errors import BideError, ForkDetected, InputError, NewerFormat, Verifi
 from bide.ids import SpaceId
 from bide.replica import Replica
 from bide.replica.bundles import HOST, MAGIC, Taken, read_bundle, write_bundle
+from bide.replica.outgoing import note_loss
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import Storage
 from bide.testing import SeededRandomness
@@ -165,3 +166,28 @@ def test_another_past_of_a_log_is_noticed_as_at_contact_with_a_relay(couple: tup
         assert [type(each.error) for each in found] == [ForkDetected]
     else:  # the device went on in a new log
         assert [each.error for each in found] == [None]
+
+
+def test_a_file_announces_no_more_than_it_holds(couple: tuple[Replica, Replica]) -> None:
+    """What waits here until a loss at the relay is settled is in no file, and who takes one in misses nothing."""
+    sam, robin = couple
+    relay = MemoryRelay()
+    sam.write("appreciation", {"noticed": "On the relay."})
+    sync_all(relay, sam, robin)
+    with sam.storage.transaction():
+        assert note_loss(sam.storage, pair_space(sam))
+    sam.write("appreciation", {"noticed": "Waits."})
+    carried(sam, robin)
+    assert len(texts(robin)) == 1
+
+
+def test_a_space_that_rests_keeps_no_other_from_coming(couple: tuple[Replica, Replica]) -> None:
+    """What was paused takes nothing from a file, which says so, and the rest of it is taken in."""
+    sam, _ = couple
+    pair_up(sam, new_replica("Kim"))
+    phone = Replica(copy.deepcopy(sam.storage))
+    sam.write("appreciation", {"noticed": "For Kim."}, with_="Kim")
+    phone.pause("Robin")
+    errors = [taken.error.code if taken is not None and taken.error is not None else "" for taken in take(phone, written(sam))]
+    assert sorted(errors) == ["", "", "not_allowed"]
+    assert len(texts(phone)) == 1

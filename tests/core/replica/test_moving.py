@@ -25,6 +25,7 @@ from bide.testing_replicas import (
     RELAY_URL,
     MemoryRelay,
     add_device,
+    carry,
     exchange,
     new_replica,
     pair_space,
@@ -237,3 +238,31 @@ def test_a_space_that_a_device_waits_to_be_let_into_is_looked_for_where_it_was_m
     for replica in (sam, phone):
         sync(replica, relay, space=own)
     assert next(space for space in phone.spaces() if space.space_id == kims).relay_url == NEW
+
+
+def test_what_a_relay_that_was_left_has_lost_is_brought_back_while_somebody_is_there(two: tuple[Replica, Replica]) -> None:
+    """Who has yet to hear of the move may be unable to begin the space anew; once nobody is there, nothing is begun."""
+    sam, _ = two
+    old = MemoryRelay()
+    for stance, spaces in ((Stance.LEAVING, 0), (Stance.BESIDE, 1)):
+        visit = Visit(sam, pair_space(sam), RELAY_URL, stance, host=RELAY_HOST)
+        carry(visit.sync, old)
+        assert (len(old.spaces), visit.sync.absent) == (spaces, stance is Stance.LEAVING)
+
+
+def test_nothing_more_is_sent_in_a_sync_that_was_under_way_when_its_space_was_paused(two: tuple[Replica, Replica]) -> None:
+    """What is written after it waits, as it does for who begins to sync then."""
+    sam, _ = two
+    relay = MemoryRelay()
+    sync(sam, relay)
+    space = pair_space(sam).space_id
+    live = sam.sync_session(space, host=RELAY_HOST, live=True)
+    carry(live, relay)
+    sam.write("appreciation", {"noticed": "Goes."})
+    live.wake()
+    assert b"envelopes" in b"".join(live.data_to_send())
+    sam.write("appreciation", {"noticed": "Waits."})
+    sam.pause()
+    live.wake()
+    assert live.closed
+    assert b"envelopes" not in b"".join(live.data_to_send())
