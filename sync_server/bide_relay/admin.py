@@ -16,10 +16,12 @@ from bide.log.envelope import EnvelopeClass, parse_envelope, verify_signature
 from bide.log.leaving import is_erased
 from bide_relay.service import invite_digest, replay
 from bide_relay.storage.base import Span, Storage, StorageDamaged
-from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage, sync_path
+from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage
+from bide_relay.storage.sqlite_copying import sync_path
 
 _TOKEN_BYTES = 16
 _RESTORING = "restoring-"
+_MAGIC = b"SQLite format 3\0"
 _READ_BYTES_MAX = 4 * 1024 * 1024
 _READ_ENVELOPES_MAX = 4096
 
@@ -29,6 +31,27 @@ def make_invite(storage: Storage, *, spaces: int) -> str:
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     storage.add_invite(invite_digest(token), spaces=spaces)
     return token
+
+
+def require_backup(backup: Path) -> None:
+    """See to it that a file may be a backup, before anything is made for it.
+
+    Raises:
+        InputError: there is none, or it is no database at all.
+        StorageDamaged: it is empty.
+    """
+    if not backup.is_file():
+        raise InputError("There is no such backup.")
+    try:
+        with backup.open("rb") as file:
+            begins = file.read(len(_MAGIC))
+    except OSError as error:
+        raise InputError(f"The backup can't be read: {error.strerror}.") from error
+    if not begins:
+        # Of nothing SQLite would make another relay.
+        raise StorageDamaged("The backup is empty.", hint="Give another one.")
+    if begins != _MAGIC:
+        raise InputError("That file is no backup of a relay, or its beginning is damaged. Nothing was restored.")
 
 
 def restore(backup: Path, folder: Path) -> Checked:
@@ -46,10 +69,7 @@ def restore(backup: Path, folder: Path) -> Checked:
     if target.with_name(f"{FILE_NAME}-wal").exists():
         # SQLite would write what is in it over the backup.
         raise InputError(f"There is a file {FILE_NAME}-wal of another database in that folder. Move it away first.")
-    if not backup.is_file():
-        raise InputError("There is no such backup.")
-    if not backup.stat().st_size:
-        raise StorageDamaged("The backup is empty.")  # of nothing SQLite would make another relay
+    require_backup(backup)
     beside = Path(tempfile.mkdtemp(dir=folder, prefix=_RESTORING))
     try:
         copy = beside / FILE_NAME
@@ -65,6 +85,8 @@ def restore(backup: Path, folder: Path) -> Checked:
         sync_path(copy)
         copy.rename(target)
         sync_path(folder)
+    except StorageDamaged as error:
+        raise StorageDamaged("The backup is damaged; nothing was restored.", hint="Give another one.") from error
     except OSError as error:
         raise BideError(f"The backup can't be restored: {error.strerror}.") from error
     finally:

@@ -172,7 +172,8 @@ def check(data: Path) -> None:
             if checked.withheld:
                 click.echo(f"{checked.withheld} entries have no body, and nobody erased it. A device that has it fills it in.")
             return
-        click.echo(f"{checked.spaces} spaces are whole, {len(damaged)} are not.")
+        whole = "space is" if checked.spaces == 1 else "spaces are"
+        click.echo(f"{checked.spaces} {whole} whole, {len(damaged)} {'is' if len(damaged) == 1 else 'are'} not.")
         click.echo(_ADVICE_FILE if torn else _ADVICE_SPACES, err=True)
         sys.exit(1)
 
@@ -192,6 +193,8 @@ def backup(data: Path, file: Path) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def restore(data: Path, file: Path) -> None:
     """Put a backup into a folder that has no database. It is verified first."""
+    with plain_errors():
+        admin.require_backup(file)  # before the folder is made
     with plain_errors(), _only_one(data):
         checked = admin.restore(file, data)
         click.echo(f"Restored {checked.spaces} spaces, {checked.envelopes} entries.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -32,13 +33,14 @@ LIMITS: Sequence[Mapping[str, int]] = (
 )
 ROTATE = ("key", "rotate", "--json")
 THANK = ("thank", "--private", "--json", "--from-json", "-")
+NO_ROOM = "There is no room left on the disk; nothing was written."
 SENTENCES = (
     "The config of this home can't be read.",
     "The database can't be used.",
     "The database could not be written; nothing was changed.",
     "The database on this device can't be read as it is.",
     "The database on this device is damaged.",
-    "There is no room left on the disk; nothing was written.",
+    NO_ROOM,
     "There is no room left on the disk for that.",
     "There is not enough memory for that just now.",
     "Too many files are open on this system for that just now.",
@@ -134,6 +136,91 @@ def test_a_device_on_a_full_disk_recovers_when_there_is_room(tmp_path: Path, for
         assert sam.ids() == written
         sam.assert_sound()
         tally.note("full disk, device", tried=refused + len(written), hit=refused, seconds=1, seed=SEED)
+
+
+def _fill_up(folder: Path, *, left_bytes: int) -> Path:
+    """Fill a disk; returns the file that does."""
+    filler = folder / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(64 * 1024)):
+            pass
+    with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+        while file.write(bytes(512)):
+            pass
+    if left_bytes:
+        os.truncate(filler, filler.stat().st_size - left_bytes)
+    return filler
+
+
+@contextmanager
+def _small_disk(folder: Path, kind: str) -> Iterator[Path]:
+    """A disk that is soon full: in memory, or with blocks smaller than a page of memory."""
+    if kind == "tmpfs":
+        with mounted(folder, "-t", "tmpfs", "-o", "size=3m", "tmpfs"):
+            yield folder
+        return
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("needs mkfs.ext4")
+    image = folder.with_suffix(".img")
+    image.touch()
+    os.truncate(image, 4_000_000)
+    subprocess.run(["mkfs.ext4", "-q", "-b", "1024", "-m", "0", "-O", "^has_journal", str(image)], check=True)
+    with mounted(folder, "-o", "loop", str(image)):
+        yield folder
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_a_home_on_a_full_disk_can_be_read_and_is_not_called_damaged(kind: str, tmp_path: Path, forge: Forge) -> None:
+    """However little is left: what is there is shown and found sound, and who would write is told that there is no room."""
+    with _small_disk(tmp_path / "small", kind) as folder:
+        sam = QuickHome.make(folder / "sam", "Sam", forge)
+        written = {sam.write_privately("before")}
+        for left_kib in (0, 4, 12, 20, 40):
+            filler = _fill_up(folder, left_bytes=left_kib * 1024)
+            assert sam.ids() == written
+            code, out, err = sam.call("doctor", "--json")
+            assert (code, out and json.loads(out)["sound"]) == (0, True), (left_kib, out, err)
+            error = told(write(sam, os.urandom(4_000).hex()))
+            assert (error["message"], error["hint"]) == (NO_ROOM, "Make room."), (left_kib, error)
+            filler.unlink()
+        written.add(sam.write_privately("afterwards"))
+        assert sam.ids() == written
+        sam.assert_sound()
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_a_home_begun_on_a_full_disk_says_so_and_is_made_when_there_is_room(kind: str, tmp_path: Path, forge: Forge) -> None:
+    """One sentence, and nothing left that stands in the way."""
+    with _small_disk(tmp_path / "small", kind) as folder:
+        for left_kib in (0, 4, 12, 20, 40, 100):
+            name = f"sam{left_kib}"
+            sam = QuickHome.__new__(QuickHome)
+            sam.folder, sam.name, sam.forge = folder / name, "Sam", forge
+            filler = _fill_up(folder, left_bytes=left_kib * 1024)
+            begin = ("init", "--name", "Sam", "--key-file", str(folder / f"{name}.key"), "--no-input", "--json")
+            error = told(sam.call(*begin))
+            assert (error["message"], "Make room" in error["hint"]) == (NO_ROOM, True), (left_kib, error)
+            assert {path.name for path in folder.glob(f"{name}*")} <= {name, f"{name}.key"}
+            assert {path.name for path in folder.glob(f"{name}/*")} <= {"init.lock"}
+            filler.unlink()
+            sam.run(*begin)
+            sam.assert_sound()
+            shutil.rmtree(sam.folder)
+
+
+def test_a_backup_of_a_relay_onto_a_full_disk_says_which_and_leaves_nothing(tmp_path: Path, forge: Forge, ram: Path) -> None:
+    """The database that is copied is not to blame."""
+    with QuickRelay(forge, ram / "relay", "--registration", "open") as relay:
+        relay.stop()
+    small = tmp_path / "small"
+    with mounted(small, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        for left_kib in (0, 20):
+            filler = _fill_up(small, left_bytes=left_kib * 1024)
+            line = program("bide-relay", "backup", "--data", str(ram / "relay"), str(small / "copy.db"))
+            done = subprocess.run(line, timeout=TIMEOUT_S, check=False, capture_output=True, text=True)
+            assert (done.returncode, "The disk of the copy is full." in done.stderr) == (1, True), done.stderr
+            assert [path.name for path in small.iterdir()] == ["filler"]
+            filler.unlink()
 
 
 def test_a_home_on_a_read_only_disk_can_be_read_and_says_why_no_more(tmp_path: Path, forge: Forge) -> None:

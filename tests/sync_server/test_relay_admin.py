@@ -106,10 +106,25 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path) -> None:
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1), done.stderr
     assert names_in(tmp_path / "new") == ["relay.lock"]
     assert command("restore", "--data", tmp_path / "new", tmp_path / "none").returncode == 2
-    for content in (b"no database at all", b""):
+    assert "The backup is damaged; nothing was restored." in done.stderr
+    for content, code, words in (
+        (b"no database at all", 2, "no backup of a relay"),
+        (b"", 1, "The backup is empty."),
+        (b"SQLite format 3\0" + b"and nothing else" * 300, 1, "The backup is damaged"),
+    ):
         (tmp_path / "none.db").write_bytes(content)
-        assert command("restore", "--data", tmp_path / "new", tmp_path / "none.db").returncode == 1
+        done = command("restore", "--data", tmp_path / "new", tmp_path / "none.db")
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+        assert "Stop it" not in done.stderr, "of a relay that nobody asked about"
     assert names_in(tmp_path / "new") == ["relay.lock"]
+
+
+def test_what_is_no_backup_makes_no_folder(tmp_path: Path) -> None:
+    """It is looked at before anything is made for it."""
+    (tmp_path / "none.txt").write_text("no database at all")
+    assert command("restore", "--data", tmp_path / "new", tmp_path / "none.txt").returncode == 2
+    assert command("restore", "--data", tmp_path / "new", tmp_path / "nowhere").returncode == 2
+    assert names_in(tmp_path) == ["none.txt"]
 
 
 def test_spaces_are_counted_and_not_named(tmp_path: Path) -> None:

@@ -542,7 +542,7 @@ def test_check_finds_damage(tmp_path: Path, damage: str) -> None:
     assert done.returncode == 1
     # Which one it is, and what brings it back while a device has it.
     assert done.stdout.startswith("Space 1 is damaged: ")
-    assert "0 spaces are whole, 1 are not." in done.stdout
+    assert "0 spaces are whole, 1 is not." in done.stdout
     assert "bide-relay purge --damaged" in done.stderr
 
 

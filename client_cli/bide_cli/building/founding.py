@@ -17,6 +17,7 @@ from bide_cli.home import folder as homes
 from bide_cli.home.files import make_folder, sync_directory, write_private
 from bide_cli.home.folder import Config
 from bide_cli.home.locks import Lock
+from bide_cli.language import N_
 from bide_cli.terminal.zone import local_zone
 from bide_cli.unlocking.keeping import Locking, keep, key_file_path, make_key_file
 from bide_cli.unlocking.keyrings import KEY_BYTES, forget_in_keyring
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 STAGING_PREFIX = ".init-"
 FOUNDING_WAIT_S = 10
+_ROOM_HINT = N_("Make room, then do the same again. A key file that was made stays, and is used then.")
 
 
 def require_no_home(home: Path) -> None:
@@ -56,8 +58,11 @@ def found_home(home: Path, *, name: str, locking: Locking, fill: Callable[[Sqlit
     Raises:
         NotAllowed: there is a home already.
         InputError: the name or the key file can't be used.
+        NoRoom: the disk is full. The key file stays if it was made: by now another home may be locked with it.
         StorageError: the directory can't be written.
     """
+    from bide.storage.opening import NO_ROOM, NoRoom
+
     try:
         make_folder(home)
         with Lock(home / "init.lock", wait_s=FOUNDING_WAIT_S):
@@ -70,7 +75,12 @@ def found_home(home: Path, *, name: str, locking: Locking, fill: Callable[[Sqlit
                 _fill(staging, home, name=name, locking=locking, fill=fill)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
+    except NoRoom as error:
+        error.advise(_ROOM_HINT)
+        raise
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise NoRoom(hint=_ROOM_HINT) from error
         raise StorageError("{home} can't be written.", hint="Choose another place: bide --home DIR init", home=home) from error
 
 

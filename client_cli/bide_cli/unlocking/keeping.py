@@ -114,13 +114,14 @@ def make_key_file(path: Path, key: bytes) -> bytes:
     make_folder(path.parent)
     # Written whole beside its place and then linked: a crash never leaves half a key, and no other key is replaced.
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    write_private(part, key)
     try:
-        os.link(part, path)
-    except FileExistsError:
-        return read_key_file(path)
-    except OSError:
-        part.rename(path)  # a file system without links
+        write_private(part, key)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return read_key_file(path)
+        except OSError:
+            part.rename(path)  # a file system without links
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()

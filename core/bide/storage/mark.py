@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from bide.errors import StorageError
 from bide.ids import LogId, SpaceId
+from bide.storage.opening import NO_ROOM, NoRoom
 
 SUFFIX = "-applying"
 _SPACE_BYTES = 16
@@ -62,6 +63,7 @@ class Mark:
             durable: so that it survives the machine too, at the cost of an fsync.
 
         Raises:
+            NoRoom: the disk is full.
             StorageError: it can't be written.
         """
         if self._path is None:
@@ -81,6 +83,8 @@ class Mark:
             finally:
                 os.close(file)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise NoRoom from error
             raise StorageError("The database could not be written; nothing was changed.") from error
 
     def clear(self, *, left: bool = False) -> None:

@@ -6,6 +6,7 @@ derivation. A key that was forgotten would silently make a plain file: that is c
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -20,6 +21,10 @@ FORMAT = 7
 BUSY_TIMEOUT_MS = 15_000
 REKEY_WAIT_MS = 5_000
 _COPY_HINT = "Copy the whole folder to where it can be written, and open it there: bide --home FOLDER timeline"
+_SHM_BYTES = 32 * 1024
+"""What the -shm file has at first."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk that is full, or of a share of it."""
 _PLAIN_MAGIC = b"SQLite format 3\0"
 
 
@@ -35,6 +40,7 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
         Locked: the key does not open it.
         NewerFormat: a newer Bide wrote it; it was left as it is.
         StorageDamaged: some of it can't be read.
+        NoRoom: it is to be made or brought up to date, and the disk is full.
         StorageError: it is missing, or not encrypted.
     """
     if len(key) != KEY_BYTES:
@@ -51,7 +57,16 @@ def open_database(path: Path | None, key: bytes, *, create: bool = False) -> aps
     except apsw.CantOpenError as error:
         raise StorageError("There is no database here.", hint="bide init makes one.") from error
     try:
-        _set_up(connection, key, path=path, read_only=read_only)
+        alone = path is not None and not read_only and _has_no_room_to_share(path)
+        try:
+            _set_up(connection, key, path=path, read_only=read_only, alone=alone)
+        except NoRoom:
+            if alone:
+                raise
+            # Mostly it is the -shm file that lacks room: without it everything can still be read.
+            connection.close()
+            connection = _connect(path, create=create, read_only=read_only)
+            _set_up(connection, key, path=path, read_only=read_only, alone=True)
         _migrate(connection, read_only=read_only)
     except BaseException:
         connection.close()
@@ -126,12 +141,32 @@ def _is_read_only(path: Path) -> bool:
     return True
 
 
-def _set_up(connection: apsw.Connection, key: bytes, *, path: Path | None, read_only: bool) -> None:
+def _has_no_room_to_share(path: Path) -> bool:
+    """Whether the -shm file is yet to be made, on a disk that is about full.
+
+    SQLite maps that file into memory. Where a block is smaller than a page it may be made and lack room all the same, and
+    then it is not an error that comes of it: the system ends the process.
+    """
+    try:
+        disk = os.statvfs(path.parent)
+        if not disk.f_blocks or disk.f_bavail * disk.f_frsize >= 2 * _SHM_BYTES:
+            return False
+        return path.with_name(f"{path.name}-shm").stat().st_size < _SHM_BYTES
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _set_up(connection: apsw.Connection, key: bytes, *, path: Path | None, read_only: bool, alone: bool = False) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     if path is not None:
         connection.execute("PRAGMA cipher = 'chacha20'")
         connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
     try:
+        if alone:
+            # Said before anything is read, it keeps the index of the write-ahead log in memory, at the cost that others wait.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         # The order matters: nothing is read before the key is set, and sorting never spills to a plain temporary file.
         connection.execute(
             "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
@@ -150,6 +185,8 @@ def _set_up(connection: apsw.Connection, key: bytes, *, path: Path | None, read_
     except apsw.CorruptError as error:
         raise StorageDamaged from error
     except apsw.Error as error:
+        if lacks_room(connection, error):
+            raise NoRoom from error
         raise StorageError from error
 
 
@@ -163,7 +200,10 @@ def begins_blank(path: Path) -> bool:
 
 
 def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
-    version = connection.pragma("user_version")
+    try:
+        version = connection.pragma("user_version")
+    except apsw.Error as error:
+        raise (NoRoom if lacks_room(connection, error) else StorageError) from error
     if version == FORMAT:
         return
     if version > FORMAT:
@@ -181,9 +221,9 @@ def _migrate(connection: apsw.Connection, *, read_only: bool) -> None:
         raise StorageBusy from error
     except apsw.CorruptError as error:
         raise StorageDamaged from error
-    except apsw.FullError as error:
-        raise NoRoom from error
     except apsw.Error as error:
+        if lacks_room(connection, error):
+            raise NoRoom from error
         raise StorageError("The database could not be brought to the current format.") from error
 
 
@@ -191,6 +231,13 @@ class NoRoom(StorageError):
     """There is no room left on the disk; nothing was written."""
 
     hint_default = "Make room."
+
+
+def lacks_room(connection: apsw.Connection, error: BaseException) -> bool:
+    """Whether an error of SQLite only says that the disk is full: some such come as errors of reading and writing."""
+    if isinstance(error, apsw.FullError):
+        return True
+    return isinstance(error, (apsw.IOError, apsw.CantOpenError)) and connection.system_errno in NO_ROOM
 
 
 def schema_text(number: int) -> str:

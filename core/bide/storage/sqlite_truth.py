@@ -17,7 +17,7 @@ from bide.errors import ForkDetected, Phrase, SequenceGap, StorageBusy, StorageD
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
 from bide.storage.base import Citation, Displaced, FormerDevice, HeldRecord, SpaceRecord, StoredEnvelope, Suspect
-from bide.storage.opening import NoRoom, open_database
+from bide.storage.opening import NoRoom, lacks_room, open_database
 
 if TYPE_CHECKING:
     from bide.storage.mark import Mark
@@ -79,18 +79,22 @@ class SqliteTruth:
                 self._db.execute("ROLLBACK")
             raise StorageDamaged from error
         except (apsw.ReadOnlyError, apsw.IOError, apsw.FullError) as error:
+            full = lacks_room(self._db, error)
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            if full:
+                raise NoRoom from error
             raise StorageError("The database could not be written; nothing was changed.") from error
         try:
             yield
             self._mark.clear()
             self._db.execute("COMMIT")
         except BaseException as error:
+            full = lacks_room(self._db, error)
             self._mark.clear()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            if isinstance(error, apsw.FullError):
+            if full:
                 raise NoRoom from error
             if isinstance(error, apsw.BusyError):
                 raise StorageBusy from error

@@ -40,12 +40,15 @@ from bide_relay.storage.base import (
     Usage,
 )
 from bide_relay.storage.sqlite_checkpoints import Checkpoints
+from bide_relay.storage.sqlite_copying import copy_to, sync_path
 from bide_relay.storage.sqlite_layout import layout, layout_of, schemas
 
 FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
 _DAY_MS = 86_400_000
 READERS_MAX = 4
+_ROOM_TO_OPEN_BYTES = 64 * 1024
+"""SQLite makes a -shm file of half of that."""
 
 _HEAD = "SELECT seq, hash, bytes FROM logs WHERE space_id = ? AND log_id = ?"
 _GIVE_BACK = "UPDATE invites SET spaces_left = spaces_left + 1 WHERE digest = (SELECT invite FROM spaces WHERE space_id = ?)"
@@ -102,6 +105,9 @@ class SqliteStorage:
                 raise StorageError(
                     "The data folder can't be written, and reading the database takes that.", hint="Copy it to where it can be."
                 ) from error
+            disk = shutil.disk_usage(folder)
+            if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and disk.free < _ROOM_TO_OPEN_BYTES):
+                raise StorageError("There is no room left on the disk of the data folder.", hint="Make room.") from error
             raise StorageError(f"The relay's database can't be opened: {error}", hint="") from error
         self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
         self._lock = threading.Lock()
@@ -314,24 +320,10 @@ class SqliteStorage:
         """Write a whole and consistent copy to a new file, durably; others may write meanwhile.
 
         Raises:
-            StorageError: the file is there already, or can't be written.
+            StorageError: the file is there already, can't be written, or its disk is full; nothing is left of it then.
         """
-        part = target.with_name(target.name + ".part")
-        try:
-            if target.exists():
-                raise StorageError("There is a file of that name already; it was left untouched.", hint="")
-            # What a backup that was killed left may be the same file as a whole backup: never written over.
-            part.unlink(missing_ok=True)
-            # Made here, with its mode: SQLite fills a file that is empty.
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            with self._reader() as connection:
-                connection.execute("VACUUM INTO ?", (str(part),))
-            sync_path(part)
-            os.link(part, target)
-            part.unlink()
-            sync_path(target.parent)
-        except OSError as error:
-            raise StorageError(f"The copy can't be written: {error.strerror}.", hint="") from error
+        with self._reader() as connection:
+            copy_to(connection, target)
 
     def renew_store_id(self) -> None:
         """Tell clients that this is another storage than it was: they compare what they have, and fill in what is missing."""
@@ -475,15 +467,6 @@ def make_folder(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in made:
         sync_path(folder.parent)
-
-
-def sync_path(path: Path) -> None:
-    """See to it that a file, or the names in a folder, are on the medium."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _now_ms() -> int:
