@@ -66,7 +66,7 @@ KINDS = (
     # What a sync brought: some or all of it may have come with an earlier one that went by itself.
     Kind(r"\b(?:Nothing new|\d+ sent(?: · something new came)?|Something new came)(?!\w)", same=False),
     # How much of the other's log has come so far depends on when theirs synced by itself.
-    Kind(r"(?<=is whole: )\d+ entries", same=False),
+    Kind(r"(?<=is whole: )\d+ log entries", same=False),
     Kind(rf"(?<=Here:  )(?:[a-z]+|{_HIDDEN})(?: (?:[a-z]+|{_HIDDEN})){{5}}", same=False),
     Kind(rf"(?<=the )(?:{'|'.join(_ORDINALS)})(?= one on)", same=False),
 )

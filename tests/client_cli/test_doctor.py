@@ -6,16 +6,20 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from client_cli.conftest import Person, end
+from client_cli.conftest import BIDE, Person, Relay, end
 from client_cli.test_unlocking import RIGHT, put_under_passphrase, secret_file
 
+from bide.errors import Phrase
+from bide.replica.doctor import LAID_BY, NOTE, Finding
 from bide.replica.mending import NoRelayHasIt
-from bide.storage.opening import PAGE_BYTES
+from bide.storage.opening import PAGE_BYTES, open_database
 from bide_cli.building import mending
 from bide_cli.cli import run
+from bide_cli.commands.doctor import _ways_back
 from bide_cli.terminal.shell import Shell
 from bide_cli.terminal.waiting import Waiting
 from bide_cli.unlocking.agent import end_agent
@@ -170,6 +174,103 @@ def test_what_can_still_be_read_and_is_nowhere_else_is_not_mended_away(sam: Pers
         else:
             assert len(sam.entries()) == 3, page
     assert refused == 1, "the page with the log entries"
+
+
+def lose_an_entry(home: Path) -> None:
+    """One in the middle of the own log, so that nothing after it can be proved. The timeline has it still."""
+    database = open_database(home / "bide.db", (home.parent / "key").read_bytes())
+    database.execute("DELETE FROM envelope WHERE seq = 4")
+    database.close()
+
+
+def own_key(person: Person, tmp_path: Path) -> None:
+    """Let the home have its key file beside it."""
+    config = person.home / "config.toml"
+    lines = config.read_text().splitlines()
+    key_file = Path(next(line for line in lines if line.startswith("key_file")).partition('"')[2].rstrip('"'))
+    secret_file(tmp_path / "key", key_file.read_bytes())
+    config.write_text(config.read_text().replace(str(key_file), str(tmp_path / "key")))
+
+
+@pytest.mark.parametrize("locked", ["key file", "relative key file", "passphrase"])
+def test_what_was_laid_by_comes_back_with_the_two_commands_that_are_said(sam: Person, tmp_path: Path, locked: str) -> None:
+    """Who is asked may mend it all the same. The commands are run as they stand, twice, in a folder of somebody's."""
+    own_key(sam, tmp_path)
+    for number in range(9):
+        sam.ok("thank", "--private", "--noticed", f"number {number}")
+    lose_an_entry(sam.home)
+    if locked == "passphrase":
+        put_under_passphrase(sam)
+        sam.env["BIDE_PASSPHRASE_FILE"] = secret_file(tmp_path / "words", RIGHT.encode())
+    elif locked == "relative key file":
+        sam.env["BIDE_KEY_FILE"] = os.path.relpath(tmp_path / "key")
+    before = (sam.home / "bide.db").read_bytes()
+    for answer, code in (("n", 1), ("y", 0)):
+        child = sam.terminal("doctor", "--repair")
+        child.expect("Mend it all the same")
+        assert (sam.home / "bide.db").read_bytes() == before
+        child.sendline(answer)
+        assert end(child) == code, child.before
+    kept = next(sam.home.glob("damaged-*"))
+    told = sam.ok("doctor").out
+    commands = [line.strip() for line in told.splitlines() if line.strip().startswith("bide ")]
+    file = f"{kept.name}.json"
+    assert commands == [
+        f"bide --home {kept} export --format json --output {file}",
+        f"bide import bide {file}",
+    ]
+    assert any(all(command in finding["words"] for command in commands) for finding in sam.json("doctor")["findings"])
+    assert sam.ok("timeline").out.count("number") < 9
+    env = {**sam.env, "PATH": f"{Path(BIDE).parent}:{sam.env['PATH']}"}
+    if locked == "relative key file":
+        env["BIDE_KEY_FILE"] = "key"
+    for _ in range(2):
+        for command in commands:
+            subprocess.run(command, shell=True, check=True, env=env, cwd=tmp_path, capture_output=True)
+        assert sam.ok("export").out.count("number") >= 9
+        assert len(sam.entries()) == 9
+        (tmp_path / file).unlink()
+    shutil.rmtree(kept)
+    assert "bide import" not in sam.ok("doctor").out, "there is nothing left to read it from"
+
+
+def test_the_way_back_names_the_home_that_was_named(sam: Person, tmp_path: Path) -> None:
+    """Whose home is not the one of every day would else bring it back into another."""
+    findings = [Finding(NOTE, Phrase(LAID_BY, {"count": 1, "space": "it"}))]
+    home = tmp_path / "another home"
+    for name in ("damaged-2026-01-01", "damaged-2026-01-01-2", "damaged-2026-01-02.part"):
+        (home / name).mkdir(parents=True)
+        (home / name / "bide.db").touch()
+    first, second = _ways_back(home, findings)
+    assert str(first.words).splitlines()[1:] == [
+        f"bide --home '{home}/damaged-2026-01-01' export --format json --output damaged-2026-01-01.json",
+        f"bide --home '{home}' import bide damaged-2026-01-01.json",
+    ]
+    assert "damaged-2026-01-01-2" in str(second.words)
+    assert _ways_back(home, []) == []
+
+
+def test_a_relay_counts_once_it_has_acknowledged_what_is_lost(sam: Person, tmp_path: Path, relay: Relay) -> None:
+    """To name one that has nothing changes nothing; with one that has it all is mended, and comes back."""
+    own_key(sam, tmp_path)
+    for number in range(9):
+        sam.ok("thank", "--private", "--noticed", f"number {number}")
+    sam.ok("relay", "set", relay.url)
+    whole = (sam.home / "bide.db").read_bytes()
+    lose_an_entry(sam.home)
+    before = (sam.home / "bide.db").read_bytes()
+    result = sam.run("doctor", "--repair", "--json")
+    assert (result.code, result.error["code"]) == (1, NoRelayHasIt.code), result
+    assert (sam.home / "bide.db").read_bytes() == before
+    assert not list(sam.home.glob("damaged-*"))
+    (sam.home / "bide.db").write_bytes(whole)
+    sam.ok("sync")
+    sam.ok("thank", "--private", "--noticed", "number 9, not sent")
+    lose_an_entry(sam.home)
+    assert sam.json("doctor", "--repair")["mended"]["laid_by"] > 5
+    sam.ok("sync")
+    assert len(sam.entries()) == 10
+    assert "laid by" not in sam.ok("doctor").out
 
 
 def test_how_far_it_is_is_shown_on_a_terminal_after_a_second(

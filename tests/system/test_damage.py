@@ -24,7 +24,7 @@ from homes import SEED, Home
 
 from bide.errors import BideError
 from bide.replica import Replica
-from bide.replica.mending import KeysLost, mend
+from bide.replica.mending import KeysLost, Mended, laid_by, mend
 from bide.storage.opening import PAGE_BYTES
 from bide.storage.salvage import salvage
 from bide.storage.sqlite import SqliteStorage
@@ -175,6 +175,50 @@ def test_without_the_second_copy_of_the_keys_a_single_page_can_take_them(whole: 
         if replica is not None:
             replica.storage.close()
     assert lost == 1
+
+
+def test_what_one_repair_laid_by_another_carries_over(tmp_path: Path) -> None:
+    """Whatever page is lost next: all of it, or all but a few and it is said that some may be gone."""
+    first, damaged, work = tmp_path / "first.db", tmp_path / "damaged.db", tmp_path / "work"
+    sam = new_replica("Sam", SqliteStorage(tmp_path / "sam.db", KEY, create=True))
+    for number in range(150):
+        sam.write("checkin", {"hard": f"rain {number}"}, private=True)
+    sam.storage.close()
+    with_sql(tmp_path / "sam.db", KEY, "DELETE FROM envelope WHERE seq = 40")
+    laid = mended_into(first, tmp_path / "sam.db", work).laid_by
+    assert laid > 100
+    data = first.read_bytes()
+    carried = []
+    pages = len(data) // PAGE_BYTES
+    for page in range(0, pages, 6):
+        damaged.write_bytes(data[: page * PAGE_BYTES] + bytes(PAGE_BYTES) + data[(page + 1) * PAGE_BYTES :])
+        mended = mended_into(tmp_path / "second.db", damaged, work)
+        assert mended.laid_by >= laid or mended.laid_torn, page
+        carried.append(mended.laid_by)
+    assert sum(count >= laid for count in carried) > len(carried) // 2
+    assert min(carried) > laid // 4
+
+
+def mended_into(new: Path, damaged: Path, work: Path) -> Mended:
+    """What is said of mending a damaged database into a new one."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    copy = work / "copy.db"
+    shutil.copyfile(damaged, copy)
+    for found in salvage(copy, KEY, scratch=work):
+        new.unlink(missing_ok=True)
+        storage = SqliteStorage(new, KEY, create=True)
+        try:
+            mended = mend(found, storage)
+            waiting = sum(len(laid_by(storage, space.space_id)) for space in storage.spaces())
+            assert waiting == mended.laid_by
+            storage.make_single_file()
+        except KeysLost:
+            continue
+        finally:
+            storage.close()
+        return mended
+    raise AssertionError("the keys are gone")
 
 
 def is_sound(path: Path) -> bool:

@@ -61,16 +61,18 @@ class Mending(NamedTuple):
     """What there is to say of the new database; empty if it was finished only, and not looked at."""
 
 
-def mend_home(shell: Shell, config: Config, waiting: Waiting) -> Mending:
+def mend_home(shell: Shell, config: Config, waiting: Waiting, *, insisted: bool = False) -> Mending:
     """Mend the database of a home, whatever is wrong with it. It must not be open in this process.
 
     Args:
         shell: of the home.
         config: of the home.
         waiting: is told what is being done.
+        insisted: the person wants it even if something that can still be read is taken off the timeline.
 
     Raises:
         Locked: the key can't be had, or it isn't the one of this database.
+        NoRelayHasIt: something would be taken off the timeline that can still be read; the home is as it was.
         KeysLost: what would be needed can't be read any more; the home is as it was.
         StorageBusy: another process has the home open.
         StorageError: there is no room, or it can't be written.
@@ -101,7 +103,7 @@ def mend_home(shell: Shell, config: Config, waiting: Waiting) -> Mending:
             kept = _keep(shell.home, descriptor)
             undo.callback(shutil.rmtree, kept, ignore_errors=True)
             work.mkdir(0o700)
-            opens = opened_with(shell.home) is not None
+            opens = opened_with(shell.home) is not None and not insisted
             mended, findings = _make_whole(kept / homes.DATABASE, key, work, waiting, opens=opens)
             _make_room(descriptor, work / READY)
             undo.pop_all()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
-from bide.replica.doctor import DAMAGE, NOTE, OK, Finding
+from bide.replica.doctor import DAMAGE, LAID_BY, NOTE, OK, Finding
 from bide.storage.opening import NoRoom
 from bide_cli import failures
 from bide_cli.home import folder as homes
-from bide_cli.language import N_, _, plural, worded
+from bide_cli.home.leftovers import KEPT_PREFIX, PART_SUFFIX
+from bide_cli.language import N_, _, plural, sentence, worded
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
 from bide_cli.terminal.waiting import Waiting
@@ -59,7 +60,7 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
             mending, findings = _repair(shell, replica, wrong, waiting)
     finally:
         waiting.end()
-    findings = [*findings, *_permissions(shell.home)]
+    findings = [*findings, *_ways_back(shell.home, findings), *_permissions(shell.home)]
     sound = all(finding.level != DAMAGE for finding in findings)
     told = [{"level": finding.level, "words": worded(*finding.words)} for finding in findings]
     if shell.as_json:
@@ -68,7 +69,8 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
         marks = {level: _(mark) for level, mark in MARKS.items()}
         width = max(map(len, marks.values()))
         for finding in told:
-            shell.out(f"{marks[finding['level']]:<{width}}  {finding['words']}")
+            words = finding["words"].replace("\n", "\n" + " " * (width + 2))
+            shell.out(f"{marks[finding['level']]:<{width}}  {words}")
         if wrong and not repair:
             shell.say(_("Nothing was changed. A copy is kept and what can be mended is mended by: bide doctor --repair"))
     return failures.OK if sound else failures.ERROR
@@ -113,14 +115,12 @@ def _is_damaged(shell: Shell) -> bool:
 
 
 def _repair(shell: Shell, replica: Replica | None, wrong: list[Finding], waiting: Waiting) -> tuple[Mending, list[Finding]]:
-    from bide_cli.building.mending import mend_home
-
     for finding in wrong:
         shell.say(worded(*finding.words))
     if replica is not None:
         replica.storage.close()
     try:
-        mending = mend_home(shell, homes.read_config(shell.home), waiting)
+        mending = _mend(shell, waiting)
     except KeyboardInterrupt:
         waiting.end()
         shell.say(_("Stopped. Nothing was changed."))
@@ -129,6 +129,51 @@ def _repair(shell: Shell, replica: Replica | None, wrong: list[Finding], waiting
     mended = open_replica(shell)
     _tell(shell, mending, mended.spaces())
     return mending, mending.findings or mended.doctor(waiting.progress)
+
+
+def _mend(shell: Shell, waiting: Waiting) -> Mending:
+    """Mend the home. Where that takes off the timeline what no relay has, only if somebody wants it all the same."""
+    from bide.replica.mending import NoRelayHasIt
+    from bide_cli.building.mending import mend_home
+    from bide_cli.terminal.asking import ask_yes
+
+    config = homes.read_config(shell.home)
+    try:
+        return mend_home(shell, config, waiting)
+    except NoRelayHasIt as error:
+        waiting.end()
+        if not shell.may_ask:
+            raise
+        shell.say(sentence(error)[0])
+        shell.say(_("The damaged database would be kept, and bide export could still read from it what it reads now."))
+        if not ask_yes(shell, _("Mend it all the same?"), default=False):
+            raise
+    return mend_home(shell, config, waiting, insisted=True)
+
+
+def _ways_back(home: Path, findings: list[Finding]) -> list[Finding]:
+    """How to come by what is laid by and never followed: databases that repairs kept may still be read."""
+    if all(finding.words.template != LAID_BY for finding in findings):
+        return []
+    import shlex
+
+    here = "" if home == homes.find_home() else f" --home {shlex.quote(str(home))}"
+    found = []
+    for kept in sorted(home.glob(f"{KEPT_PREFIX}*")):
+        if kept.name.endswith(PART_SUFFIX) or not homes.exists(kept):
+            continue
+        words = (
+            "If no sync brings it back, what can be read in {folder} comes back as keepsakes with these two commands:"
+            "\n{export}\n{import_}"
+        )
+        file = f"{kept.name}.json"
+        values = {
+            "folder": kept.name,
+            "export": f"bide --home {shlex.quote(str(kept))} export --format json --output {file}",
+            "import_": f"bide{here} import bide {file}",
+        }
+        found.append(Finding(NOTE, Phrase(words, values)))
+    return found
 
 
 def _tell(shell: Shell, mending: Mending, spaces: list[SpaceRecord]) -> None:
@@ -143,6 +188,8 @@ def _tell(shell: Shell, mending: Mending, spaces: list[SpaceRecord]) -> None:
         one = "{n} more is laid by until what was before it comes back."
         many = "{n} more are laid by until what was before them comes back."
         shell.say(plural(one, many, mended.laid_by))
+    if mended.laid_torn and len(list(shell.home.glob(f"{KEPT_PREFIX}*"))) > 1:
+        shell.say(_("If an earlier repair laid something by, some of it may be gone here: it is in the folder that one kept."))
     if mended.lost_spaces:
         one = "The keys of {n} space could not be saved. It comes back from another device of yours, or by pairing anew."
         many = "The keys of {n} spaces could not be saved. They come back from another device of yours, or by pairing anew."

@@ -27,6 +27,7 @@ from bide.storage.base import SpaceRecord, Storage
 _BATCH_BYTES = 1024 * 1024
 _BATCH_COUNT = 500
 OK, NOTE, DAMAGE = "ok", "note", "damage"
+LAID_BY = "{count} log entries of {space} are laid by until what was before them comes back."
 _OWN_SPACE = Phrase("your own space")
 _STANDINGS = {
     "waiting": "{count} events in {space} wait for something that has not arrived yet.",
@@ -138,7 +139,7 @@ def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase, passed: Pa
     except BideError:
         words = "The log of {space} does not verify. Don't write here; keep a copy of the home."
         return [Finding(DAMAGE, Phrase(words, {"space": label}), True)]
-    words = "The log of {space} is whole: {count} entries, chains and signatures verified."
+    words = "The log of {space} is whole: {count} log entries, chains and signatures verified."
     return [_finding(OK, words, space=label, count=count)]
 
 
@@ -209,8 +210,7 @@ def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list
         )
         findings.append(_finding(NOTE, words, space=label))
     if count := len(laid_by(storage, space.space_id)):
-        words = "{count} log entries of {space} are laid by until what was before them comes back."
-        findings.append(_finding(NOTE, words, count=count, space=label))
+        findings.append(_finding(NOTE, LAID_BY, count=count, space=label))
     return findings
 
 
@@ -239,10 +239,12 @@ def _examine_pasts(storage: Storage, space: SpaceRecord, label: Phrase) -> list[
         words = "{count} log entries of this home in {space} wait to be moved to a log of its own. bide sync goes on with it."
         findings.append(_finding(NOTE, words, space=label, count=waiting))
     if storage.former_devices(space.space_id):
-        words = (
-            "In {space} this home went on as a device of its own, since another copy of it had written, or might have. What it"
-            " had written was moved; the log entries as they were are kept ({count})."
-        )
+        words = "In {space} this home went on as a device of its own, since another copy of it had written, or might have."
+        if displaced:
+            words = (
+                "In {space} this home went on as a device of its own, since another copy of it had written, or might have. What"
+                " it had written was moved; the log entries as they were are kept ({count})."
+            )
         findings.append(_finding(NOTE, words, space=label, count=len(displaced)))
     if forks := len(storage.evidence(space.space_id)):
         words = (

@@ -38,6 +38,8 @@ _NAME_KEY = "name"
 _NAMELESS = "?"
 _LENGTH_BYTES = 4
 _ID_BYTES, _KEY_BYTES = 16, 32
+_PART_BYTES = 12 * 1024
+"""What is laid by is kept in parts of about this size, so that a lost page takes some and not all."""
 
 
 class Mended(NamedTuple):
@@ -55,6 +57,8 @@ class Mended(NamedTuple):
     """Spaces in which nothing can be written before a sync."""
     held_torn: bool
     """Something that waited in the outbox may be gone."""
+    laid_torn: bool
+    """If an earlier repair laid something by, some of it may be gone."""
     nameless: bool
     """What this person is called was not to be found."""
 
@@ -74,8 +78,8 @@ class NoRelayHasIt(BideError):
 
     code = "no_relay_has_it"
     hint_default = (
-        "So nothing was changed. What can still be read is kept by: bide export --output FILE. If a relay has this"
-        " journal, name it first: bide relay set URL"
+        "So nothing was changed. What can still be read is kept by: bide export --output FILE. If a relay may have them, first"
+        " run bide relay set URL and bide sync. On a terminal you are asked whether to mend it all the same."
     )
 
 
@@ -90,7 +94,7 @@ def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = No
 
     Raises:
         KeysLost: the keys of the person's own space are not among it.
-        NoRelayHasIt: of a space without a relay something would be gone from the timeline that can still be read.
+        NoRelayHasIt: something that no relay has acknowledged would be gone from the timeline, and can still be read.
     """
     from bide.storage.salvage import adopt
 
@@ -108,7 +112,8 @@ def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = No
         adopt(storage, found, rows)
         spaces = storage.spaces()
         for space in spaces:
-            kept, left = sound_part(space.space_id, given[space.space_id])
+            before = _laid_before(storage, found, space.space_id)
+            kept, left = sound_part(space.space_id, [*before, *given[space.space_id]])
             for envelope in kept:
                 storage.append(space.space_id, stored(envelope))
             _recover_epochs(storage, space, kept)
@@ -116,7 +121,10 @@ def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = No
             own = storage.heads(space.space_id).get(space.log_id, empty_head(space.log_id))
             # Only the count that stood beside the log proves that nothing was behind its last entry here.
             whole = heads.get((space.space_id, space.log_id)) == (own.seq, own.hash)
-            if opens and not space.relay_url and (left or not kept or _is_shorter(storage, space.space_id, heads)):
+            fresh = [each for each in left if each.data not in before]
+            if opens and space.relay_url and _is_nowhere_else(storage, found, space.space_id, left, fresh, heads):
+                raise NoRelayHasIt
+            if opens and not space.relay_url and (fresh or not kept or _is_shorter(storage, space.space_id, heads)):
                 raise NoRelayHasIt
             if not whole and not space.pending:
                 storage.put_meta(short_key(space.space_id), "1")
@@ -126,7 +134,7 @@ def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = No
         storage.put_meta("derivation", DERIVATION)
         nameless = not _restore_meta(storage, spaces)
     lost = given.keys() - {space.space_id for space in spaces}
-    return Mended(len(spaces), len(lost), entries, waiting, must_sync, "outbox" in found.torn, nameless)
+    return Mended(len(spaces), len(lost), entries, waiting, must_sync, "outbox" in found.torn, "meta" in found.torn, nameless)
 
 
 def _is_shorter(storage: Storage, space: SpaceId, heads: Mapping[tuple[bytes, bytes], tuple[int, bytes]]) -> bool:
@@ -135,6 +143,50 @@ def _is_shorter(storage: Storage, space: SpaceId, heads: Mapping[tuple[bytes, by
     return any(
         owner == space and seq > (here[LogId(log)].seq if log in here else 0) for (owner, log), (seq, _) in heads.items()
     )
+
+
+def _is_nowhere_else(
+    storage: Storage,
+    found: Salvaged,
+    space: SpaceId,
+    left: Sequence[Envelope],
+    fresh: Sequence[Envelope],
+    heads: Mapping[tuple[bytes, bytes], tuple[int, bytes]],
+) -> bool:
+    """Whether something is lost that was in a log, and that no relay has acknowledged as far as can be told.
+
+    Args:
+        storage: with what is in its place.
+        found: what could be read.
+        space: which space.
+        left: what is to be laid by.
+        fresh: what of it was in a log until now.
+        heads: the counts that stood beside the logs.
+    """
+    if "relay_head" in found.torn:
+        return False
+    acknowledged = {row["log_id"]: row["seq"] for row in found.table("relay_head") if row["space_id"] == space}
+    ends = {LogId(log): seq for (owner, log), (seq, _) in heads.items() if owner == space}
+    for each in fresh:
+        ends[each.log_id] = max(each.seq, ends.get(each.log_id, 0))
+    here, waiting = storage.heads(space), {(each.log_id, each.seq) for each in left}
+    for log, end in ends.items():
+        last = end
+        while (log, last) in waiting:
+            last -= 1
+        if last > max(here.get(log, empty_head(log)).seq, acknowledged.get(log, 0)):
+            return True
+    return False
+
+
+def _laid_before(storage: Storage, found: Salvaged, space: SpaceId) -> set[bytes]:
+    """What an earlier repair had laid by, as far as it can be read; it is taken out of the storage, to be laid by anew."""
+    datas: set[bytes] = set()
+    for row in found.table("meta"):
+        if str(row["key"]).startswith(_laid_key(space)):
+            datas.update(_unpacked(row["value"]))
+            storage.put_meta(row["key"], "")
+    return datas
 
 
 def sound_part(space: SpaceId, datas: Iterable[bytes]) -> tuple[list[Envelope], list[Envelope]]:
@@ -196,8 +248,9 @@ def is_short(storage: Storage, space: SpaceRecord) -> bool:
     return bool(space.relay_url and storage.meta(short_key(space.space_id)))
 
 
-def _laid_key(space: SpaceId) -> str:
-    return f"mended.laid_by.{space.hex()}"
+def _laid_key(space: SpaceId, number: int = 0) -> str:
+    """Under which name a part is kept; the first one is empty if nothing is laid by."""
+    return f"mended.laid_by.{space.hex()}" + (f".{number}" if number else "")
 
 
 def _has_sound_keys(row: Mapping[str, Any]) -> bool:
@@ -299,26 +352,41 @@ def _lay_by(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope]) -> 
     import base64
 
     erased = read_belonging(storage, space).erased
-    datas = [
-        each.header if each.klass is EnvelopeClass.DATA and is_erased(erased, each.log_id, each.seq) else each.data
-        for each in envelopes
-    ]
-    packed = b"".join(len(data).to_bytes(_LENGTH_BYTES, "big") + data for data in datas)
-    storage.put_meta(_laid_key(space), base64.b64encode(packed).decode("ascii"))
+    parts = [b""]
+    for each in envelopes:
+        data = each.header if each.klass is EnvelopeClass.DATA and is_erased(erased, each.log_id, each.seq) else each.data
+        if len(parts[-1]) >= _PART_BYTES:
+            parts.append(b"")
+        parts[-1] += len(data).to_bytes(_LENGTH_BYTES, "big") + data
+    for number, part in enumerate(parts):
+        storage.put_meta(_laid_key(space, number), base64.b64encode(part).decode("ascii"))
+    number = len(parts)
+    while storage.meta(_laid_key(space, number)):
+        storage.put_meta(_laid_key(space, number), "")
+        number += 1
 
 
 def laid_by(storage: Storage, space: SpaceId) -> list[Envelope]:
     """What waits for something before it to come back."""
+    found: list[Envelope] = []
+    number = 0
+    while part := storage.meta(_laid_key(space, number)):
+        found += map(parse_envelope, _unpacked(part))
+        number += 1
+    return found
+
+
+def _unpacked(part: str) -> list[bytes]:
     import base64
 
-    packed = base64.b64decode(storage.meta(_laid_key(space)))
-    found, at = [], 0
+    packed = base64.b64decode(part)
+    datas, at = [], 0
     while at < len(packed):
         size = int.from_bytes(packed[at : at + _LENGTH_BYTES], "big")
         at += _LENGTH_BYTES
-        found.append(parse_envelope(packed[at : at + size]))
+        datas.append(packed[at : at + size])
         at += size
-    return found
+    return datas
 
 
 def _following(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope]) -> list[Envelope]:
