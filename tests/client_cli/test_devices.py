@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bide.ids import SpaceId
+from bide.storage.sqlite import SqliteStorage
 
 from .conftest import Person, Relay, end, make_person, pair, wait_for
 
@@ -103,6 +108,50 @@ def test_a_removed_device_gets_nothing_more(three: tuple[Person, Person, Person]
     assert "After it was lost." not in str(shown(phone))
     devices = sam.json("device", "list")["devices"]
     assert [each["state"] for each in devices if each["name"] == "phone"] == ["removed"]
+
+
+REMOVED = "This device was removed from your devices, so nothing that it writes goes anywhere."
+
+
+def test_a_removed_device_is_told_so_before_anything_else(three: tuple[Person, Person, Person]) -> None:
+    """The relay lets it in no more, so all that it has of its removal is that it was turned away."""
+    sam, phone, _ = three
+    phone.ok("thank", "--noticed", "From the phone.")
+    phone.ok("sync")
+    mine = next(each["id"] for each in phone.entries() if "From the phone." in str(each["fields"]))
+    theirs = next(each["id"] for each in phone.entries() if each["visibility"] == "private")
+    sam.ok("device", "revoke", "phone", "--yes")
+    assert phone.run("sync").code == 8
+    before = shown(phone)
+    for args in (
+        ("thank", "--noticed", "For nobody."),
+        ("checkin", "--private", "--worry", "Mine alone."),
+        ("ask", "--question", "Anybody there?"),
+        ("repair", "--topic", "The dishes"),
+        ("edit", mine, "--noticed", "Otherwise."),
+        ("edit", theirs, "--worry", "Otherwise."),
+        ("undo", mine),
+        ("release", theirs, "--yes"),
+        ("people", "kind", "Robin", "friend"),
+        ("leave", "--yes"),
+        ("erase", mine, "--yes"),
+        ("device", "add", "--words-verified"),
+        ("device", "rename", "phone", "lap"),
+        ("device", "revoke", "device 1", "--yes"),
+        ("recovery", "create", "--json", "--words-noted"),
+        ("pair", "--words-verified"),
+        ("join", "7-lantern-otter-cedar", "--words-verified"),
+    ):
+        refused = phone.run(*args)
+        assert (refused.code, REMOVED in refused.err, "bide export" in refused.err, refused.out) == (8, True, True, ""), args
+    assert shown(phone) == before
+    status = phone.ok("status").out.splitlines()
+    assert status[1] == REMOVED
+    assert "your devices:" not in "\n".join(status)
+    assert {space["state"] for space in phone.json("status")["spaces"]} == {"removed"}
+    assert phone.json("doctor")["findings"][0] == {"level": "note", "words": REMOVED}
+    assert [each["state"] for each in phone.json("device")["devices"] if each["this"]] == ["removed"]
+    assert "From the phone." in phone.ok("show", mine).out
 
 
 def test_removing_asks_first(three: tuple[Person, Person, Person]) -> None:
@@ -240,3 +289,58 @@ def test_a_joining_that_broke_off_is_finished_or_begun_again_by_the_same_command
         person.ok("sync")
     assert shown(phone) == shown(sam)
     assert len(phone.entries()) == (1 if written.code else 2)
+
+
+def not_let_in(tmp_path: Path, sam: Person) -> Person:
+    """A device that was killed off the other one's screen right after the words: it has a home, and nobody knows it."""
+    for attempt in range(10):  # the other one may have been faster
+        phone = Person(tmp_path / f"phone{attempt}")
+        adding = sam.start("device", "add", "--json", "--words-verified")
+        assert adding.stdout is not None
+        code = json.loads(adding.stdout.readline())["code"]
+        key_file = str(tmp_path / f"phone{attempt}.key")
+        args = ("--name", f"phone{attempt}", "--words-verified", "--no-input", "--key-file", key_file)
+        joining = phone.start("device", "join", "--code", code, *args)
+        while not (phone.home / "bide.db").exists():
+            assert joining.poll() is None
+            time.sleep(0.001)
+        adding.kill()
+        adding.communicate()
+        joining.communicate(timeout=60)
+        if phone.json("status")["spaces"][0]["state"] == "pending":
+            return phone
+    raise AssertionError("The other one was always faster.")
+
+
+def test_a_device_that_was_not_let_in_begins_nothing_that_could_be_lost(tmp_path: Path, relay: Relay) -> None:
+    sam = make_person(tmp_path, "Sam", relay)
+    phone = not_let_in(tmp_path, sam)
+    for args in (
+        ("pair", "--words-verified"),
+        ("join", "7-lantern-otter-cedar", "--words-verified"),
+        ("device", "add", "--words-verified"),
+        ("device", "rename", "phone", "lap"),
+        ("recovery", "create", "--json", "--words-noted"),
+        ("thank", "--noticed", "For nobody."),
+        ("ask", "--question", "Anybody there?"),
+        ("checkin", "--private", "--worry", "Only mine."),
+    ):
+        refused = phone.run(*args)
+        expected = (8, True, True, "")
+        assert (refused.code, "not been let in" in refused.err, "device join" in refused.err, refused.out) == expected, args
+    assert len(phone.json("status")["spaces"]) == 1
+
+
+@pytest.mark.parametrize("let_in", [False, True])
+def test_joining_again_replaces_nothing_but_the_try_that_broke_off(tmp_path: Path, relay: Relay, *, let_in: bool) -> None:
+    """An earlier Bide let a device pair that had not been let in. What it shares since then is nowhere else."""
+    sam = make_person(tmp_path, "Sam", relay)
+    phone = not_let_in(tmp_path, sam)
+    key = (tmp_path / f"{phone.home.name}.key").read_bytes()
+    with contextlib.closing(SqliteStorage(phone.home / "bide.db", key)) as storage, storage.transaction():
+        [own] = storage.spaces()
+        storage.put_space(own._replace(space_id=SpaceId(bytes(32)), kind="pair", pending=not let_in))
+    args = ("--code", "7-lantern-otter-cedar", "--name", "phone", "--words-verified", "--no-input")
+    refused = phone.run("device", "join", *args)
+    assert (refused.code, "was left as it is" in refused.err, "bide --home DIR" in refused.err) == (8, True, True), refused
+    assert len(phone.json("status")["spaces"]) == 2

@@ -10,6 +10,7 @@ from bide.entries.fields import clean_field
 from bide.entries.question import ANSWER_FIELDS, FIELDS, Reveal
 from bide.errors import InputError
 from bide.replica.holding import Deed, Do, Held
+from bide.replica.removal import require_belonging
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
 from bide_cli.options import field_options, now_option, shell_options, with_option
@@ -57,6 +58,7 @@ def command(shell: Shell, given: Given, deck: str, depth: int | None, item: str,
     config = read_config(shell.home)
     replica = open_replica(shell, config)
     space = replica.reader.pair_space(with_)  # told before anything is asked
+    require_belonging(replica.storage, space)
     values = dict(given.values)
     if item:
         values |= _noted(find_card(shell, deck, item))

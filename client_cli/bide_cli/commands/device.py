@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable
-from bide.replica.personal import DeviceName, my_devices
+from bide.replica.personal import DeviceName, enrolling_key, my_devices
+from bide.replica.removal import require_let_in
 from bide_cli.home.folder import exists, read_config
 from bide_cli.joining.devices import listed, note_devices, tell_devices
 from bide_cli.language import _, sentence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _CODE = re.compile(r"\d+-\w+-\w+-\w+(@.*)?", re.ASCII)
 """What bide device add shows, typed where a name is asked for."""
+_HINT_HOME = "A further device needs a home of its own: bide --home DIR device join"
 _HINT_RELAY = "bide relay set URL, then bide device add"
 
 
@@ -87,6 +89,7 @@ def add(shell: Shell, words_verified: bool) -> None:
     six words on the two screens. The other person sees that you have another device.
     """
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     url = replica.relay()
     if not url:
         raise InputError("The two devices meet on a relay, and none is set.", hint=_HINT_RELAY)
@@ -158,14 +161,18 @@ def join(
         raise InputError("The code was given twice.")
     if key_file and (passphrase or keyring):
         raise InputError("A key file opens a home alone.", hint="Use --key-file, or --passphrase, --keyring, or these two.")
-    begun = fresh_home(shell, hint="A further device needs a home of its own: bide --home DIR device join")
+    begun = fresh_home(shell, hint=_HINT_HOME)
     if begun is not None and begun.spaces()[0].pending and _finished_before(shell, begun):
         return
     require_way_to_compare(shell, words_verified=words_verified)
     text = code or code_option or ""
     text = read_stdin().strip() if text == STDIN else text
     device_name = ask_device_name(shell, name, hint="bide device join --name phone")
-    keep = _into(begun) if begun is not None else _into_new_home(shell, key_file or "", passphrase=passphrase, keyring=keyring)
+    keep = (
+        _into(shell, begun)
+        if begun is not None
+        else _into_new_home(shell, key_file or "", passphrase=passphrase, keyring=keyring)
+    )
     session = _session(
         shell,
         text,
@@ -210,7 +217,7 @@ def _finished_before(shell: Shell, replica: Replica) -> bool:
     """Finish a joining that broke off, if the other device has let this one in by now.
 
     Returns:
-        Whether that was all there was to do. Otherwise it is begun again: nothing can have been written here.
+        Whether that was all there was to do. Otherwise it is begun again: nothing was written here.
     """
     from bide_cli.syncing.carrying import sync_once
 
@@ -240,17 +247,27 @@ def fresh_home(shell: Shell, *, hint: str) -> Replica | None:
     if not exists(shell.home):
         return None
     replica = open_replica(shell)
-    storage = replica.storage
-    [own, *pairs] = replica.spaces()
+    _require_fresh(replica.storage, shell, hint=hint)
+    return replica
+
+
+def _require_fresh(storage: Storage, shell: Shell, *, hint: str) -> None:
+    """See to it that a home holds nothing but an empty journal, or a joining that broke off.
+
+    Raises:
+        NotAllowed: there is more in it.
+    """
+    [own, *pairs] = storage.spaces()
     if own.pending:
-        return replica  # a joining that broke off: nothing can have been written
-    if pairs or storage.count_entries(own.space_id) or storage.outbox() or len(storage.members(own.space_id)) > 1:
+        fresh = all(pair.pending and storage.meta(enrolling_key(pair.space_id)) for pair in pairs)
+    else:
+        fresh = not pairs and len(storage.members(own.space_id)) == 1
+    if not fresh or storage.outbox() or any(storage.count_entries(space.space_id) for space in (own, *pairs)):
         raise NotAllowed(
             "There is a journal in {home} already; it was left as it is.",
             hint=hint,
             home=shell.home,
         )
-    return replica
 
 
 def ask_device_name(shell: Shell, given: str | None, *, hint: str) -> str:
@@ -302,10 +319,11 @@ def _into_new_home(shell: Shell, key_file: str, *, passphrase: bool, keyring: bo
     return lambda session: found_home(shell.home, name="", locking=locking, fill=session.keep)
 
 
-def _into(replica: Replica) -> Any:
+def _into(shell: Shell, replica: Replica) -> Any:
     def keep(session: NewDeviceSession) -> None:
         storage: Storage = replica.storage
         with storage.transaction():
+            _require_fresh(storage, shell, hint=_HINT_HOME)  # another command may have begun something meanwhile
             for space in storage.spaces():
                 storage.remove_space(space.space_id)
             session.keep(storage)
@@ -324,6 +342,7 @@ def rename(shell: Shell, name: str, new_name: str) -> None:
     from bide.replica.devices import rename as rename_device
 
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     rename_device(replica, find_device(replica.storage, name), new_name)
     _carry_on(shell, replica)
     if shell.as_json:
@@ -347,6 +366,7 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     from bide_cli.syncing.carrying import sync_now
 
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     target = find_device(replica.storage, name)
     require_device(target)
     if not yes and not _agreed(shell, target):

@@ -15,6 +15,7 @@ from bide_cli.options import field_options, now_option, shell_options
 from bide_cli.terminal.shell import Shell
 from bide_cli.unlocking.opening import open_replica
 from bide_cli.writing.giving import Given, gather
+from bide_cli.writing.holding import require_place
 from bide_cli.writing.telling import tell_written
 
 
@@ -44,6 +45,7 @@ def command(shell: Shell, entry_id: str, given: Given) -> None:
     config = read_config(shell.home)
     replica = open_replica(shell, config)
     entry = replica.show(entry_id)
+    require_place(replica, entry_id)
     # Of two invitations that became one conversation each has its own topic.
     own_topic = next((topic["topic"] for topic in entry["fields"].get("topics", ()) if topic["by"]["me"]), None)
     if not entry["by"]["me"] and own_topic is None:

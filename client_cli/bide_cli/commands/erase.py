@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import InputError
+from bide.replica.removal import require_belonging
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
 from bide_cli.syncing import background
 from bide_cli.terminal.asking import choose, require_person
 from bide_cli.terminal.shell import Shell, clean_line
 from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.holding import require_place
 
 if TYPE_CHECKING:
     from bide.errors import BideError
@@ -46,6 +48,10 @@ def command(shell: Shell, entry_ids: tuple[str, ...], all_: bool, with_: str, ye
     if len(entry_ids) > _IDS_MAX:
         raise InputError("That is too much at once.", hint="At most {most} ids in one go.", most=_IDS_MAX)
     replica = open_replica(shell)
+    for entry_id in entry_ids:
+        require_place(replica, entry_id)
+    if all_:
+        require_belonging(replica.storage, replica.reader.space_to_read(with_))
     if not yes and not _agreed(shell, replica, entry_ids, with_, all_=all_):
         shell.say(_("Fine. Nothing changed."))
         return

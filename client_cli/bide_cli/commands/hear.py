@@ -20,7 +20,7 @@ from bide_cli.terminal.stdin import STDIN, read_stdin
 from bide_cli.unlocking.opening import open_replica
 from bide_cli.writing.entry import write_reply
 from bide_cli.writing.giving import Given, gather
-from bide_cli.writing.holding import is_elsewhere, put
+from bide_cli.writing.holding import is_elsewhere, put, require_place
 from bide_cli.writing.telling import tell_written
 
 VERDICTS = ((Verdict.HEARD.value, N_("yes, that is it")), (Verdict.NOT_QUITE.value, N_("not quite; say what you meant")))
@@ -53,6 +53,7 @@ def command(shell: Shell, entry_id: str, given: Given, heard: bool, not_quite: s
         write_reply(shell, "hearing", FIELDS, entry_id, given, command="hear", deck="listening")
         return
     entry = replica.show(entry_id)
+    require_place(replica, entry_id)
     if shell.may_ask and not answering and not given.by_options:
         shell.say("\n".join(draw_timeline(shell, [entry])) + "\n")
         if entry["by"]["me"] and entry["kind"] != "repair" and _hearings(entry):

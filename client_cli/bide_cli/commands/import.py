@@ -49,6 +49,7 @@ def command(shell: Shell, format_: str, file: str, dry_run: bool, with_: str, ye
     day and time that it had, and stays private. Importing the same file again brings only what is new in it.
     """
     from bide.replica.importing import write_keepsakes
+    from bide.replica.removal import require_belonging
     from bide_cli.home.folder import read_config
     from bide_cli.importing.plan import SOURCES, plan
     from bide_cli.unlocking.opening import open_replica
@@ -58,6 +59,7 @@ def command(shell: Shell, format_: str, file: str, dry_run: bool, with_: str, ye
     config = read_config(shell.home)
     replica = open_replica(shell, config)
     space = replica.reader.pair_space(with_) if with_ else replica.reader.own_space()
+    require_belonging(replica.storage, space)
     parsed = _parse(format_, file, zone, timeformat)
     planned = plan(replica, space, SOURCES[format_], parsed)
     name = clean_line(replica.reader.view().others(space.space_id)[0]) if with_ else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError
+from bide.replica.removal import require_let_in
 from bide_cli.language import _
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
@@ -30,6 +31,7 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
     if code and code_option:
         raise InputError("The code was given twice.")
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     text = code or code_option or ""
     if text == STDIN:
         text = read_stdin().strip()

@@ -9,6 +9,7 @@ from bide_cli.language import _
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
 from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.holding import require_place
 from bide_cli.writing.telling import tell_written
 
 
@@ -24,6 +25,7 @@ def command(shell: Shell, entry_id: str, back: bool) -> None:
     """
     config = read_config(shell.home)
     replica = open_replica(shell, config)
+    require_place(replica, entry_id)
     written = replica.postpone(entry_id, back=back)
     words = _("Good. It is open again.") if back else _("Fine. It stays where it is, and nobody is told why.")
     seen = _("Open again; {names} can see that") if back else _("For later; {names} can see that")

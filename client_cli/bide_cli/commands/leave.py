@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bide.replica.removal import require_belonging
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
 from bide_cli.syncing import background
@@ -35,6 +36,8 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
 
     replica = open_replica(shell)
     person = replica.reader.person(with_)
+    if not quietly:
+        require_belonging(replica.storage, person.space)  # nobody would hear of a notice
     if not yes and not _agreed(shell, replica, person, quietly=quietly):
         shell.say(_("Fine. Nothing changed."))
         return

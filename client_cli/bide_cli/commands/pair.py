@@ -6,6 +6,7 @@ import click
 
 from bide.entries.person import PARTNER, RELATIONS, clean_relation
 from bide.errors import InputError
+from bide.replica.removal import require_let_in
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
 from bide_cli.unlocking.opening import open_replica
@@ -33,6 +34,7 @@ def command(shell: Shell, kind: str, words_verified: bool) -> None:
     """
     relation = clean_relation(kind)
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     url = replica.relay()
     if not url:
         raise InputError("Pairing needs a relay to meet on, and none is set.", hint="bide relay set URL, then bide pair")

@@ -89,10 +89,12 @@ def kind(shell: Shell, name: str, kind: str) -> None:
     It chooses which decks are offered, and nothing else. It goes to them sealed, as all you share does; they can call it
     otherwise for themselves.
     """
+    from bide.replica.removal import require_belonging
     from bide_cli.syncing import background
 
     config = read_config(shell.home)
     replica = open_replica(shell, config)
+    require_belonging(replica.storage, replica.reader.pair_space(name))
     replica.set_relation(name, kind)
     person = replica.reader.person(name)
     if shell.as_json:

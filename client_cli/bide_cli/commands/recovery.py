@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import BideError, InputError, NotAllowed
+from bide.replica.removal import require_let_in
 from bide_cli.joining.devices import note_devices
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
@@ -81,6 +82,7 @@ def create(shell: Shell, words_noted: bool) -> None:
 
     _require_way(shell, words_noted=words_noted)
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     if prepared(replica.storage):
         raise NotAllowed("You have a recovery phrase already.", hint="For new words in place of the old: bide recovery rotate")
     _make(shell, replica, words_noted=words_noted)
@@ -101,6 +103,7 @@ def rotate(shell: Shell, words_noted: bool) -> None:
 
     _require_way(shell, words_noted=words_noted)
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     if not prepared(replica.storage):
         raise NotAllowed("You have no recovery phrase to replace.", hint="bide recovery create makes one.")
     _make(shell, replica, words_noted=words_noted)
@@ -179,6 +182,7 @@ def destroy(shell: Shell, yes: bool) -> None:
     from bide.replica.phrases import prepared
 
     replica = open_replica(shell)
+    require_let_in(replica.storage)
     if not yes:
         from bide_cli.terminal.asking import choose, require_person
 

@@ -6,6 +6,7 @@ import click
 
 from bide.errors import NotAllowed
 from bide.replica.holding import Deed, Do
+from bide.replica.removal import require_belonging
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
 from bide_cli.options import now_option, shell_options, with_option
@@ -13,7 +14,7 @@ from bide_cli.reading.render import draw_timeline
 from bide_cli.terminal.asking import ask_yes, require_person
 from bide_cli.terminal.shell import Shell, clean_line
 from bide_cli.unlocking.opening import open_replica
-from bide_cli.writing.holding import put
+from bide_cli.writing.holding import put, require_place
 from bide_cli.writing.telling import tell_written
 
 
@@ -36,6 +37,8 @@ def command(shell: Shell, entry_id: str, with_: str, yes: bool) -> None:
     if entry["retracted"] or entry["released_to"]:
         raise NotAllowed("That one was taken back." if entry["retracted"] else "That one was shared before.")
     space = replica.reader.pair_space(with_)
+    require_place(replica, entry_id)
+    require_belonging(replica.storage, space)
     name = clean_line(replica.reader.view().others(space.space_id)[0])
     if not yes:
         require_person(shell, "That shows it to somebody else, so you would be asked first.", "To do it unasked: --yes")

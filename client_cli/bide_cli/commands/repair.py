@@ -13,6 +13,7 @@ from bide.entries.hearing import FIELDS as HEARING_FIELDS
 from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, INVITE_FIELDS, TELL_FIELDS, Step
 from bide.errors import BideError, InputError, NotFound
 from bide.replica.holding import Deed, Do
+from bide.replica.removal import require_belonging
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
 from bide_cli.options import field_options, now_option, shell_options, with_option
@@ -21,7 +22,7 @@ from bide_cli.terminal.shell import Shell, clean
 from bide_cli.terminal.stdin import STDIN, read_stdin
 from bide_cli.unlocking.opening import open_replica
 from bide_cli.writing.giving import Given, flag, gather
-from bide_cli.writing.holding import put
+from bide_cli.writing.holding import put, require_place
 from bide_cli.writing.leading import AFTER, Leader, ask_before, stems
 from bide_cli.writing.telling import tell_written
 
@@ -147,7 +148,7 @@ class _Repair:
 
     def invite(self, given: Given) -> None:
         """Begin a conversation."""
-        self.replica.reader.pair_space(self._with)  # told before anything is asked
+        require_belonging(self.replica.storage, self.replica.reader.pair_space(self._with))  # told before anything is asked
         values = dict(self._gather(INVITE_FIELDS, given, about=""))
         calm = values.pop("calm", True)
         if not isinstance(calm, bool):
@@ -162,6 +163,7 @@ class _Repair:
         Returns:
             Whether it was taken and counts already; what is held back does not.
         """
+        require_place(self.replica, entry["id"])
         fields = STEP_FIELDS.get(step, ())
         # What isn't possible is told before anything is asked.
         asking = bool(fields) and (given.edit or not given.by_options) and step in entry.get("next", ())

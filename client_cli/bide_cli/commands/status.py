@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bide.replica.removal import removal_words
 from bide.replica.waiting import waiting_words
 from bide_cli.joining.devices import tell_devices
 from bide_cli.joining.relations import relation_word
@@ -19,6 +20,7 @@ from bide_cli.terminal.dates import local_minute
 from bide_cli.terminal.shell import Shell, clean_line, name_list
 from bide_cli.unlocking.opening import open_replica
 
+REMOVED = "removed"
 NOTES = (
     ("waiting", N_("{n} changes wait for something that has not arrived yet")),
     ("newer", N_("{n} changes are from a newer Bide and need an upgrade here")),
@@ -42,6 +44,8 @@ def command(shell: Shell) -> None:
         shell.emit("status", **status, held=len(held), home=str(shell.home), last_contact=contact)
         return
     shell.out(_("You are {name}, in {home}").format(name=clean_line(status["name"]), home=shell.home))
+    for told in removal_words(replica.storage, replica.reader.view()):
+        shell.out(worded(*told))
     waits_for = {space.space_id.hex(): waiting_words(replica.storage, space) for space in replica.spaces() if space.pending}
     for space in status["spaces"]:
         if space["state"] == "pending":
@@ -61,8 +65,6 @@ def command(shell: Shell) -> None:
 
 
 def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:
-    if space["state"] == "removed":
-        return [_("This device was removed from your devices; what is here stays readable.")]
     standing = [standing_line(name, space["state"], space["ended"]) for name in space["with"]]
     if space["state"] in (ENDED, LEFT):
         return standing
@@ -75,6 +77,8 @@ def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]
         parts.append(_("not all of it is on the relay yet"))
     if held:
         parts.append(f"{count_words(held)} (bide outbox)")
+    if space["state"] == REMOVED:  # which devices there are now, nobody tells this one
+        return [f"{label}: {', '.join(parts)}"]
     lines = [f"{label}: {', '.join(parts)}; {_devices(space)}"]
     lines += ["  " + line for line in standing if space["state"] == PAUSED]
     lines += ["  " + _(words).format(n=grouped(space[key])) for key, words in NOTES if space[key]]

@@ -15,6 +15,7 @@ from bide_cli.syncing import background
 from bide_cli.terminal.asking import ask_yes, require_person
 from bide_cli.terminal.shell import Shell, name_list
 from bide_cli.unlocking.opening import open_replica
+from bide_cli.writing.holding import require_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def _tell_taken(shell: Shell, taken: dict[str, Any]) -> None:
 
 def _retract(shell: Shell, replica: Replica, config: Config, entry_id: str, *, yes: bool) -> None:
     entry = replica.show(entry_id)
+    require_place(replica, entry_id)
     if entry["kind"] == "repair":
         if not yes:
             require_person(shell, "That ends the conversation for both of you.", "To do it without being asked: --yes")

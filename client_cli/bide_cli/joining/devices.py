@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bide.replica.personal import DeviceName, device_names, my_devices
+from bide.replica.removal import is_removed
 from bide_cli.language import N_, _
 from bide_cli.terminal.shell import Shell, clean_line, quoted
 
@@ -77,7 +78,10 @@ def described(device: DeviceName, *, name: str, me: bool) -> dict[str, Any]:
 
 def listed(replica: Replica) -> list[dict[str, Any]]:
     """My devices, then those of everybody I share with."""
-    found = [described(device, name=replica.name, me=True) for device in my_devices(replica.storage)]
+    mine = my_devices(replica.storage)
+    if is_removed(replica.storage, replica.reader.own_space()):
+        mine = [device._replace(active=device.active and not device.this) for device in mine]
+    found = [described(device, name=replica.name, me=True) for device in mine]
     for person in replica.reader.people():
         theirs = (device for device in device_names(replica.storage, person.space) if not device.mine)
         found += [described(device, name=person.name, me=False) for device in theirs]

@@ -12,7 +12,7 @@ from bide_cli.language import _
 from bide_cli.reading.render import draw_timeline
 from bide_cli.terminal.asking import ask_until_good
 from bide_cli.terminal.shell import Shell, clean_line
-from bide_cli.writing.holding import put
+from bide_cli.writing.holding import put, require_place
 from bide_cli.writing.telling import tell_written
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def require_unanswered(replica: Replica, question: dict[str, Any]) -> None:
     mine = my_answer(question) if question["kind"] == "question" else None
     if mine is not None:
         raise NotAllowed("You have answered that one.", hint="To change your answer: bide edit {code}", code=mine["code"])
+    require_place(replica, question["id"])
     replica.require_reply("answer", question["id"])
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from bide.entries.fields import Field
 from bide.errors import InputError, NotPaired
 from bide.replica.holding import Deed, Do
+from bide.replica.removal import require_belonging, require_let_in
 from bide_cli.home.folder import read_config
 from bide_cli.prompting.starters import ASKING, Starters
 from bide_cli.terminal.shell import Shell
 from bide_cli.unlocking.opening import open_replica
 from bide_cli.writing.giving import Given, gather
-from bide_cli.writing.holding import is_elsewhere, put
+from bide_cli.writing.holding import is_elsewhere, put, require_place
 from bide_cli.writing.telling import tell_written
 
 PRIVATE_HINT = "One of you runs: bide pair    The other: bide join    (or keep it to yourself: --private)"
@@ -49,7 +50,8 @@ def write_entry(
 
     Raises:
         InputError: it is to be private and shared at once.
-        NotPaired: it is to be shared and there is nobody. Told before anything is asked, so that no text is lost.
+        NotPaired: it is to be shared and there is nobody.
+        NotAllowed: this device has not been let in yet, or was removed. Told before anything is asked, so that no text is lost.
     """
     if private and with_:
         raise InputError("With --private nobody else gets it, so --with has no place beside it.")
@@ -63,6 +65,9 @@ def write_entry(
         except NotPaired as error:
             raise NotPaired(error.template, hint=PRIVATE_HINT, **error.values) from None
         name = replica.reader.view().others(space.space_id)[0]
+    elif space.pending:
+        require_let_in(replica.storage)
+    require_belonging(replica.storage, space)
     values = gather(
         shell,
         fields,
@@ -108,6 +113,7 @@ def write_reply(
     replica = open_replica(shell, config)
     elsewhere = is_elsewhere(replica, entry_id)
     if not elsewhere:
+        require_place(replica, entry_id)
         replica.require_reply(kind, entry_id)
     values: dict[str, Any] = {}
     if not wordless or given.by_options or given.edit or shell.may_ask:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bide.errors import BideError
 from bide.ids import parse_entry_id
 from bide.replica.holding import Deed, Held
+from bide.replica.removal import require_belonging
 from bide_cli.language import _
 from bide_cli.terminal.shell import Shell
 
@@ -33,6 +34,10 @@ def put(
     Raises:
         BideError: as `bide.replica.holding.Holding.put`.
     """
+    if space is not None:
+        require_belonging(replica.storage, space)
+    if deed.about and not is_elsewhere(replica, deed.about):
+        require_place(replica, deed.about)
     send_due(shell, replica)
     minutes = 0 if private or shell.now or not deed.has_words else config.hold_min(deed.kind)
     return replica.holding.put(deed, minutes=minutes, space=space)
@@ -47,6 +52,17 @@ def send_due(shell: Shell, replica: Replica) -> list[Written]:
     for written in sent:
         shell.say(_("What was held goes now: {code}").format(code=written.code))
     return sent
+
+
+def require_place(replica: Replica, entry_id: str) -> None:
+    """See to it, before anybody is asked for words, that what is said about an entry can reach somebody.
+
+    Raises:
+        NotAllowed: this device was removed from where the entry is.
+        NotFound, InputError: as `bide.replica.Replica.show`.
+    """
+    record = replica.reader.find(entry_id)
+    require_belonging(replica.storage, next(each for each in replica.spaces() if each.space_id == record.space_id))
 
 
 def is_elsewhere(replica: Replica, entry_id: str) -> bool:

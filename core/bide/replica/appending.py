@@ -24,6 +24,7 @@ from bide.log.event import Event, write_event
 from bide.log.head import Head
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import derive, stored
+from bide.replica.removal import NOT_LET_IN, NOT_LET_IN_HINT
 from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord, Storage
 
@@ -128,9 +129,7 @@ class Appender:
             mint_epoch(self._storage, self, space, randomness=self._randomness)
         fresh = next(found for found in self._storage.spaces() if found.space_id == space.space_id)
         if fresh.pending:
-            raise NotAllowed(
-                "This device has not been let in yet.", hint="bide sync finishes it. To begin again: bide device join"
-            )
+            raise NotAllowed(NOT_LET_IN, hint=NOT_LET_IN_HINT)
         return fresh
 
     def control(self, body: bytes, *, space: SpaceRecord) -> Envelope:

@@ -20,6 +20,7 @@ from bide.replica.mending import is_short, laid_by
 from bide.replica.reading import Reader
 from bide.replica.rebuilding import Passed, Progress, counting, load_membership, rebuild
 from bide.replica.relays import CANNOT, GIVEN_UP, read_formers
+from bide.replica.removal import removal_words
 from bide.replica.waiting import waiting_words
 from bide.storage.aside import Aside
 from bide.storage.base import SpaceRecord, Storage
@@ -67,6 +68,7 @@ def examine(storage: Storage, reader: Reader, progress: Progress | None = None) 
             damages = storage.check()
             findings = [Finding(DAMAGE, damage, True) for damage in damages] or [_finding(OK, "The database file is sound.")]
             try:
+                findings = [*(Finding(NOTE, words) for words in removal_words(storage, reader.view())), *findings]
                 return findings + _examine_spaces(storage, reader, counting(storage, progress, rounds=2))
             except _NOT_THE_HOME:
                 raise

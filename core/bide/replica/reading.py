@@ -8,12 +8,13 @@ from typing import Any
 
 from bide.entries.kinds import ERASED, KINDS, PERSON
 from bide.entries.records import EntryRecord, Standing
-from bide.errors import InputError, NotFound, NotPaired
+from bide.errors import InputError, NotAllowed, NotFound, NotPaired
 from bide.ids import CODE_CHARS, EntryId, SpaceId, entry_code, normalize_code, parse_entry_id
 from bide.projections.search import words
 from bide.projections.timeline import View, show_entry
 from bide.replica.belonging import read_belonging
 from bide.replica.people import NAME_CHARS_MAX, Person, find_person, folded, listed, read_people
+from bide.replica.removal import is_removed, require_let_in
 from bide.replica.stance import ENDED
 from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage
 
@@ -55,12 +56,14 @@ class Reader:
 
         Raises:
             NotPaired: there is nobody, or what was shared with them is over.
+            NotAllowed: there is nobody, and this device has not been let in yet, or was removed.
             NotFound: nobody is called that.
             InputError: several fit, or none was named and there are several.
         """
         people = self.people()
         former = self.former()
         if not people and not former:
+            require_let_in(self._storage)  # what is shared comes along with the own space
             raise NotPaired
         if with_name.strip() and people:
             try:
@@ -114,7 +117,7 @@ class Reader:
         former = self.former()
         try:
             return self.person(with_name).space
-        except (NotPaired, NotFound):
+        except (NotAllowed, NotPaired, NotFound):
             if not former or (not with_name and len(former) > 1):
                 raise
             if not with_name:
@@ -279,7 +282,7 @@ class Reader:
             return person.stance
         if space.pending:
             return "pending"
-        if space.log_id in read_belonging(self._storage, space.space_id).ended:
+        if is_removed(self._storage, space):
             return "removed"
         return person.stance or "active" if person is not None else "active"
 

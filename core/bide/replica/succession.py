@@ -17,6 +17,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.devices import admit
 from bide.replica.founding import device_record
 from bide.replica.rebuilding import rebuild_members
+from bide.replica.removal import note_turned_away
 from bide.storage.base import FormerDevice, SpaceRecord, Storage, StoredEnvelope
 
 if TYPE_CHECKING:
@@ -82,15 +83,19 @@ def face(storage: Storage, space: SpaceRecord) -> bytes:
 
 
 def note_refused(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
-    """The relay knows the device with this seed as removed. In a transaction.
+    """The relay knows the device with this seed as removed. One transaction.
 
     Returns:
         Whether it is one that this home was before: then the next contact is as a later one, which may belong all the same.
     """
-    for former in storage.former_devices(space.space_id):
-        if former.signing_seed == seed != space.signing_seed:
-            storage.put_meta(_refused_key(space.space_id, former.log_id), _store(storage, space.space_id))
-            return True
+    with storage.transaction():
+        if seed == space.signing_seed:
+            note_turned_away(storage, space)
+            return False
+        for former in storage.former_devices(space.space_id):
+            if former.signing_seed == seed:
+                storage.put_meta(_refused_key(space.space_id, former.log_id), _store(storage, space.space_id))
+                return True
     return False
 
 

@@ -49,6 +49,7 @@ from bide.replica.belonging import read_belonging
 from bide.replica.heads import compare, forked_logs, is_here
 from bide.replica.receiving import Receiver
 from bide.replica.refusals import NO_INVITE, Stance, moved_away, refusal, refused_fork
+from bide.replica.removal import note_let_in
 from bide.replica.sending import Sender
 from bide.replica.waiting import waiting_words
 from bide.storage.base import SpaceRecord, Storage
@@ -273,6 +274,8 @@ class SpaceSync:
             if self._same_relay:
                 self._note(incidents.LOST)
         with self._storage.transaction():
+            if not welcome.provisional:
+                note_let_in(self._storage, self._space)
             lost_of_own = outgoing.note_loss(self._storage, self._space) if lost else self._lost_of_own
             if lost_of_own and self._space.log_id in theirs:
                 outgoing.note_refilled(self._storage, self._space, theirs[self._space.log_id])
@@ -475,11 +478,8 @@ class SpaceSync:
             proof, raised = refused_fork(error, self._storage, self._space)
             self._keep_evidence(proof)
             raise raised
-        if error.code == REVOKED_CODE and self._face:
-            with self._storage.transaction():
-                was_before = succession.note_refused(self._storage, self._space, self._face)
-            if was_before:
-                raise RelayUnreachable("The relay knows what this home was before as removed.", hint="Run: bide sync")
+        if error.code == REVOKED_CODE and self._face and succession.note_refused(self._storage, self._space, self._face):
+            raise RelayUnreachable("The relay knows what this home was before as removed.", hint="Run: bide sync")
         alone = len(self._storage.spaces()) == 1
         if error.code == "invite_required" and self._space.kind == "own" and not alone and self._stance is not Stance.MOVING:
             # Someone who joined another's space has no invite of their own, and needs none for what they share.

@@ -14,10 +14,12 @@ from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
 from bide.replica.deriving import open_event
 from bide.replica.devices import find_device, rename, revoke
+from bide.replica.doctor import NOTE
 from bide.replica.enrolling import AddingSession
 from bide.replica.personal import device_names, my_devices
 from bide.replica.reading import ON_RELAY
 from bide.replica.rebuilding import load_membership
+from bide.replica.removal import is_removed, note_turned_away, require_belonging, require_let_in
 from bide.storage.base import Storage
 from bide.testing_replicas import MemoryRelay, add_device, give, new_replica, pair_space, pair_up, sync
 
@@ -163,6 +165,39 @@ def test_the_relay_sends_a_removed_device_away(couple: tuple[Replica, Replica], 
     phone.write("appreciation", {"noticed": "It does not know yet."})
     with pytest.raises(NotAllowed, match="removed"):
         sync(phone, relay)
+
+
+def test_a_device_that_was_sent_away_is_known_as_removed_from_that_space_alone(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    revoke(sam, find_device(sam.storage, "phone"))
+    sync(sam, relay)
+    with pytest.raises(NotAllowed, match="removed"):
+        sync(phone, relay)
+    shared, own = pair_space(phone), phone.reader.own_space()
+    with pytest.raises(NotAllowed, match="removed"):
+        require_belonging(phone.storage, shared)
+    require_belonging(phone.storage, own)
+    require_let_in(phone.storage)
+    assert [space["state"] for space in phone.status()["spaces"]] == ["active", "removed"]
+    first = phone.doctor()[0]
+    assert (first.level, first.words.values) == (NOTE, {"name": "Robin"})
+
+
+def test_what_a_relay_said_of_a_removal_holds_until_it_lets_the_device_in(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """It may have said so wrongly; nothing that is said elsewhere, as in a file, takes it back."""
+    sam, _ = couple
+    sync_all(relay, *couple)
+    with sam.storage.transaction():
+        note_turned_away(sam.storage, pair_space(sam))
+    assert is_removed(sam.storage, pair_space(sam))
+    sync(sam, relay)
+    assert not is_removed(sam.storage, pair_space(sam))
 
 
 def test_what_a_removed_device_wrote_beyond_the_cut_is_kept_and_not_shown(
