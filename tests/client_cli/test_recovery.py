@@ -329,15 +329,17 @@ def test_a_thief_cannot_end_the_phrase_after_it_was_used(tmp_path: Path, relay: 
     ada, robin = couple
     words = make_words(ada)
     robin.ok("sync")
-    shutil.copytree(ada.home, tmp_path / "stolen")
-    thief = Person(tmp_path / "stolen")
+    for name in ("stolen", "told"):
+        shutil.copytree(ada.home, tmp_path / name)
+    thief, told = Person(tmp_path / "stolen"), Person(tmp_path / "told")
     new = Person(tmp_path / "new")
     use(new, words, "--relay", relay.url)
     robin.ok("sync")
-    online = thief.run("recovery", "destroy", "--yes")
-    assert (online.code, "removed" in online.err) == (8, True)
+    for _ in range(2):  # the second time it knows by itself
+        online = told.run("recovery", "destroy", "--yes")
+        assert (online.code, "removed" in online.err) == (8, True)
     thief.ok("relay", "unset")
-    assert thief.json("recovery", "destroy", "--yes")["destroyed"] == 1  # offline, it doesn't know better
+    assert thief.json("recovery", "destroy", "--yes")["destroyed"] == 1  # never online, it doesn't know better
     thief.ok("thank", "--noticed", "From the thief.", "--with", "Robin")
     bundle = tmp_path / "poisoned.bide"
     thief.ok("bundle", "export", str(bundle), "--with", "Robin")
