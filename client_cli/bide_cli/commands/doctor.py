@@ -68,7 +68,7 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
         marks = {level: _(mark) for level, mark in MARKS.items()}
         width = max(map(len, marks.values()))
         for finding in told:
-            shell.out(f"{marks[finding['level']]:<{width}}  {finding['words']}")
+            shell.tell(f"{marks[finding['level']]:<{width}}  {finding['words']}", indent=" " * (width + 2))
         if wrong and not repair:
             shell.say(_("Nothing was changed. A copy is kept and what can be mended is mended by: bide doctor --repair"))
     return failures.OK if sound else failures.ERROR
