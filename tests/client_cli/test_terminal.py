@@ -132,19 +132,25 @@ def test_an_edit_is_marked_and_keeps_the_earlier_text(sam: Any) -> None:
 
 def test_init_asks_for_a_name_and_a_passphrase(nobody: Any) -> None:
     child = nobody.terminal("init", "--passphrase")
-    answer(child, ("call you", ""), ("empty.*call you", "Robin"), ("New passphrase", "one two"), ("Once more", "one three"))
-    answer(child, ("differ.*New passphrase", ""), ("empty.*New passphrase", "one two"), ("Once more", "one two"))
+    answer(
+        child,
+        ("call you", ""),
+        ("empty.*call you", "Robin"),
+        ("New passphrase", "one two three"),
+        ("Once more", "one two four"),
+    )
+    answer(child, ("differ.*New passphrase", ""), ("empty.*New passphrase", "one two three"), ("Once more", "one two three"))
     child.expect("nobody can bring the")
     assert end(child) == 0
     child = nobody.terminal("status")
-    answer(child, ("Passphrase:", "one two"))
+    answer(child, ("Passphrase:", "one two three"))
     child.expect("You are Robin")
     assert end(child) == 0
     child = nobody.terminal("status")
     answer(child, ("Passphrase:", "wrong"), ("Once more.*Passphrase:", ""), ("Once more.*Passphrase:", "wrong"))
     assert end(child) == 7
     child = nobody.terminal("status")
-    answer(child, ("Passphrase:", "wrong"), ("Once more.*Passphrase:", "one two"))
+    answer(child, ("Passphrase:", "wrong"), ("Once more.*Passphrase:", "one two three"))
     child.expect("You are Robin")
     assert end(child) == 0
 

@@ -59,7 +59,7 @@ def _list(shell: Shell) -> None:
         shell.emit("device", devices=devices)
         return
     for device in devices:
-        shell.out(_line(device))
+        shell.tell(_line(device))
     note_devices(replica)
 
 
@@ -113,7 +113,7 @@ def add(shell: Shell, words_verified: bool) -> None:
     if shell.as_json:
         shell.emit("device", added=session.saved, name=result.name, safety_words=list(result.safety_words))
     else:
-        shell.out(_("Added: {name}").format(name=clean_line(result.name)))
+        shell.tell(_("Added: {name}").format(name=clean_line(result.name)))
         shell.say(
             _("It now fetches everything. If you lose it: bide device revoke {name}").format(
                 name=quoted(clean_line(result.name))
@@ -202,7 +202,7 @@ def join(
             "bide device join here.",
         )
     note_devices(replica)
-    shell.out(
+    shell.tell(
         _("This is {name} now, a device of {person}. Everything is here.").format(
             name=clean_line(device_name), person=clean_line(replica.name)
         )
@@ -230,7 +230,7 @@ def _finished_before(shell: Shell, replica: Replica) -> bool:
     if shell.as_json:
         shell.emit("device", joined=True, name=mine.name, spaces=len(replica.spaces()), safety_words=[], synced=True)
     else:
-        shell.out(
+        shell.tell(
             _("The other device had let this one in: this is {name} now, a device of {person}.").format(
                 name=clean_line(mine.name), person=clean_line(replica.name)
             )
@@ -348,7 +348,7 @@ def rename(shell: Shell, name: str, new_name: str) -> None:
     if shell.as_json:
         shell.emit("device", devices=listed(replica))
     else:
-        shell.out(_("It is called {name} now.").format(name=clean_line(new_name)))
+        shell.tell(_("It is called {name} now.").format(name=clean_line(new_name)))
 
 
 @command.command("revoke", epilog="\b\nExamples:\n  bide device revoke phone\n  bide device revoke phone --yes")
@@ -378,7 +378,7 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     if shell.as_json:
         shell.emit("device", revoked=target.name, spaces=len(spaces), synced=error is None)
     else:
-        shell.out(_("Removed: {name}").format(name=clean_line(target.name)))
+        shell.tell(_("Removed: {name}").format(name=clean_line(target.name)))
         shell.say(_("What is on it can still be read there. Nothing that is written from now on can be."))
         if error is not None:
             shell.say(_("The relay does not know it yet; bide sync tells it. ({why})").format(why=sentence(error)[0]))

@@ -69,8 +69,10 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
         marks = {level: _(mark) for level, mark in MARKS.items()}
         width = max(map(len, marks.values()))
         for finding in told:
-            words = finding["words"].replace("\n", "\n" + " " * (width + 2))
-            shell.out(f"{marks[finding['level']]:<{width}}  {words}")
+            words, *commands = finding["words"].split("\n")
+            shell.tell(f"{marks[finding['level']]:<{width}}  {words}", indent=" " * (width + 2))
+            for line in commands:  # whole, to be copied
+                shell.out(" " * (width + 2) + line)
         if wrong and not repair:
             shell.say(_("Nothing was changed. A copy is kept and what can be mended is mended by: bide doctor --repair"))
     return failures.OK if sound else failures.ERROR

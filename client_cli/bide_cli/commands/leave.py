@@ -49,7 +49,7 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
         if shell.as_json:
             shell.emit("leave", **{"with": person.name}, quietly=True, told=False)
             return
-        shell.out(_("Left. Nothing of what you shared with {name} is sent or fetched from here any more.").format(name=name))
+        shell.tell(_("Left. Nothing of what you shared with {name} is sent or fetched from here any more.").format(name=name))
         if several:
             shell.say(_("Each of your other devices leaves when it hears of it, which takes a sync there."))
         return
@@ -58,7 +58,7 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
     if shell.as_json:
         shell.emit("leave", **{"with": person.name}, quietly=False, told=told)
         return
-    shell.out(_("It has ended. {name} sees that at their next sync; nothing more can be written in it.").format(name=name))
+    shell.tell(_("It has ended. {name} sees that at their next sync; nothing more can be written in it.").format(name=name))
     if not told:
         why = sentence(error)[0] if error is not None else _("No relay is set.")
         shell.say(_("The relay does not know it yet; bide sync tells it. ({why})").format(why=why))

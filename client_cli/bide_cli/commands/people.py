@@ -47,7 +47,7 @@ def _list(shell: Shell) -> None:
         shell.say(_("You share with nobody yet. (bide pair, or bide join)"))
         return
     for person in people:
-        shell.out(_line(person, several=len(people) > 1))
+        shell.tell(_line(person, several=len(people) > 1))
     if len(people) > 1 and not any(person["default"] for person in people):
         shell.say(_("With several people a command asks for --with NAME; bide people default NAME chooses one for good."))
 
@@ -100,7 +100,7 @@ def kind(shell: Shell, name: str, kind: str) -> None:
     if shell.as_json:
         shell.emit("people", **_described(replica, person))
     else:
-        shell.out(f"{clean_line(person.name)} · {relation_word(person.relation)}")
+        shell.tell(f"{clean_line(person.name)} · {relation_word(person.relation)}")
     if replica.relay():
         background.carry_on(shell.home, config)
 
@@ -119,4 +119,4 @@ def default(shell: Shell, name: str) -> None:
     if shell.as_json:
         shell.emit("people", **{**_described(replica, person), "default": True})
     else:
-        shell.out(_("Unasked you write to {name} from now on.").format(name=clean_line(person.name)))
+        shell.tell(_("Unasked you write to {name} from now on.").format(name=clean_line(person.name)))

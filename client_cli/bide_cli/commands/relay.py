@@ -160,7 +160,7 @@ def follow(shell: Shell, url: str | None, with_: str, yes: bool) -> None:
     if shell.as_json:
         shell.emit("relay", followed=True, relay=offer, **{"with": [person.name]})
     else:
-        shell.out(_("What you share with {name} now goes through {url}").format(name=clean_line(person.name), url=offer))
+        shell.tell(_("What you share with {name} now goes through {url}").format(name=clean_line(person.name), url=offer))
 
 
 def _whom_to_follow(replica: Replica, with_: str, url: str) -> tuple[Person, str]:

@@ -44,7 +44,7 @@ def command(shell: Shell, ids: tuple[str, ...], everything: bool) -> None:
         shell.emit("send", sent=[written._asdict() for written in sent], left=replica.holding.shown())
     for written in sent:
         seen = _("Shared with {names}").format(names=name_list(written.shared_with))
-        shell.out(f"{seen} · {written.code} · {_(next_words(replica, config, shared=True, names=written.shared_with))}")
+        shell.tell(f"{seen} · {written.code} · {_(next_words(replica, config, shared=True, names=written.shared_with))}")
     if not sent and not errors:
         shell.say(_("It has gone already."))
     if sent and replica.relay():

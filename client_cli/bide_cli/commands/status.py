@@ -43,23 +43,23 @@ def command(shell: Shell) -> None:
     if shell.as_json:
         shell.emit("status", **status, held=len(held), home=str(shell.home), last_contact=contact)
         return
-    shell.out(_("You are {name}, in {home}").format(name=clean_line(status["name"]), home=shell.home))
+    shell.tell(_("You are {name}, in {home}").format(name=clean_line(status["name"]), home=shell.home))
     for told in removal_words(replica.storage, replica.reader.view()):
-        shell.out(worded(*told))
+        shell.tell(worded(*told))
     waits_for = {space.space_id.hex(): waiting_words(replica.storage, space) for space in replica.spaces() if space.pending}
     for space in status["spaces"]:
         if space["state"] == "pending":
             words = waits_for[space["id"]]
             if words is not None:
-                shell.out(worded(*words))
+                shell.tell(worded(*words))
             continue
         for line in _space_lines(space, [item for item in held if item["space"] == space["id"]]):
-            shell.out(line)
+            shell.tell(line, indent="  ")
     if len(status["spaces"]) == 1:
-        shell.out(_("You share with nobody yet. (bide pair, or bide join)"))
-    shell.out(_relay_line(status["relay"], contact))
+        shell.tell(_("You share with nobody yet. (bide pair, or bide join)"))
+    shell.tell(_relay_line(status["relay"], contact, unfinished=_unfinished_at(status["spaces"])))
     for line in former_lines(replica):
-        shell.out(line)
+        shell.tell(line)
     tell_devices(shell, replica)
     tell_relays(shell, replica)
 
@@ -93,7 +93,14 @@ def _devices(space: dict[str, Any]) -> str:
     return _("your devices: {mine}").format(mine=mine)
 
 
-def _relay_line(url: str, contact: dict[str, Any]) -> str:
+def _unfinished_at(spaces: list[dict[str, Any]]) -> str:
+    """The relay where a pairing waits to be finished; empty if none does."""
+    return next((space["relay"] for space in spaces if space["state"] == "pending" and space["relay"]), "")
+
+
+def _relay_line(url: str, contact: dict[str, Any], *, unfinished: str) -> str:
+    if not url and unfinished:
+        return _("No relay is set, but the pairing that isn't finished has one: bide sync asks {url}").format(url=unfinished)
     if not url:
         return _("No relay is set; everything stays on this device. (bide relay set URL)")
     if not contact["tried"]:

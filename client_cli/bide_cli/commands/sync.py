@@ -90,7 +90,7 @@ def _sync(shell: Shell) -> None:
         for outcome in outcomes:
             for notice in outcome.sync.notices if outcome.sync else ():
                 shell.say(worded(*notice))
-        shell.out(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
+        shell.tell(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
         tell_rests(shell, replica)
         tell_devices(shell, replica)
         tell_relays(shell, replica)

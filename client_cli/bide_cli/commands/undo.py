@@ -51,7 +51,7 @@ def _tell_taken(shell: Shell, taken: dict[str, Any]) -> None:
     if shell.as_json:
         shell.emit("undo", id=taken["id"], code=taken["code"], kind=taken["kind"], how="taken_back", held=taken)
         return
-    shell.out(_("Taken back · {code} · it was on this device only, and nobody knows of it").format(code=taken["code"]))
+    shell.tell(_("Taken back · {code} · it was on this device only, and nobody knows of it").format(code=taken["code"]))
     lines = text_lines(shell, taken)
     if lines and taken["step"] != "release":
         shell.say(_("Its words are kept nowhere any more. Here they are once, should you want them again:"))
@@ -78,7 +78,7 @@ def _retract(shell: Shell, replica: Replica, config: Config, entry_id: str, *, y
     elif written.visibility == "private":
         shell.out(_("Taken back · {code} · only you could see it").format(code=written.code))
     else:
-        shell.out(_("Taken back · {code} · it stays visible that something was taken back").format(code=written.code))
+        shell.tell(_("Taken back · {code} · it stays visible that something was taken back").format(code=written.code))
         shell.say(_("What has reached a device of {names} may have been read.").format(names=name_list(written.shared_with)))
     if replica.relay():
         background.carry_on(shell.home, config)

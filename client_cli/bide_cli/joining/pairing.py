@@ -119,6 +119,8 @@ class PairingTalk:
             if isinstance(error, NotAllowed | CodeMismatch):
                 again = self._again()
                 error.advise(again.template, **again.values)
+            elif not self._session.saved:
+                error.advise("Nothing was shared. {again}", again=self._again())
             if not self._session.saved or isinstance(error, CodeMismatch):
                 raise
         name = self._paired.name if self._paired is not None else self._name
@@ -310,10 +312,10 @@ def finish(shell: Shell, replica: Replica, command: str, result: Result, relay_u
 
 
 def _tell_paired(shell: Shell, name: str, error: BideError | None, *, complete: bool) -> None:
-    shell.out(_("Paired. From here on you and {name} both see what either of you shares.").format(name=name))
-    shell.out(_("Nothing that was written earlier is shared."))
-    shell.out(_("{name} can't see when you read, or whether you are online.").format(name=name))
-    shell.out(_("Either of you can pause or leave at any time, without a reason: bide pause, bide leave"))
+    shell.tell(_("Paired. From here on you and {name} both see what either of you shares.").format(name=name))
+    shell.tell(_("Nothing that was written earlier is shared."))
+    shell.tell(_("{name} can't see when you read, or whether you are online.").format(name=name))
+    shell.tell(_("Either of you can pause or leave at any time, without a reason: bide pause, bide leave"))
     if error is not None and not complete:
         shell.say(_("Almost done: bide sync finishes it."))
     elif isinstance(error, RelayUnreachable):

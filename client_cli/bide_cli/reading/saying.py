@@ -101,7 +101,9 @@ def beside(entry: dict[str, Any]) -> list[str]:
     if entry.get("later"):
         parts.append(_("kept for later"))
     if entry.get("delivery") == "here":
-        parts.append(_("not sent yet"))
+        # What was sent before it was changed, or before a further step, can't be told apart here; bide show does.
+        several = entry.get("edited") or entry.get("retracted") or entry["kind"] == "repair"
+        parts.append(_("not all sent yet") if several else _("not sent yet"))
     return [part for part in parts if part]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bide.errors import InputError, NotFound
+from bide.replica.reading import ALL, HERE, LATER_PART
 from bide_cli.language import N_, _
 from bide_cli.reading.render import draw_history, draw_notes, draw_timeline
 from bide_cli.terminal.dates import check_day, day_of, today
@@ -23,10 +24,17 @@ _HEARABLE = ("checkin", "share", "feeling", "reflection", "keepsake")
 """Kinds that tell of the one who wrote them, which is what hearing is for."""
 SEARCH_CHARS_MAX = 400
 DELIVERIES = {
-    "here": N_("It is on this device only, until the relay can be reached."),
     "on the relay": N_("It has reached the relay."),
     "on a device of theirs": N_("It has reached a device of theirs."),
 }
+UNSENT = {
+    ALL: N_("It is on this device only, until the relay can be reached."),
+    LATER_PART: N_(
+        "Your last change is on this device only, until the relay can be reached; what was there before has been sent."
+    ),
+    "": N_("Not all of it has reached the relay yet."),
+}
+"""Where the delivery is ``here``."""
 
 
 def timeline(
@@ -117,6 +125,8 @@ def show(shell: Shell, *, words: Sequence[str]) -> None:
     if entry["history"]:
         lines += ["", *draw_history(shell, entry)]
     notes = [_(DELIVERIES[entry["delivery"]])] if entry.get("delivery") in DELIVERIES else []
+    if entry.get("delivery") == HERE:
+        notes.append(_(UNSENT[replica.reader.unsent(entry)]))
     if steps := entry.get("next"):
         command = f"bide repair {entry['code']} {steps[0]}"
         notes.append(_("Open to you: {steps}   ({command})").format(steps=", ".join(steps), command=command))

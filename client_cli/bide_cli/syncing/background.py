@@ -29,12 +29,15 @@ def wanted(config: Config) -> bool:
     return config.auto_sync
 
 
-def carry_on(home: Path, config: Config) -> None:
-    """See to it that what was just written goes to the relay, without waiting for it."""
-    if not wanted(config) or poke(home):
-        return
-    if unlocks_unasked(config, home):
-        _spawn(home)
+def carry_on(home: Path, config: Config) -> bool:
+    """See to it that what was just written goes to the relay, without waiting for it.
+
+    Returns:
+        Whether something is there now that tries; if not, the next sync does.
+    """
+    if not wanted(config):
+        return False
+    return poke(home) or (unlocks_unasked(config, home) and _spawn(home))
 
 
 def wait_for(home: Path, config: Config, due: float) -> bool:

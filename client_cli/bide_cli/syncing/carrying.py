@@ -192,9 +192,12 @@ async def sync_all(
             again = {outcome.space.space_id for outcome in outcomes}
         if again:
             await _sync_again(replica, [each for each in outcomes if each.space.space_id in again], on_frame)
-        error = worst_error(outcomes)
-        note_contact(replica.storage, code=error.code if error else "", words=sentence(error)[0] if error else "")
+        _note(replica, worst_error(outcomes))
     return outcomes
+
+
+def _note(replica: Replica, error: BideError | None) -> None:
+    note_contact(replica.storage, code=error.code if error else "", words=sentence(error)[0] if error else "")
 
 
 def _leave_out_resting(replica: Replica, outcomes: list[Outcome]) -> None:
@@ -229,6 +232,7 @@ def sync_own(replica: Replica, home: Path) -> None:
         space = replica.reader.own_space()
         outcome = Outcome(space, [])
         asyncio.run(_sync_spaces(replica, [outcome], lambda _: None))
+        _note(replica, outcome.error)
     if outcome.sync is not None and outcome.sync.declined:
         raise NotAllowed("This relay asks for an invite.", hint=INVITE_HINT)
     # What else may be wrong with the own space, such as no more room in it, is no matter of pairing.

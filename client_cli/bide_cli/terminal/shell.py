@@ -50,6 +50,8 @@ _UNDIRECTED_TERMS = ("", "dumb", "linux")
 """Terminals that may show a box for a mark that gives text its direction."""
 _JSON_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, *_BIDI, *range(0xDC80, 0xDD00))}
 _PAGER_DEFAULT = "less"
+_NO_BREAK = "\x1f"
+"""A space where no line may end, while lines are being made."""
 
 
 def clean(value: object) -> str:
@@ -159,6 +161,16 @@ class Shell:
         if not self.as_json:
             _write_data(shown(text, directed=self.directed) + "\n")
 
+    def tell(self, text: str, *, indent: str = "") -> None:
+        """`out` for sentences: on a screen they are broken between words, and go on below `indent`."""
+        columns = self.width
+        if columns:
+            from bide_cli.terminal.layout import text_columns
+
+            if text_columns(text) > columns:
+                text = f"\n{indent}".join(_broken(text, columns - len(indent)))
+        self.out(text)
+
     def say(self, text: str = "") -> None:
         """Tell a person something that is not the data."""
         if not self.as_json and sys.stderr is not None:
@@ -212,7 +224,7 @@ def write_talk(text: str, *, plain: bool = False) -> None:
 
 
 def _set_talk(text: str, screen: int) -> str:
-    from bide_cli.terminal.layout import text_columns, wrap
+    from bide_cli.terminal.layout import text_columns
 
     columns = min(screen, WIDTH_MAX)
     lines: list[str] = []
@@ -224,8 +236,16 @@ def _set_talk(text: str, screen: int) -> str:
         else:
             words = line.lstrip(" ")
             indent = " " * min(len(line) - len(words), columns // 2)
-            lines += [indent + part for part in wrap(words, columns - len(indent), cut=False)]
+            lines += [indent + part for part in _broken(words, columns - len(indent))]
     return "\n".join(lines)
+
+
+def _broken(text: str, columns: int) -> list[str]:
+    """The lines of a sentence of ours. The name of a command stays on one of them."""
+    from bide_cli.terminal.layout import wrap
+
+    kept = text.replace("bide ", f"bide{_NO_BREAK}")
+    return [line.replace(_NO_BREAK, " ") for line in wrap(kept, columns, cut=False)]
 
 
 def emit_json(value: Mapping[str, Any]) -> None:

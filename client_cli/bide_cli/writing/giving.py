@@ -115,7 +115,10 @@ def gather(
     if given.edit:
         from bide_cli.writing.editor import edit_fields
 
-        return edit_fields(shell, fields, {**(before or {}), **given.values}, name=name)
+        written = edit_fields(shell, fields, {**(before or {}), **given.values}, name=name)
+        if not before and not any(written.values()) and any(field.required for field in fields):
+            raise InputError("Nothing was written.")
+        return written
     if given.by_options:
         return given.values
     if not shell.may_ask:

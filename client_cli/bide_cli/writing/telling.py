@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bide.ids import entry_slot, parse_entry_id
+from bide.replica.removal import is_removed
 from bide.replica.stance import PAUSED
 from bide_cli.home.folder import Config
 from bide_cli.language import N_, _
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 NEXT_PRIVATE = N_("only your own devices can open it")
 NEXT_NO_RELAY = N_("stays here until a relay is set: bide relay set URL")
 NEXT_RELAY = N_("goes when the relay is reachable")
+NEXT_REMOVED = N_("stays on this device, which was removed, as the relay says")
 NEXT_AFTER_PAUSE = N_("goes when the pause ends: bide pause --end")
 NEXT_BY_HAND = N_("goes with the next bide sync")
 HELD_BY_ITSELF = N_("goes by itself then")
@@ -140,7 +142,15 @@ def next_words(replica: Replica, config: Config, *, shared: bool, names: Sequenc
         return NEXT_AFTER_PAUSE
     if not replica.relay():
         return NEXT_NO_RELAY
+    if _turned_away(replica, names):
+        return NEXT_REMOVED
     return NEXT_RELAY if background.wanted(config) else NEXT_BY_HAND
+
+
+def _turned_away(replica: Replica, names: Sequence[str]) -> bool:
+    view = replica.reader.view()
+    shared = [space for space in replica.spaces() if space.kind == "pair" and not space.pending]
+    return any(is_removed(replica.storage, space) for space in shared if {*view.others(space.space_id)} & {*names})
 
 
 def _can_be_undone(replica: Replica, command: str, written: Written, extra: Mapping[str, Any]) -> bool:

@@ -19,6 +19,8 @@ from bide.replica.stance import ENDED
 from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage
 
 HERE, ON_RELAY, ON_THEIRS = "here", "on the relay", "on a device of theirs"
+ALL, LATER_PART = "all", "later part"
+"""What of an entry was not sent."""
 _REPLIES_BATCH = 500
 _REPLIES_DEPTH = 2
 _CLOSED_STATES = ("settled", "withdrawn", "folded")
@@ -241,6 +243,26 @@ class Reader:
             return ON_RELAY if own and all(log in relay and relay[log].seq >= seq for log, seq in own.items()) else HERE
 
         return tell
+
+    def unsent(self, entry: dict[str, Any]) -> str:
+        """What of an entry that is `HERE` nobody has yet: `ALL`, `LATER_PART` if an earlier text of it went out.
+
+        Returns:
+            Empty: what is missing on the relay is on another device as well.
+        """
+        record = self.find(entry["id"])
+        space = next(space for space in self._storage.spaces() if space.space_id == record.space_id)
+        relay = self._storage.relay_heads(space.space_id)
+        cited = self._storage.citations(space.space_id)
+        mine = {member.log_id for member in self._storage.members(space.space_id) if member.slot == space.slot}
+        went = False
+        for event in self._storage.events(space.space_id, record.entry_id):
+            log = event.log_id
+            if log in mine and event.seq <= max(relay[log].seq if log in relay else 0, cited.get((log, 1 - space.slot), 0)):
+                went = True
+            elif log in mine and log != space.log_id:
+                return ""
+        return LATER_PART if went else ALL
 
     # The replica as a whole
 

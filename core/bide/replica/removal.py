@@ -1,8 +1,8 @@
 """Whether this device still belongs, looked at before a person is asked for anything. Imports nothing heavy.
 
 A relay lets nobody in who was removed, so the statement that says so seldom gets here: what is known is that the relay turned
-this device away. That is kept until a relay lets it in again. It is in the way of a person who would write for nobody; the log
-itself takes what is said all the same, as what copies of this home say again.
+this device away. That is kept until a relay lets it in again, and a person is told. It keeps nobody from writing, since a relay
+may lie; a statement of the removal does. The log itself takes what is said all the same, as what copies of this home say again.
 """
 
 from __future__ import annotations
@@ -43,15 +43,17 @@ def is_removed(storage: Storage, space: SpaceRecord) -> bool:
 def require_belonging(storage: Storage, space: SpaceRecord) -> None:
     """See to it, before anybody is asked for words, that what is said in a space can reach somebody.
 
+    The word of a relay is not enough for that: whoever runs it could stop a person from writing.
+
     Raises:
-        NotAllowed: this device was removed from it.
+        NotAllowed: this device was removed from it, and the statement that says so is here.
     """
-    if is_removed(storage, space):
+    if space.log_id in read_belonging(storage, space.space_id).ended:
         raise NotAllowed(REMOVED, hint=_HINT)
 
 
 def require_let_in(storage: Storage) -> None:
-    """See to it, before anything is begun that needs the own space, that this device is in it.
+    """See to it, before anything is begun that needs the own space and the relay, that this device is let in there.
 
     Raises:
         NotAllowed: it has not been let in yet, or was removed.
@@ -60,7 +62,8 @@ def require_let_in(storage: Storage) -> None:
         if space.kind == "own":
             if space.pending:
                 raise NotAllowed(NOT_LET_IN, hint=NOT_LET_IN_HINT)
-            require_belonging(storage, space)
+            if is_removed(storage, space):
+                raise NotAllowed(REMOVED, hint=_HINT)
 
 
 def removal_words(storage: Storage, view: View) -> list[Phrase]:

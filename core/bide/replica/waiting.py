@@ -15,13 +15,13 @@ def waiting_words(storage: Storage, space: SpaceRecord) -> Phrase | None:
     """
     if not storage.meta(enrolling_key(space.space_id)):
         return Phrase(
-            "The other person's side has not finished the pairing yet. If bide people doesn't show you there, "
-            "begin again: one runs bide pair, the other bide join."
+            "The other person's side has not finished the pairing yet. If bide people shows you there, "
+            "bide sync there and then here finishes it. If not, begin again: one runs bide pair, the other bide join."
         )
     if space.kind == "own":
         return Phrase(
-            "The other device has not let this one in yet. If bide device doesn't show it there, "
-            "begin again: bide device add there, bide device join here."
+            "The other device has not let this one in yet. If bide device shows it there, "
+            "bide sync there and then here finishes it. If not, begin again: bide device add there, bide device join here."
         )
     if any(other.kind == "own" and other.pending for other in storage.spaces()):
         return None
