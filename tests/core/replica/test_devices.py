@@ -178,10 +178,13 @@ def test_a_device_that_was_sent_away_is_known_as_removed_from_that_space_alone(
     with pytest.raises(NotAllowed, match="removed"):
         sync(phone, relay)
     shared, own = pair_space(phone), phone.reader.own_space()
+    assert [is_removed(phone.storage, space) for space in (own, shared)] == [False, True]
+    require_belonging(phone.storage, shared)  # a relay's word alone keeps nobody from writing
+    require_let_in(phone.storage)
+    give(sam, phone)  # now the statement is here
     with pytest.raises(NotAllowed, match="removed"):
         require_belonging(phone.storage, shared)
     require_belonging(phone.storage, own)
-    require_let_in(phone.storage)
     assert [space["state"] for space in phone.status()["spaces"]] == ["active", "removed"]
     first = phone.doctor()[0]
     assert (first.level, first.words.values) == (NOTE, {"name": "Robin"})
