@@ -38,7 +38,7 @@ from bide.protocol.session import ClientSession
 READY = "bide-relay is ready on "
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 20.0
-FRAME_TIMEOUT_S = 10.0
+FRAME_TIMEOUT_S = 30.0
 _F = TypeVar("_F", bound=Frame)
 
 

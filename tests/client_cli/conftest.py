@@ -107,6 +107,19 @@ def end(child: Any) -> int:
     return int(child.exitstatus if child.exitstatus is not None else -child.signalstatus)
 
 
+def press_ctrl_c(child: Any) -> None:
+    """Interrupt a program that waits for somebody to type.
+
+    Its prompt is on the screen a little before it listens, and a signal in between is noticed at the next key only: Python
+    looks for signals, finds none, and then goes to sleep on the keyboard. So it has to be asleep first.
+    """
+    state = Path(f"/proc/{child.pid}/stat")
+    until_s = time.monotonic() + 10
+    while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "S" and time.monotonic() < until_s:
+        time.sleep(0.01)
+    child.sendintr()
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home of Sam, to be copied."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import RELAY, Person, Relay, end, make_person, pair, wait_for
+from .conftest import RELAY, Person, Relay, end, make_person, pair, press_ctrl_c, wait_for
 from .test_devices import add, shown
 
 
@@ -470,7 +470,7 @@ def test_who_stops_is_told_that_the_words_count_for_nothing(tmp_path: Path, rela
     ada = make_person(tmp_path, "Ada", relay)
     terminal = ada.terminal("recovery", "create")
     terminal.expect("When they are on the paper")
-    terminal.sendintr()
+    press_ctrl_c(terminal)
     terminal.expect_exact("\x1b[3J")
     terminal.expect("Stopped: the words that were shown count for nothing, and nothing was changed.")
     assert end(terminal) == 130

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pexpect
 
-def end(child: Any) -> int:
-    import pexpect
-
-    child.expect(pexpect.EOF)
-    child.close()
-    return int(child.exitstatus if child.exitstatus is not None else -child.signalstatus)
+from .conftest import end, press_ctrl_c
 
 
 def answer(child: Any, *pairs: tuple[str, str]) -> None:
@@ -56,11 +52,11 @@ def test_thanks_ask_for_three_things_and_accept_one(sam: Any) -> None:
 
 
 def test_ctrl_c_and_ctrl_d_leave_without_writing(sam: Any) -> None:
-    for stop in ("sendintr", "sendeof"):
+    for stop in (press_ctrl_c, pexpect.spawn.sendeof):
         child = sam.terminal("checkin", "--private")
         answer(child, ("to go on:", "tired"))
-        child.expect("Went well")
-        getattr(child, stop)()
+        child.expect("Went well[^>]*> ")
+        stop(child)
         assert end(child) == 130
         assert "Traceback" not in child.before
     assert sam.entries() == []

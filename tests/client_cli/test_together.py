@@ -12,6 +12,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from .conftest import press_ctrl_c
+
 
 def until(condition: Any, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
@@ -300,7 +302,7 @@ def test_ctrl_c_while_the_words_are_compared_ends_it_on_both_sides(couple: Any, 
     here, there = words_shown(first), words_shown(second)
     first.sendline(there[here.index(HIDDEN)])
     first.expect("Waiting for Ben")
-    second.sendintr()
+    press_ctrl_c(second)
     second.expect(pexpect.EOF)
     second.close()
     assert second.exitstatus == 130

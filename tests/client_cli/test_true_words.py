@@ -12,7 +12,7 @@ import pytest
 from bide.replica import Replica
 from bide.storage.sqlite import SqliteStorage
 
-from .conftest import BIDE, Person, Relay, end, make_person, pair
+from .conftest import BIDE, Person, Relay, end, make_person, pair, press_ctrl_c
 from .test_together import HIDDEN, words_shown
 
 ON_THIS_DEVICE = "It is on this device only"
@@ -173,7 +173,7 @@ def test_pairing_has_tried_the_relay(own_relay: Relay, tmp_path: Path) -> None:
     waiting = ann.terminal("pair")
     waiting.expect("Say to the other")
     assert "last reached" in ann.ok("status").out
-    waiting.sendintr()
+    press_ctrl_c(waiting)
     assert end(waiting) == 130
 
 

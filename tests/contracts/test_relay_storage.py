@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
-from bide.errors import NewerFormat, StorageError
+from bide.errors import NewerFormat, StorageBusy, StorageError
 from bide.ids import LogId, SystemRandomness
 from bide.testing import SpaceBuilder
 from bide_relay.errors import InviteSpent, SpaceUnknown
@@ -464,3 +465,27 @@ def test_sqlite_schema_has_a_comment_for_every_column() -> None:
                 assert "--" in line or line.strip().startswith("PRIMARY KEY"), line
             if not any(name in lines[index] for name in ("relay", "invites")):
                 assert columns[0].split()[0] == "space_id"
+
+
+def test_a_relay_waits_for_who_holds_its_file_and_an_admin_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A big purge or a slow checkpoint takes longer than SQLite's patience; nothing was promised yet, so nothing has failed."""
+    monkeypatch.setattr("bide_relay.storage.sqlite.BUSY_TIMEOUT_MS", 20)
+    serving = SqliteStorage(tmp_path)
+    admin = SqliteStorage(tmp_path, create=False)
+    other = apsw.Connection(str(tmp_path / "relay.db"))  # the same library: locks of two don't count within one process
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageBusy, match="Another process"):
+        admin.add_invite(b"a" * 32, spaces=1)
+    waiting = threading.Thread(target=serving.add_invite, args=(b"b" * 32,), kwargs={"spaces": 1})
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    assert "in use elsewhere" in caplog.text
+    other.execute("COMMIT")
+    waiting.join(10)
+    assert other.execute("SELECT digest FROM invites").fetchall() == [(b"b" * 32,)]
+    other.close()
+    admin.close()
+    serving.close()

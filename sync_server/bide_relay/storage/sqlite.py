@@ -9,6 +9,7 @@ The file is not encrypted: what it holds was sealed by the clients, and the rela
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import shutil
@@ -26,6 +27,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
 from bide_relay.errors import DiskLow, InviteSpent, SpaceUnknown
+from bide_relay.logs import NAME
 from bide_relay.storage import bodies, sqlite_forgetting
 from bide_relay.storage.base import (
     Appended,
@@ -42,6 +44,8 @@ from bide_relay.storage.base import (
 from bide_relay.storage.sqlite_checkpoints import Checkpoints
 from bide_relay.storage.sqlite_copying import copy_to, sync_path
 from bide_relay.storage.sqlite_layout import layout, layout_of, schemas
+
+log = logging.getLogger(NAME)
 
 FILE_NAME = "relay.db"
 BUSY_TIMEOUT_MS = 5_000
@@ -79,6 +83,7 @@ class SqliteStorage:
             StorageError: it isn't there, or can't be opened.
         """
         self._path = folder / FILE_NAME
+        self._serves = create
         try:
             if create:
                 make_folder(folder)
@@ -219,7 +224,7 @@ class SqliteStorage:
         connection = self._writer
         with self._lock:
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                self._begin(connection)
                 try:
                     yield connection
                     connection.execute("COMMIT")
@@ -232,6 +237,20 @@ class SqliteStorage:
             except apsw.Error as error:
                 raise StorageFailed(f"The relay's database failed while writing: {error}") from error
             self._checkpoints.help_out(connection)
+
+    def _begin(self, connection: apsw.Connection) -> None:
+        """Begin to write, once nobody else does. Nothing has been promised yet: a relay waits for that as long as it takes.
+
+        Who holds the file is an admin command with much to do, or our own checkpoint on a disk that takes its time.
+        """
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except apsw.BusyError as error:
+                if not self._serves:
+                    raise StorageBusy("Another process holds the relay's database too long.") from error
+                log.warning("the database is in use elsewhere; what clients bring waits")
 
     def _append(self, connection: apsw.Connection, batch: Batch) -> Appended:
         space = batch.space
