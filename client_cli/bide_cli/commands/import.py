@@ -3,29 +3,26 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bide.errors import InputError
-from bide_cli.language import N_, _, plural
+from bide_cli.language import N_, _, grouped, plural
 from bide_cli.options import OneOf, shell_options
 from bide_cli.syncing import background
 from bide_cli.terminal.shell import Shell, clean_line
 
 if TYPE_CHECKING:
+    from bide.replica import Replica
+    from bide.storage.base import SpaceRecord
     from bide_cli.importing.found import Parsed
     from bide_cli.importing.plan import Plan
 
 FORMATS = ("jrnl", "dayone", "daylio", "bide")
 _MODULES = {"bide": "bide_json"}
 _UNASKED = N_("To share it unasked: --yes. To keep it private, leave --with away.")
-_QUIET_SECONDS = 1.0
-"""What takes no longer says nothing on the way."""
 
 
 @click.command(
@@ -48,7 +45,6 @@ def command(shell: Shell, format_: str, file: str, dry_run: bool, with_: str, ye
     FORMAT is jrnl, dayone, daylio or bide; FILE is what that exported, or - for stdin. Each entry becomes a keepsake with the
     day and time that it had, and stays private. Importing the same file again brings only what is new in it.
     """
-    from bide.replica.importing import write_keepsakes
     from bide.replica.removal import require_belonging
     from bide_cli.home.folder import read_config
     from bide_cli.importing.plan import SOURCES, plan
@@ -64,7 +60,7 @@ def command(shell: Shell, format_: str, file: str, dry_run: bool, with_: str, ye
     planned = plan(replica, space, SOURCES[format_], parsed)
     name = clean_line(replica.reader.view().others(space.space_id)[0]) if with_ else ""
     if planned.new and not dry_run and (not with_ or _is_meant(shell, planned.new, name, from_stdin=file == "-", yes=yes)):
-        write_keepsakes(replica, space, planned.groups, progress=_progress(shell, planned))
+        _write(shell, replica, space, planned)
         if replica.relay():
             background.carry_on(shell.home, config)
     elif planned.new and not dry_run:
@@ -100,19 +96,21 @@ def _is_meant(shell: Shell, count: int, name: str, *, from_stdin: bool, yes: boo
     return ask_yes(shell, _("Share all of it with {name}?").format(name=name), default=False)
 
 
-def _progress(shell: Shell, planned: Plan) -> Callable[[int], None] | None:
-    if shell.as_json or shell.accessible or shell.plain or not sys.stderr.isatty():
-        return None
-    begun = time.monotonic()
+def _write(shell: Shell, replica: Replica, space: SpaceRecord, planned: Plan) -> None:
+    from bide.replica.importing import write_keepsakes
+    from bide_cli.terminal.waiting import Waiting
+
     total = sum(map(len, planned.groups))
+    waiting = Waiting(shell)
+    waiting.begin("")
 
     def tell(written: int) -> None:
-        if time.monotonic() - begun > _QUIET_SECONDS:
-            words = _("{done} of {total}").format(done=f"{written:,}", total=f"{total:,}")
-            sys.stderr.write("\r" + words + ("\n" if written >= total else ""))
-            sys.stderr.flush()
+        waiting.show(_("{done} of {total} entries").format(done=grouped(written), total=grouped(total)))
 
-    return tell
+    try:
+        write_keepsakes(replica, space, planned.groups, progress=tell)
+    finally:
+        waiting.end()
 
 
 # Telling

@@ -27,18 +27,25 @@ class Waiting:
         """From now on this is being done: words for people."""
         self._words = words
         self._begun = self._begun or time.monotonic()  # not before: whoever types a passphrase doesn't wait
-        self._show(words)
+        self.show(words)
 
     def progress(self, done: int, total: int) -> None:
         """So much of it is done."""
         if self._on and total:
-            self._show(f"{self._words} {100 * done // total} %")
+            self.show(f"{self._words} {100 * done // total} %")
 
-    def _show(self, text: str) -> None:
+    @property
+    def due(self) -> bool:
+        """Whether it is time to say something again."""
         now = time.monotonic()
-        if not self._on or now - self._begun < AFTER_S or now - self._last < (_EVERY_S if self._redraws else _LINE_EVERY_S):
+        every_s = _EVERY_S if self._redraws else _LINE_EVERY_S
+        return self._on and now - self._begun >= AFTER_S and now - self._last >= every_s
+
+    def show(self, text: str) -> None:
+        """Say how far it is, if that is due."""
+        if not self.due:
             return
-        self._last = now
+        self._last = time.monotonic()
         sys.stderr.write(f"\r{text}\x1b[K" if self._redraws else f"{text}\n")
         sys.stderr.flush()
         self._drawn = self._redraws
