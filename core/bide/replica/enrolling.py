@@ -28,6 +28,7 @@ from bide.log.control import DeviceRecord
 from bide.log.envelope import ENVELOPE_BYTES_MAX, Envelope, parse_envelope
 from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
+from bide.projections import DERIVATION
 from bide.protocol.frames import MailboxClosed
 from bide.protocol.session import ClientSession
 from bide.replica.deriving import stored
@@ -37,7 +38,7 @@ from bide.replica.pairing import PairingEvent, PairingSession, url_of
 from bide.replica.people import NAME_CHARS_MAX
 from bide.replica.personal import enrolling_key
 from bide.replica.rebuilding import rebuild_members
-from bide.replica.replica import DERIVATION, Replica
+from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
 
 _FORMAT = 2
