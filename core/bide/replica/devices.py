@@ -291,42 +291,6 @@ def _say(storage: Storage, appender: Appender, space: SpaceRecord, statement: St
     return membership
 
 
-# What is due once everything has come
-
-
-def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
-    """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
-    from bide.replica.moving import say_place
-    from bide.replica.phrases import keep_up
-
-    storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
-    belonging = read_belonging(storage, space.space_id)
-    if space.log_id in belonging.ended:
-        return
-    if belonging.lacking:
-        with storage.transaction():
-            hand_on_keys(storage, appender, space)
-    if not may_write(storage, space):
-        return
-    say_place(replica, space)
-    own = replica.reader.own_space()
-    keep_up(replica, space)
-    if space.space_id == own.space_id:
-        from bide.replica.copies import say_where
-        from bide.replica.later_spaces import share_spaces
-
-        say_where(replica, own)
-        share_spaces(replica, own)
-    mine = next((each for each in my_devices(storage) if each.this), None)
-    if own.pending or mine is None or not mine.named or space.space_id == own.space_id:
-        return
-    here = next((each for each in device_names(storage, space) if each.this), None)
-    if here is not None and not here.named:
-        with storage.transaction():
-            writer.say_of_person({device_key(space.log_id): mine.name}, space=space)
-            writer.say_of_person({place_key(own.log_id, space.space_id): space.log_id.hex()}, space=own)
-
-
 def rename(replica: Replica, target: DeviceName, name: str) -> None:
     """Call a device of mine something else, in every space that it is in. One transaction.
 
