@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from bide.errors import Phrase
 from bide.ids import SpaceId, person_entry_id
+from bide.replica.admitting import hand_on_keys
 from bide.replica.belonging import read_belonging
 from bide.replica.copies import is_due, say_where, settle
-from bide.replica.devices import hand_on_keys, may_write
 from bide.replica.later_spaces import share_spaces
 from bide.replica.mending import take_back
 from bide.replica.moving import say_place
 from bide.replica.personal import device_key, device_names, my_devices, place_key
 from bide.replica.phrases import keep_up
+from bide.replica.stance import may_write
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:

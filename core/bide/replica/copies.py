@@ -27,13 +27,12 @@ from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.citing import cite_again
 from bide.replica.deriving import project
-from bide.replica.devices import DEVICE_NAME_CHARS_MAX, may_write
 from bide.replica.outgoing import furthest, lost_at, note_taken_out, settle_loss
 from bide.replica.people import folded
-from bide.replica.personal import device_key, device_names, my_devices, place_key, was_key
+from bide.replica.personal import DEVICE_NAME_CHARS_MAX, device_key, device_names, my_devices, place_key, was_key
 from bide.replica.rebuilding import fold_here, has_taken_out, orphaned_on, rebuild_members
 from bide.replica.restating import say_again
-from bide.replica.stance import LEFT, read_stances
+from bide.replica.stance import LEFT, may_write, read_stances
 from bide.replica.succession import admitted, own_logs, read_statement, succeed
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 

@@ -18,9 +18,9 @@ from bide.log.envelope import BODY_BYTES_MAX, parse_envelope
 from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
 from bide.replica.addresses import sound_address
+from bide.replica.admitting import admit, spaces_to_share
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
-from bide.replica.devices import admit, may_write, spaces_to_share
 from bide.replica.founding import device_record
 from bide.replica.personal import (
     DeviceName,
@@ -33,7 +33,7 @@ from bide.replica.personal import (
     wish_key,
 )
 from bide.replica.rebuilding import rebuild_members
-from bide.replica.stance import LEFT, read_stances
+from bide.replica.stance import LEFT, may_write, read_stances
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 from bide.ids import LogId, SpaceId
 from bide.log.head import Head
 from bide.log.packing import pack
-from bide.replica.devices import may_write
 from bide.replica.personal import offer_key, said_of_me
 from bide.replica.phrases import tell_paper
 from bide.replica.refusals import Stance
 from bide.replica.relays import MOVED_KEY, Former, place_to_say, put_followed, put_formers, read_formers, relay_key
+from bide.replica.stance import may_write
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage
 

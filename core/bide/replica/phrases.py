@@ -18,10 +18,11 @@ from bide.log.control import DeviceRecord, DeviceRevoked
 from bide.log.envelope import BODY_BYTES_MAX, parse_envelope
 from bide.log.membership import recovery_proof_message
 from bide.log.packing import pack, unpack
+from bide.replica.admitting import admit, revoke_in, spaces_to_share
 from bide.replica.belonging import read_belonging
-from bide.replica.devices import admit, may_write, revoke_in, spaces_to_share
 from bide.replica.personal import DeviceName, anchor_key, blanks_key, box_key, ended_key, my_devices, place_key, said_of_me
 from bide.replica.rebuilding import load_membership, load_sayable
+from bide.replica.stance import may_write
 from bide.replica.succession import read_statement
 from bide.storage.base import SpaceRecord, Storage
 

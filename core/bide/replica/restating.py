@@ -11,9 +11,9 @@ from bide.ids import DeviceId, LogId, Randomness, SpaceId, log_id
 from bide.log.control import BodiesErased, Control, DeviceAdded, DeviceRevoked, RecoveryAdded, SpaceEnded, write_control
 from bide.log.envelope import EnvelopeClass, parse_envelope
 from bide.log.membership import Membership
+from bide.replica.admitting import admit, revoke_in
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event
-from bide.replica.devices import admit, revoke_in
 from bide.replica.rebuilding import load_sayable, rebuild_members
 from bide.replica.succession import own_logs, read_statement
 from bide.storage.base import SpaceRecord, Storage
