@@ -18,10 +18,10 @@ from bide.replica.stance import may_write
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 
-def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
+def catch_up(replica: ReplicaLike, space_id: SpaceId) -> list[Phrase]:
     """Settle what waited for it. Returns what the person is to know.
 
     A home that exists twice goes on in a log of its own. What this person is called is said, if it never was: a pairing that
@@ -46,7 +46,7 @@ def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
     return notices
 
 
-def _among_devices(replica: Replica, space: SpaceRecord) -> None:
+def _among_devices(replica: ReplicaLike, space: SpaceRecord) -> None:
     """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
     storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
     belonging = read_belonging(storage, space.space_id)
@@ -73,5 +73,5 @@ def _among_devices(replica: Replica, space: SpaceRecord) -> None:
             writer.say_of_person({place_key(own.log_id, space.space_id): space.log_id.hex()}, space=own)
 
 
-def _space(replica: Replica, space_id: SpaceId) -> SpaceRecord:
+def _space(replica: ReplicaLike, space_id: SpaceId) -> SpaceRecord:
     return next(space for space in replica.storage.spaces() if space.space_id == space_id)

@@ -23,7 +23,7 @@ from bide.replica.stance import may_write
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 _REMOVE_ONE = "Remove one that you don't use: bide device revoke NAME"
 
@@ -78,7 +78,7 @@ def require_room(storage: Storage, space: SpaceRecord) -> None:
 # What is said in a space
 
 
-def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
+def enrol(replica: ReplicaLike, enrolments: Sequence[Enrolment], name: str) -> None:
     """Let a new device of mine into spaces, with every epoch secret of each. One transaction.
 
     Raises:
@@ -117,7 +117,7 @@ def require_device(target: DeviceName) -> None:
         raise NotAllowed("That is a recovery phrase, not a device.", hint="To end it: bide recovery destroy")
 
 
-def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
+def revoke(replica: ReplicaLike, target: DeviceName) -> list[SpaceId]:
     """Remove a device of mine from every space that it is in, with a fresh epoch for who remains. One transaction.
 
     Its log counts as far as it is here. What the same home wrote before it went on in that log is removed with it, since its
@@ -170,7 +170,7 @@ def _log_in(storage: Storage, space: SpaceRecord, target: DeviceName) -> LogId |
     return next((each.log_id for each in named if folded(each.name) == folded(target.name)), None)
 
 
-def rename(replica: Replica, target: DeviceName, name: str) -> None:
+def rename(replica: ReplicaLike, target: DeviceName, name: str) -> None:
     """Call a device of mine something else, in every space that it is in. One transaction.
 
     Raises:

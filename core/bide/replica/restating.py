@@ -20,10 +20,10 @@ from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
     from bide.replica.appending import Appender
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 
-def say_again(replica: Replica, space: SpaceRecord) -> None:
+def say_again(replica: ReplicaLike, space: SpaceRecord) -> None:
     """What was displaced, from the log that this home writes now: first who belongs, then what was written, each in order."""
     storage, appender = replica.storage, replica.writer.appender
     waiting = [parse_envelope(item.envelope.data) for item in storage.displaced(space.space_id, waiting=True)]
