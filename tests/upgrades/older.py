@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from bide import projections
 from bide.entries import kinds
-from bide.replica import replica
 from bide_cli import main
 
 LATER = "feeling"
 
 for event in kinds.KINDS.pop(LATER).events:
     del kinds.EVENT_TYPES[event.name]
-replica.DERIVATION = "older"
+projections.DERIVATION = "older"  # `bide.replica` is imported only when the command runs
 
 if __name__ == "__main__":
     main.entry()

@@ -124,7 +124,7 @@ class Appender:
         if space.kind == "pair" and read_stances(self._storage).get(space.space_id) == LEFT:
             raise NotAllowed("You have left this, so nothing is written in it any more.", hint=_STAYS)
         if belonging.mint:
-            from bide.replica.devices import mint_epoch  # folds the membership, which is heavy
+            from bide.replica.admitting import mint_epoch  # folds the membership, which is heavy
 
             mint_epoch(self._storage, self, space, randomness=self._randomness)
         fresh = next(found for found in self._storage.spaces() if found.space_id == space.space_id)

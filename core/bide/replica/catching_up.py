@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING
 
 from bide.errors import Phrase
 from bide.ids import SpaceId, person_entry_id
+from bide.replica.admitting import hand_on_keys
 from bide.replica.belonging import read_belonging
-from bide.replica.copies import is_due, settle
-from bide.replica.devices import after_catching_up
+from bide.replica.copies import is_due, say_where, settle
+from bide.replica.later_spaces import share_spaces
 from bide.replica.mending import take_back
+from bide.replica.moving import say_place
+from bide.replica.personal import device_key, device_names, my_devices, place_key
+from bide.replica.phrases import keep_up
+from bide.replica.stance import may_write
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 
-def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
+def catch_up(replica: ReplicaLike, space_id: SpaceId) -> list[Phrase]:
     """Settle what waited for it. Returns what the person is to know.
 
     A home that exists twice goes on in a log of its own. What this person is called is said, if it never was: a pairing that
@@ -37,9 +42,36 @@ def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
             if storage.entry(space_id, me) is None and not read_belonging(storage, space_id).over:
                 replica.writer.name_person(replica.name, space=space)
                 replica.adopt_relay(space)
-    after_catching_up(replica, space)
+    _among_devices(replica, space)
     return notices
 
 
-def _space(replica: Replica, space_id: SpaceId) -> SpaceRecord:
+def _among_devices(replica: ReplicaLike, space: SpaceRecord) -> None:
+    """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
+    storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
+    belonging = read_belonging(storage, space.space_id)
+    if space.log_id in belonging.ended:
+        return
+    if belonging.lacking:
+        with storage.transaction():
+            hand_on_keys(storage, appender, space)
+    if not may_write(storage, space):
+        return
+    say_place(replica, space)
+    own = replica.reader.own_space()
+    keep_up(replica, space)
+    if space.space_id == own.space_id:
+        say_where(replica, own)
+        share_spaces(replica, own)
+    mine = next((each for each in my_devices(storage) if each.this), None)
+    if own.pending or mine is None or not mine.named or space.space_id == own.space_id:
+        return
+    here = next((each for each in device_names(storage, space) if each.this), None)
+    if here is not None and not here.named:
+        with storage.transaction():
+            writer.say_of_person({device_key(space.log_id): mine.name}, space=space)
+            writer.say_of_person({place_key(own.log_id, space.space_id): space.log_id.hex()}, space=own)
+
+
+def _space(replica: ReplicaLike, space_id: SpaceId) -> SpaceRecord:
     return next(space for space in replica.storage.spaces() if space.space_id == space_id)

@@ -27,18 +27,17 @@ from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.citing import cite_again
 from bide.replica.deriving import project
-from bide.replica.devices import DEVICE_NAME_CHARS_MAX, may_write
 from bide.replica.outgoing import furthest, lost_at, note_taken_out, settle_loss
 from bide.replica.people import folded
-from bide.replica.personal import device_key, device_names, my_devices, place_key, was_key
+from bide.replica.personal import DEVICE_NAME_CHARS_MAX, device_key, device_names, my_devices, place_key, was_key
 from bide.replica.rebuilding import fold_here, has_taken_out, orphaned_on, rebuild_members
 from bide.replica.restating import say_again
-from bide.replica.stance import LEFT, read_stances
+from bide.replica.stance import LEFT, may_write, read_stances
 from bide.replica.succession import admitted, own_logs, read_statement, succeed
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 STAY, MOVE = "stay", "move"
 TELL_KEY = "went_on"
@@ -184,7 +183,7 @@ def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelo
 # Once everything has come
 
 
-def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
+def settle(replica: ReplicaLike, space: SpaceRecord) -> list[Phrase]:
     """Go on in a new log if that is due, and say again what was displaced. One transaction.
 
     Called when everything that the relay has is here, so that what is written now follows on it.
@@ -209,7 +208,7 @@ def settle(replica: Replica, space: SpaceRecord) -> list[Phrase]:
     return []
 
 
-def _settle(replica: Replica, space: SpaceRecord) -> None:
+def _settle(replica: ReplicaLike, space: SpaceRecord) -> None:
     storage, space_id = replica.storage, space.space_id
     found = verdict(storage, space_id)
     because = A_COPY if found == MOVE else ""
@@ -251,7 +250,7 @@ def _lift_unacknowledged(storage: Storage, space: SpaceRecord) -> bool:
     return bool(out)
 
 
-def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord, because: str) -> None:
+def _name(replica: ReplicaLike, before: SpaceRecord, space: SpaceRecord, because: str) -> None:
     """Say what the new device is called, and in the own space which logs are whose. Inside a transaction.
 
     This home has the keys of the former device, too. Where no other copy of it is known to go on with those, whoever removes
@@ -275,7 +274,7 @@ def _name(replica: Replica, before: SpaceRecord, space: SpaceRecord, because: st
         replica.writer.say_of_person(fields, space=space)
 
 
-def say_where(replica: Replica, own: SpaceRecord) -> None:
+def say_where(replica: ReplicaLike, own: SpaceRecord) -> None:
     """Say in the own space which logs this device writes, where it has gone on in others. Once all has come there."""
     storage = replica.storage
     mine = next((each for each in my_devices(storage) if each.this), None)

@@ -1,4 +1,4 @@
-"""My own devices: adding, naming and revoking them in every space, and handing on what they need to read.
+"""My own devices: adding, naming and revoking them in every space.
 
 A device has other keys in every space, so that a relay can't link spaces. Which of them are one device is known from the own
 space, where it is said, sealed, for the person's own devices alone.
@@ -6,42 +6,26 @@ space, where it is said, sealed, for the person's own devices alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
-from bide.crypto import sealing
-from bide.crypto.keys import seal_grant
 from bide.entries.fields import clean_text
 from bide.errors import InputError, NotAllowed, NotFound
-from bide.ids import DeviceId, LogId, Randomness, SpaceId
-from bide.log.control import (
-    DeviceAdded,
-    DeviceRecord,
-    DeviceRevoked,
-    EpochMinted,
-    Grant,
-    RecoveryAdded,
-    Statement,
-    write_control,
-)
-from bide.log.envelope import ZERO_HASH
-from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX, Device, Membership
-from bide.replica.belonging import read_belonging
+from bide.ids import LogId, SpaceId
+from bide.log.control import DeviceRecord
+from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX
+from bide.replica.admitting import admit, revoke_in
 from bide.replica.people import folded
-from bide.replica.personal import DeviceName, device_key, device_names, my_devices, place_key
-from bide.replica.rebuilding import lacking_keys, load_sayable, rebuild_members
-from bide.replica.stance import LEFT, read_stances
+from bide.replica.personal import DEVICE_NAME_CHARS_MAX, DeviceName, device_key, device_names, my_devices, place_key
+from bide.replica.rebuilding import load_sayable
+from bide.replica.stance import may_write
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
-    from bide.replica.appending import Appender
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
-DEVICE_NAME_CHARS_MAX = 40
 _REMOVE_ONE = "Remove one that you don't use: bide device revoke NAME"
-_GRANTS_MAX = 200
-"""In one statement: it stays well below what a control payload may hold."""
 
 
 class Enrolment(NamedTuple):
@@ -94,7 +78,7 @@ def require_room(storage: Storage, space: SpaceRecord) -> None:
 # What is said in a space
 
 
-def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
+def enrol(replica: ReplicaLike, enrolments: Sequence[Enrolment], name: str) -> None:
     """Let a new device of mine into spaces, with every epoch secret of each. One transaction.
 
     Raises:
@@ -123,34 +107,6 @@ def enrol(replica: Replica, enrolments: Sequence[Enrolment], name: str) -> None:
             writer.say_of_person(fields, space=space)
 
 
-def admit(storage: Storage, appender: Appender, space: SpaceRecord, record: DeviceRecord, *, recovery: bool = False) -> LogId:
-    """Let a new device of mine into one space, with every epoch secret. Inside a transaction.
-
-    Args:
-        storage: the replica.
-        appender: its.
-        space: which.
-        record: the device's keys.
-        recovery: it is a recovery phrase.
-    """
-    membership = load_sayable(storage, space.space_id)
-    parent = _head_hash(storage, space)
-    device = Device(DeviceId(record.signing_key), record.sealing_key, space.slot, LogId(b""), b"")
-    # Whoever hands an epoch on counts as holding it. One that only a statement gave that was taken out of the log since, no
-    # other copy of this home has.
-    epochs = sorted(each for each in storage.epochs(space.space_id).items() if each[0] in membership.recipients)
-    grants = _grants(((secret, device) for _, secret in epochs[:_GRANTS_MAX]), parent)
-    before = set(membership.devices)
-    statement: Statement = DeviceAdded("device.added", 1, sorted(membership.heads), record, grants)
-    if recovery:
-        statement = RecoveryAdded("recovery.added", *statement[1:])
-    membership = _say(storage, appender, space, statement, membership)
-    added = next(log for log in membership.devices if log not in before)
-    if len(epochs) > _GRANTS_MAX:
-        hand_on_keys(storage, appender, space)
-    return added
-
-
 def require_device(target: DeviceName) -> None:
     """See to it that something is a device, and not a recovery phrase.
 
@@ -161,7 +117,7 @@ def require_device(target: DeviceName) -> None:
         raise NotAllowed("That is a recovery phrase, not a device.", hint="To end it: bide recovery destroy")
 
 
-def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
+def revoke(replica: ReplicaLike, target: DeviceName) -> list[SpaceId]:
     """Remove a device of mine from every space that it is in, with a fresh epoch for who remains. One transaction.
 
     Its log counts as far as it is here. What the same home wrote before it went on in that log is removed with it, since its
@@ -214,120 +170,7 @@ def _log_in(storage: Storage, space: SpaceRecord, target: DeviceName) -> LogId |
     return next((each.log_id for each in named if folded(each.name) == folded(target.name)), None)
 
 
-def revoke_in(
-    storage: Storage,
-    appender: Appender,
-    space: SpaceRecord,
-    device: Device,
-    membership: Membership,
-    randomness: Randomness,
-    *,
-    cut: tuple[int, bytes] | None = None,
-) -> None:
-    """Remove a device of mine from one space. Its log counts up to `cut`, or as far as it is here. Inside a transaction."""
-    head = storage.heads(space.space_id).get(device.log_id)
-    cut_seq, cut_hash = cut or ((head.seq, head.hash) if head is not None else (0, ZERO_HASH))
-    secret = randomness.token(sealing.EPOCH_SECRET_BYTES)
-    left = [each for each in membership.active_devices() if each.log_id != device.log_id]
-    grants = _grants(((secret, each) for each in left), _head_hash(storage, space))
-    statement = DeviceRevoked("device.revoked", 1, sorted(membership.heads), device.id, cut_seq, cut_hash, grants)
-    storage.put_epoch(space.space_id, sealing.epoch_id(secret), secret)
-    _say(storage, appender, space, statement, membership)
-
-
-def mint_epoch(storage: Storage, appender: Appender, space: SpaceRecord, *, randomness: Randomness) -> None:
-    """Have an epoch whose secret goes to exactly the devices that belong. Inside a transaction.
-
-    One that reached only some of them, and nobody else, is handed on to the rest; otherwise a fresh one is made.
-    """
-    membership = load_sayable(storage, space.space_id)
-    active = membership.active_devices()
-    everyone = {device.id for device in active}
-    held = storage.epochs(space.space_id)
-    fitting = sorted(epoch for epoch in held if membership.recipients.get(epoch, everyone) < everyone)
-    if fitting:
-        secret = held[fitting[0]]
-        receiving = [device for device in active if device.id not in membership.recipients[fitting[0]]]
-    else:
-        secret, receiving = randomness.token(sealing.EPOCH_SECRET_BYTES), active
-        storage.put_epoch(space.space_id, sealing.epoch_id(secret), secret)
-    grants = _grants(((secret, device) for device in receiving), _head_hash(storage, space))
-    _say(storage, appender, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
-
-
-def hand_on_keys(storage: Storage, appender: Appender, space: SpaceRecord) -> None:
-    """Give every device that belongs the epoch secrets that it lacks and that are here. Inside a transaction."""
-    while True:
-        membership = load_sayable(storage, space.space_id)
-        held = storage.epochs(space.space_id)
-        lacking = lacking_keys(membership, held)[:_GRANTS_MAX]
-        if not lacking:
-            return
-        parent = _head_hash(storage, space)
-        grants = _grants(((held[epoch], membership.devices[log]) for epoch, log in lacking), parent)
-        _say(storage, appender, space, EpochMinted("epoch.minted", 1, sorted(membership.heads), grants), membership)
-
-
-def _grants(sealed: Iterable[tuple[bytes, Device]], parent: bytes) -> list[Grant]:
-    return [
-        Grant(
-            sealing.epoch_id(secret),
-            device.id,
-            seal_grant(secret, recipient=device.id, sealing_key=device.sealing_key, parent=parent),
-        )
-        for secret, device in sealed
-    ]
-
-
-def _head_hash(storage: Storage, space: SpaceRecord) -> bytes:
-    return storage.heads(space.space_id)[space.log_id].hash if space.log_id in storage.heads(space.space_id) else ZERO_HASH
-
-
-def _say(storage: Storage, appender: Appender, space: SpaceRecord, statement: Statement, membership: Membership) -> Membership:
-    """Write a statement into this device's log, and bring what follows from it up to date."""
-    envelope = appender.control(write_control(statement), space=space)
-    membership.admit(envelope)
-    rebuild_members(storage, space.space_id)
-    return membership
-
-
-# What is due once everything has come
-
-
-def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
-    """Hand on keys that a device lacks, and say what this device is called where that was not said yet."""
-    from bide.replica.moving import say_place
-    from bide.replica.phrases import keep_up
-
-    storage, writer, appender = replica.storage, replica.writer, replica.writer.appender
-    belonging = read_belonging(storage, space.space_id)
-    if space.log_id in belonging.ended:
-        return
-    if belonging.lacking:
-        with storage.transaction():
-            hand_on_keys(storage, appender, space)
-    if not may_write(storage, space):
-        return
-    say_place(replica, space)
-    own = replica.reader.own_space()
-    keep_up(replica, space)
-    if space.space_id == own.space_id:
-        from bide.replica.copies import say_where
-        from bide.replica.later_spaces import share_spaces
-
-        say_where(replica, own)
-        share_spaces(replica, own)
-    mine = next((each for each in my_devices(storage) if each.this), None)
-    if own.pending or mine is None or not mine.named or space.space_id == own.space_id:
-        return
-    here = next((each for each in device_names(storage, space) if each.this), None)
-    if here is not None and not here.named:
-        with storage.transaction():
-            writer.say_of_person({device_key(space.log_id): mine.name}, space=space)
-            writer.say_of_person({place_key(own.log_id, space.space_id): space.log_id.hex()}, space=own)
-
-
-def rename(replica: Replica, target: DeviceName, name: str) -> None:
+def rename(replica: ReplicaLike, target: DeviceName, name: str) -> None:
     """Call a device of mine something else, in every space that it is in. One transaction.
 
     Raises:
@@ -367,24 +210,3 @@ def find_device(storage: Storage, typed: str) -> DeviceName:
     if not fitting:
         raise NotFound("You have no device of that name.", hint="They are: {names}", names=names)
     return fitting[0]
-
-
-def spaces_to_share(storage: Storage) -> list[SpaceRecord]:
-    """The spaces that a new device is let into: all in which this one belongs.
-
-    One that has ended too, since its history can be read for good; but not one that was left quietly: of that nothing is sent.
-    """
-    left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
-    return [
-        space
-        for space in storage.spaces()
-        if not space.pending
-        and space.space_id not in left
-        and space.log_id not in read_belonging(storage, space.space_id).ended
-    ]
-
-
-def may_write(storage: Storage, space: SpaceRecord) -> bool:
-    """Whether an event can be written in a space: it was neither ended nor left."""
-    over = read_belonging(storage, space.space_id).over
-    return not over and read_stances(storage).get(space.space_id) != LEFT

@@ -28,16 +28,18 @@ from bide.log.control import DeviceRecord
 from bide.log.envelope import ENVELOPE_BYTES_MAX, Envelope, parse_envelope
 from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
+from bide.projections import DERIVATION
 from bide.protocol.frames import MailboxClosed
 from bide.protocol.session import ClientSession
+from bide.replica.admitting import spaces_to_share
 from bide.replica.deriving import stored
-from bide.replica.devices import DEVICE_NAME_CHARS_MAX, Enrolment, enrol, require_free_name, require_room, spaces_to_share
+from bide.replica.devices import Enrolment, enrol, require_free_name, require_room
 from bide.replica.founding import device_record
 from bide.replica.pairing import PairingEvent, PairingSession, url_of
 from bide.replica.people import NAME_CHARS_MAX
-from bide.replica.personal import enrolling_key
+from bide.replica.personal import DEVICE_NAME_CHARS_MAX, enrolling_key
 from bide.replica.rebuilding import rebuild_members
-from bide.replica.replica import DERIVATION, Replica
+from bide.replica.replica import Replica
 from bide.storage.base import SpaceRecord, Storage
 
 _FORMAT = 2

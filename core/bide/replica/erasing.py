@@ -18,12 +18,12 @@ from bide.replica.rebuilding import load_sayable
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 Places = dict[LogId, set[int]]
 
 
-def erase_entries(replica: Replica, records: Sequence[EntryRecord]) -> list[SpaceId]:
+def erase_entries(replica: ReplicaLike, records: Sequence[EntryRecord]) -> list[SpaceId]:
     """Erase what this person wrote in these entries; see `bide.replica.Replica.erase`."""
     storage = replica.storage
     with storage.transaction():
@@ -40,7 +40,7 @@ def erase_entries(replica: Replica, records: Sequence[EntryRecord]) -> list[Spac
     return list(places)
 
 
-def erase_all(replica: Replica, space: SpaceRecord) -> list[SpaceId]:
+def erase_all(replica: ReplicaLike, space: SpaceRecord) -> list[SpaceId]:
     """Erase all that this person wrote in a space, except what they are called there; see `bide.replica.Replica.erase`."""
     storage = replica.storage
     me = person_entry_id(space.space_id, space.slot)
@@ -58,12 +58,12 @@ def erase_all(replica: Replica, space: SpaceRecord) -> list[SpaceId]:
     return [space.space_id]
 
 
-def own_part(replica: Replica, record: EntryRecord) -> int:
+def own_part(replica: ReplicaLike, record: EntryRecord) -> int:
     """How many log entries of this person an entry is made of."""
     return len(_own_places(replica, record))
 
 
-def _own_places(replica: Replica, record: EntryRecord) -> list[tuple[LogId, int]]:
+def _own_places(replica: ReplicaLike, record: EntryRecord) -> list[tuple[LogId, int]]:
     space = next(space for space in replica.spaces() if space.space_id == record.space_id)
     entries = [record.entry_id]
     if record.kind == REPAIR.name:
@@ -75,11 +75,11 @@ def _own_places(replica: Replica, record: EntryRecord) -> list[tuple[LogId, int]
     return [(event.log_id, event.seq) for event in events if event.log_id in own]
 
 
-def _own_logs(replica: Replica, space: SpaceId, slot: int) -> list[LogId]:
+def _own_logs(replica: ReplicaLike, space: SpaceId, slot: int) -> list[LogId]:
     return [member.log_id for member in replica.storage.members(space) if member.slot == slot]
 
 
-def _erase(replica: Replica, space: SpaceRecord, places: Places) -> None:
+def _erase(replica: ReplicaLike, space: SpaceRecord, places: Places) -> None:
     if space.log_id in read_belonging(replica.storage, space.space_id).ended:
         raise NotAllowed("This device was removed from the devices of this journal, so it can't write any more.")
     spans = [Span(log, first, last) for log, seqs in sorted(places.items()) for first, last in _stretches(seqs)]

@@ -17,7 +17,7 @@ from bide.storage.base import EntryQuery, SpaceRecord
 
 if TYPE_CHECKING:
     from bide.replica.appending import Moment
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 BATCH_ENTRIES = 100
 """Keepsakes to a transaction: few enough that what else wants to write need not wait long."""
@@ -57,17 +57,17 @@ def imported_entry_id(space: SpaceRecord, at_ms: int, name: bytes) -> EntryId:
     return EntryId(bytes(value))
 
 
-def is_here(replica: Replica, space: SpaceRecord, entry: EntryId) -> bool:
+def is_here(replica: ReplicaLike, space: SpaceRecord, entry: EntryId) -> bool:
     """Whether an entry of that id was ever begun in `space`, whatever became of it."""
     return bool(replica.storage.events(space.space_id, entry))
 
 
-def is_anywhere(replica: Replica, entry: EntryId) -> bool:
+def is_anywhere(replica: ReplicaLike, entry: EntryId) -> bool:
     """Whether an entry of that id is in any space of this journal."""
     return bool(replica.storage.entries_with_id(entry))
 
 
-def kept(replica: Replica, space: SpaceRecord) -> list[Kept]:
+def kept(replica: ReplicaLike, space: SpaceRecord) -> list[Kept]:
     """The keepsakes in a space that stand in its timeline, by this person."""
     query = EntryQuery(space_id=space.space_id, kinds=(KEEPSAKE.name,), authors=((space.space_id, space.slot),))
     found = []
@@ -78,7 +78,7 @@ def kept(replica: Replica, space: SpaceRecord) -> list[Kept]:
 
 
 def write_keepsakes(
-    replica: Replica,
+    replica: ReplicaLike,
     space: SpaceRecord,
     groups: Iterable[Sequence[Planned]],
     *,

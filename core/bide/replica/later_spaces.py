@@ -18,9 +18,9 @@ from bide.log.envelope import BODY_BYTES_MAX, parse_envelope
 from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
 from bide.replica.addresses import sound_address
+from bide.replica.admitting import admit, spaces_to_share
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
-from bide.replica.devices import admit, may_write, spaces_to_share
 from bide.replica.founding import device_record
 from bide.replica.personal import (
     DeviceName,
@@ -33,16 +33,16 @@ from bide.replica.personal import (
     wish_key,
 )
 from bide.replica.rebuilding import rebuild_members
-from bide.replica.stance import LEFT, read_stances
+from bide.replica.stance import LEFT, may_write, read_stances
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 _RECORD = TypeAdapter(DeviceRecord)
 
 
-def share_spaces(replica: Replica, own: SpaceRecord) -> None:
+def share_spaces(replica: ReplicaLike, own: SpaceRecord) -> None:
     """Offer, ask and let in, as far as there is anything to do."""
     storage = replica.storage
     devices = [device for device in my_devices(storage) if device.active and not device.on_paper]
@@ -58,7 +58,7 @@ def share_spaces(replica: Replica, own: SpaceRecord) -> None:
             replica.writer.say_of_person(fields, space=own)
 
 
-def _offers(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[str, str]:
+def _offers(replica: ReplicaLike, own: SpaceRecord, said: dict[str, str]) -> dict[str, str]:
     fields = {}
     for space in spaces_to_share(replica.storage):
         if space.space_id == own.space_id or not space.relay_url or offer_key(space.space_id) in said:
@@ -71,7 +71,7 @@ def _offers(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[st
     return fields
 
 
-def _wishes(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[str, str]:
+def _wishes(replica: ReplicaLike, own: SpaceRecord, said: dict[str, str]) -> dict[str, str]:
     """Keep what was offered and is not here, pending, and ask for it."""
     storage, fields = replica.storage, {}
     here = {space.space_id: space for space in storage.spaces()}
@@ -108,7 +108,7 @@ def _wishes(replica: Replica, own: SpaceRecord, said: dict[str, str]) -> dict[st
     return fields
 
 
-def _let_in(replica: Replica, own: SpaceRecord, said: dict[str, str], device: DeviceName) -> None:
+def _let_in(replica: ReplicaLike, own: SpaceRecord, said: dict[str, str], device: DeviceName) -> None:
     """Let a device of mine into the spaces that it asks for and that this one is in."""
     storage = replica.storage
     for space in spaces_to_share(storage):

@@ -13,10 +13,10 @@ from bide.replica.stance import LEFT, NO, PAUSED, YES, read_stances, stance_key
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 
-def pause(replica: Replica, space: SpaceRecord, *, end: bool) -> None:
+def pause(replica: ReplicaLike, space: SpaceRecord, *, end: bool) -> None:
     """Stop syncing a space, or go on. What is written meanwhile waits here.
 
     Raises:
@@ -28,7 +28,7 @@ def pause(replica: Replica, space: SpaceRecord, *, end: bool) -> None:
         _say_of_space(replica, space, PAUSED, NO if end else YES)
 
 
-def leave_quietly(replica: Replica, space: SpaceRecord) -> None:
+def leave_quietly(replica: ReplicaLike, space: SpaceRecord) -> None:
     """Never send anything of a space again, from no device of mine. Nobody else is told. It can't be undone.
 
     Raises:
@@ -38,7 +38,7 @@ def leave_quietly(replica: Replica, space: SpaceRecord) -> None:
         _say_of_space(replica, space, LEFT, YES)
 
 
-def leave_with_notice(replica: Replica, space: SpaceRecord) -> None:
+def leave_with_notice(replica: ReplicaLike, space: SpaceRecord) -> None:
     """Say in the space that it has ended. A pause of it ends too, since the other is to hear of it.
 
     Raises:
@@ -58,11 +58,11 @@ def leave_with_notice(replica: Replica, space: SpaceRecord) -> None:
             _say_of_space(replica, space, PAUSED, NO)
 
 
-def say(replica: Replica, space: SpaceRecord, statement: Statement) -> None:
+def say(replica: ReplicaLike, space: SpaceRecord, statement: Statement) -> None:
     """Write a statement into this device's log, and bring what follows from it up to date. Inside a transaction."""
     replica.writer.appender.control(write_control(statement), space=space)
     rebuild_members(replica.storage, space.space_id)
 
 
-def _say_of_space(replica: Replica, space: SpaceRecord, stance: str, value: str) -> None:
+def _say_of_space(replica: ReplicaLike, space: SpaceRecord, stance: str, value: str) -> None:
     replica.writer.say_of_person({stance_key(stance, space.space_id): value}, space=replica.reader.own_space())

@@ -22,12 +22,12 @@ from bide.log.control import Granting, read_control
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_signature
 from bide.log.leaving import is_erased
 from bide.log.membership import Membership
+from bide.projections import DERIVATION
 from bide.replica.appending import short_key
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import stored
 from bide.replica.rebuilding import Progress, counting, rebuild
 from bide.replica.receiving import Receiver
-from bide.replica.replica import DERIVATION
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 from bide.ids import LogId, SpaceId
 from bide.log.head import Head
 from bide.log.packing import pack
-from bide.replica.devices import may_write
 from bide.replica.personal import offer_key, said_of_me
 from bide.replica.phrases import tell_paper
 from bide.replica.refusals import Stance
 from bide.replica.relays import MOVED_KEY, Former, place_to_say, put_followed, put_formers, read_formers, relay_key
+from bide.replica.stance import may_write
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 _INVITE = "relay_invite"
 
@@ -65,7 +65,7 @@ class Visit:
 
     def __init__(
         self,
-        replica: Replica,
+        replica: ReplicaLike,
         space: SpaceRecord,
         url: str,
         stance: Stance,
@@ -122,7 +122,7 @@ def store_key(space: SpaceId) -> str:
     return f"relay_store.{space.hex()}"
 
 
-def settle(replica: Replica, visits: Sequence[Visit], *, new_home: bool, invite: str = "", moved: bool = True) -> None:
+def settle(replica: ReplicaLike, visits: Sequence[Visit], *, new_home: bool, invite: str = "", moved: bool = True) -> None:
     """Make the relay of finished visits the own one of their spaces, and say so in each. One transaction.
 
     Args:
@@ -153,7 +153,7 @@ def settle(replica: Replica, visits: Sequence[Visit], *, new_home: bool, invite:
             tell_paper(replica, spaces)
 
 
-def _offer_anew(replica: Replica, spaces: Sequence[SpaceRecord]) -> None:
+def _offer_anew(replica: ReplicaLike, spaces: Sequence[SpaceRecord]) -> None:
     """A device that is let into a space later, through the own space, is told where it is now."""
     own = replica.reader.own_space()
     said = said_of_me(replica.storage, own)
@@ -168,7 +168,7 @@ def _offer_anew(replica: Replica, spaces: Sequence[SpaceRecord]) -> None:
         replica.writer.say_of_person(fields, space=own)
 
 
-def say_place(replica: Replica, space: SpaceRecord) -> None:
+def say_place(replica: ReplicaLike, space: SpaceRecord) -> None:
     """Say where this device is, if one of the two moved there and it was not said yet."""
     storage = replica.storage
     now = next(each for each in storage.spaces() if each.space_id == space.space_id)

@@ -18,6 +18,7 @@ from bide.storage.base import SpaceRecord, Storage
 _KEY = "device."
 _IN = ".in."
 _NAME_CHARS_MAX = 60
+DEVICE_NAME_CHARS_MAX = 40
 ON_PAPER = "recovery phrase (on paper)"
 """What a device that is a recovery phrase is called. It can't be named otherwise."""
 

@@ -18,15 +18,16 @@ from bide.log.control import DeviceRecord, DeviceRevoked
 from bide.log.envelope import BODY_BYTES_MAX, parse_envelope
 from bide.log.membership import recovery_proof_message
 from bide.log.packing import pack, unpack
+from bide.replica.admitting import admit, revoke_in, spaces_to_share
 from bide.replica.belonging import read_belonging
-from bide.replica.devices import admit, may_write, revoke_in, spaces_to_share
 from bide.replica.personal import DeviceName, anchor_key, blanks_key, box_key, ended_key, my_devices, place_key, said_of_me
 from bide.replica.rebuilding import load_membership, load_sayable
+from bide.replica.stance import may_write
 from bide.replica.succession import read_statement
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 _BLANK_BYTES = 1 + 32 + 32 + 2 * signing.SIGNATURE_BYTES
 _RELAY_CHARS_MAX = 400
@@ -123,7 +124,7 @@ def prepared(storage: Storage) -> list[Prepared]:
     return found
 
 
-def create(replica: Replica, phrase: RecoveryPhrase) -> list[Cover]:
+def create(replica: ReplicaLike, phrase: RecoveryPhrase) -> list[Cover]:
     """Enrol a phrase in every space of mine, in place of those that there were. One transaction.
 
     Returns:
@@ -138,7 +139,7 @@ def create(replica: Replica, phrase: RecoveryPhrase) -> list[Cover]:
     return covers(replica.storage, phrase)
 
 
-def destroy(replica: Replica) -> int:
+def destroy(replica: ReplicaLike) -> int:
     """End every phrase of mine, in every space. One transaction.
 
     Returns:
@@ -171,7 +172,7 @@ def covered_by(storage: Storage, phrase: Prepared, space: SpaceRecord) -> bool:
     return _place_in(storage, space, phrase.blanks) is not None
 
 
-def enrol_phrase(replica: Replica, phrase: RecoveryPhrase, taken: dict[SpaceId, int]) -> None:
+def enrol_phrase(replica: ReplicaLike, phrase: RecoveryPhrase, taken: dict[SpaceId, int]) -> None:
     """Enrol a phrase wherever it is not yet, and say what devices and paper need later. Inside a transaction.
 
     Args:
@@ -200,7 +201,7 @@ def enrol_phrase(replica: Replica, phrase: RecoveryPhrase, taken: dict[SpaceId, 
         _name_to_paper(replica, Prepared(mine, phrase.anchor, keys), space_id)
 
 
-def keep_up(replica: Replica, space: SpaceRecord) -> None:
+def keep_up(replica: ReplicaLike, space: SpaceRecord) -> None:
     """Have each phrase cover a space that came later, and end one there that was ended elsewhere; after catching up."""
     storage = replica.storage
     own = replica.reader.own_space()
@@ -239,7 +240,7 @@ def own_logs(phrase: RecoveryPhrase, space: SpaceId) -> set[LogId]:
     return {log_id(space, phrase.keys(index).device_id) for index in range(KEYS_MAX)}
 
 
-def tell_paper(replica: Replica, moved: Sequence[SpaceRecord]) -> None:
+def tell_paper(replica: ReplicaLike, moved: Sequence[SpaceRecord]) -> None:
     """Tell the phrases that count where spaces are that have moved to another relay. Inside a transaction."""
     for phrase in prepared(replica.storage):
         # Where a space is on the relay of the anchor that is not said: it is with all others, once that moves.
@@ -251,7 +252,7 @@ def tell_paper(replica: Replica, moved: Sequence[SpaceRecord]) -> None:
 # What is said in a space
 
 
-def _cover(replica: Replica, phrase: Prepared, space: SpaceRecord) -> None:
+def _cover(replica: ReplicaLike, phrase: Prepared, space: SpaceRecord) -> None:
     """Enrol a key that is in no space yet, if this phrase is not in this one."""
     storage = replica.storage
     anchor = next((each for each in storage.spaces() if each.space_id == phrase.anchor), None)
@@ -310,7 +311,7 @@ def _left_over(storage: Storage) -> dict[SpaceId, set[LogId]]:
     return found
 
 
-def _name_to_paper(replica: Replica, phrase: Prepared, space_id: SpaceId) -> None:
+def _name_to_paper(replica: ReplicaLike, phrase: Prepared, space_id: SpaceId) -> None:
     """Say to the paper, in the anchor, that a space is there."""
     storage = replica.storage
     spaces = {space.space_id: space for space in storage.spaces()}
@@ -333,7 +334,7 @@ def _place_in(storage: Storage, space: SpaceRecord, blanks: tuple[Blank, ...] | 
     return next((log for blank in blanks if (log := blank.log_in(space.space_id)) in active), None)
 
 
-def _end(replica: Replica) -> int:
+def _end(replica: ReplicaLike) -> int:
     storage = replica.storage
     said: dict[str, str] = {}
     now = said_of_me(storage, replica.reader.own_space())
@@ -355,7 +356,7 @@ def _logs_of_ended(phrase: DeviceName, said: Mapping[str, str], space: SpaceId) 
     return logs | {phrase.places[space]} if space in phrase.places else logs
 
 
-def _end_in(replica: Replica, space: SpaceRecord, logs: set[LogId] | None) -> bool:
+def _end_in(replica: ReplicaLike, space: SpaceRecord, logs: set[LogId] | None) -> bool:
     """Revoke recovery devices of mine in a space: these, or all."""
     storage, done = replica.storage, False
     belonging = read_belonging(storage, space.space_id)

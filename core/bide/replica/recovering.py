@@ -20,16 +20,18 @@ from bide.entries.person import NAME_KEY
 from bide.errors import InputError, NotFound, VerificationFailed
 from bide.ids import Clock, LogId, Randomness, SpaceId, log_id
 from bide.log.membership import Device
+from bide.projections import DERIVATION
+from bide.replica.admitting import revoke_in
 from bide.replica.belonging import read_belonging
 from bide.replica.copies import own_all
 from bide.replica.deriving import stored
-from bide.replica.devices import may_write, revoke_in
 from bide.replica.founding import found_space
+from bide.replica.people import NAME_CHARS_MAX
 from bide.replica.personal import device_key, place_key, said_of_me
 from bide.replica.phrases import FoundSpace, enrol_phrase, no_more, own_logs, spaces_for
 from bide.replica.rebuilding import load_membership, rebuild, rebuild_members
-from bide.replica.replica import DERIVATION, NAME_CHARS_MAX, Replica
-from bide.replica.stance import LEFT, read_stances
+from bide.replica.replica import Replica
+from bide.replica.stance import LEFT, may_write, read_stances
 from bide.replica.succession import succeed
 from bide.storage.base import SpaceRecord, Storage
 

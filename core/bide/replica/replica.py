@@ -13,6 +13,8 @@ from bide.entries.kinds import KINDS
 from bide.entries.repair import Step
 from bide.errors import InputError, NotAllowed, NotFound, StorageError
 from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
+from bide.projections import DERIVATION
+from bide.replica.people import NAME_CHARS_MAX
 from bide.replica.reading import Reader
 from bide.replica.stance import LEFT, read_stances
 from bide.storage.base import SpaceRecord, Storage
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from bide.replica.writing import Writer, Written
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
-NAME_CHARS_MAX = 60
-DERIVATION = "6"
-"""Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 
 class Replica:

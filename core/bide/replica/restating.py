@@ -11,19 +11,19 @@ from bide.ids import DeviceId, LogId, Randomness, SpaceId, log_id
 from bide.log.control import BodiesErased, Control, DeviceAdded, DeviceRevoked, RecoveryAdded, SpaceEnded, write_control
 from bide.log.envelope import EnvelopeClass, parse_envelope
 from bide.log.membership import Membership
+from bide.replica.admitting import admit, revoke_in
 from bide.replica.belonging import read_belonging
 from bide.replica.deriving import open_event
-from bide.replica.devices import admit, revoke_in
 from bide.replica.rebuilding import load_sayable, rebuild_members
 from bide.replica.succession import own_logs, read_statement
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
     from bide.replica.appending import Appender
-    from bide.replica.replica import Replica
+    from bide.replica.replica_like import ReplicaLike
 
 
-def say_again(replica: Replica, space: SpaceRecord) -> None:
+def say_again(replica: ReplicaLike, space: SpaceRecord) -> None:
     """What was displaced, from the log that this home writes now: first who belongs, then what was written, each in order."""
     storage, appender = replica.storage, replica.writer.appender
     waiting = [parse_envelope(item.envelope.data) for item in storage.displaced(space.space_id, waiting=True)]

@@ -6,8 +6,9 @@ So their other devices rest too, once they hear of it, and nobody else is told a
 from __future__ import annotations
 
 from bide.ids import SpaceId
+from bide.replica.belonging import read_belonging
 from bide.replica.personal import said_of_me
-from bide.storage.base import Storage
+from bide.storage.base import SpaceRecord, Storage
 
 PAUSED, LEFT = "paused", "left"
 ENDED = "ended"
@@ -36,3 +37,9 @@ def read_stances(storage: Storage) -> dict[SpaceId, str]:
                 except ValueError:
                     continue
     return found
+
+
+def may_write(storage: Storage, space: SpaceRecord) -> bool:
+    """Whether an event can be written in a space: it was neither ended nor left."""
+    over = read_belonging(storage, space.space_id).over
+    return not over and read_stances(storage).get(space.space_id) != LEFT

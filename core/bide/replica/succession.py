@@ -13,8 +13,8 @@ from bide.errors import MembershipRejected
 from bide.ids import DeviceId, LogId, Randomness, SpaceId, log_id
 from bide.log.control import Control, DeviceAdded, read_control
 from bide.log.envelope import Envelope, parse_envelope
+from bide.replica.admitting import admit
 from bide.replica.belonging import read_belonging
-from bide.replica.devices import admit
 from bide.replica.founding import device_record
 from bide.replica.rebuilding import rebuild_members
 from bide.replica.removal import note_turned_away
