@@ -73,8 +73,13 @@ def take_in(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope], *, 
     counting = [envelope for envelope in envelopes if envelope.seq <= ended.get(envelope.log_id, envelope.seq)]
     derive(storage, space, counting, slots=slots)
     if len(counting) < len(envelopes):
-        beyond = [e for e in envelopes if e.klass is EnvelopeClass.DATA and e.seq > ended.get(e.log_id, e.seq)]
-        for envelope in beyond:
+        _set_aside(storage, space, (e for e in envelopes if e.seq > ended.get(e.log_id, e.seq)))
+
+
+def _set_aside(storage: Storage, space: SpaceId, beyond: Iterable[Envelope]) -> None:
+    """Note what is kept and not shown. Where no words are, none are kept: else it would depend on what was heard of first."""
+    for envelope in beyond:
+        if envelope.klass is EnvelopeClass.DATA and not envelope.is_bare:
             storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, BEYOND_THE_CUT))
 
 
@@ -196,15 +201,14 @@ def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Eras
     storage.forget_removed()
 
 
-def _take_out(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope]) -> None:
+def _take_out(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope]) -> None:
     touched: set[EntryId] = set()
     for envelope in envelopes:
         event = storage.event(space, envelope.log_id, envelope.seq)
         if event is not None:
             storage.remove_event(space, envelope.log_id, envelope.seq)
             touched.add(event.entry_id)
-        if envelope.klass is EnvelopeClass.DATA:
-            storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, BEYOND_THE_CUT))
+    _set_aside(storage, space, envelopes)
     project(storage, space, touched)
 
 
@@ -244,20 +248,25 @@ def fold_here(storage: Storage, space: SpaceId, fresh: Sequence[Envelope] = ()) 
         fresh: further control envelopes, which follow on those.
     """
     here = {control.hash for control in storage.controls(space)} | {envelope.hash for envelope in fresh}
-    controls = [*control_envelopes(storage, space), *fresh]
+    controls = control_envelopes(storage, space, fresh)
     return fold(space, controls, aside={envelope.hash for envelope in controls} - here)
 
 
-def control_envelopes(storage: Storage, space: SpaceId) -> list[Envelope]:
+def control_envelopes(storage: Storage, space: SpaceId, fresh: Sequence[Envelope] = ()) -> list[Envelope]:
     """Every control envelope that is here; of a log that has two pasts those of both, since others may build on either."""
     beside = (each for each in storage.beside(space) if each.control)
-    found = [parse_envelope(control.data) for control in (*storage.controls(space), *beside)]
+    found = [*(parse_envelope(control.data) for control in (*storage.controls(space), *beside)), *fresh]
     return found + orphaned_on(storage, space, found)
 
 
 def has_taken_out(storage: Storage, space: SpaceId) -> bool:
     """Whether any statement was taken out of a log here, so that something may hang on it."""
     return any(each.envelope.control for each in storage.displaced(space))
+
+
+def has_two_pasts(storage: Storage, space: SpaceId) -> bool:
+    """Whether any statement stands outside its log, so that who belongs follows from more than what the logs say one by one."""
+    return has_taken_out(storage, space) or any(each.control for each in storage.beside(space))
 
 
 def orphaned_on(storage: Storage, space: SpaceId, controls: Sequence[Envelope]) -> list[Envelope]:
