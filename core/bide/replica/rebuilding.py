@@ -33,14 +33,25 @@ def untold(count: int) -> None:
 
 
 def rebuild(storage: Storage, passed: Passed = untold) -> None:
-    """Drop everything derived and build it again from the log. Inside a transaction."""
+    """Drop everything derived and build it again from the log. Inside a transaction.
+
+    That a key in a statement made no sense is kept: keys are opened as statements arrive.
+    """
+    kept = [item for space in storage.spaces() for item in storage.quarantine(space.space_id) if _is_control(storage, item)]
     storage.clear_derived()
+    for item in kept:
+        storage.put_quarantine(item)
     for space in storage.spaces():
         if not storage.heads(space.space_id):
             continue  # its log was lost here, and comes back with a sync
         rebuild_members(storage, space.space_id)
         if not space.pending:
             derive_all(storage, space.space_id, passed)
+
+
+def _is_control(storage: Storage, item: Quarantined) -> bool:
+    there = storage.envelope(item.space_id, item.log_id, item.seq)
+    return there is not None and there.control
 
 
 def derive_all(storage: Storage, space: SpaceId, passed: Passed = untold) -> None:
@@ -140,6 +151,7 @@ def retry_quarantined(storage: Storage, space: SpaceId, epochs: set[bytes]) -> N
             found.append(envelope)
     if found:
         take_in(storage, space, found, slots={member.log_id: member.slot for member in storage.members(space)})
+        project_again(storage, space)
 
 
 def _apply_ends(storage: Storage, space: SpaceId, before: Mapping[LogId, int], membership: Membership) -> None:
@@ -156,7 +168,8 @@ def _apply_ends(storage: Storage, space: SpaceId, before: Mapping[LogId, int], m
                 _take_out(storage, space, batch)
             elif now > was:
                 for envelope in batch:
-                    storage.remove_quarantine(space, log, envelope.seq)
+                    if envelope.klass is EnvelopeClass.DATA:
+                        storage.remove_quarantine(space, log, envelope.seq)
                 take_in(storage, space, batch, slots=slots)
         if now < was:
             cite_again(storage, space, [log])
@@ -174,12 +187,12 @@ def _apply_over(storage: Storage, space: SpaceId, over: Sequence[Ending], member
                 touched.add(entry)
     if touched:
         cite_again(storage, space, storage.heads(space))
-    project(storage, space, touched)
     for item in aside:
         storage.remove_quarantine(space, item.log_id, item.seq)
     found = (storage.envelope(space, item.log_id, item.seq) for item in aside)
     envelopes = [parse_envelope(there.data) for there in found if there is not None]
     take_in(storage, space, envelopes, slots={log: device.slot for log, device in membership.devices.items()})
+    project_again(storage, space, touched)
 
 
 def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Erased) -> None:
@@ -196,8 +209,7 @@ def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Eras
                     storage.remove_event(space, log, seq)
                     touched.add(event.entry_id)
     cite_again(storage, space, erased)
-    project(storage, space, touched)
-    project_again(storage, space)
+    project_again(storage, space, touched)
     storage.forget_removed()
 
 

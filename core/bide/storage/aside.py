@@ -36,6 +36,8 @@ class Aside(SqliteStorage):
                 self.put_suspect(suspect)
             for beside in source.beside(space.space_id):
                 self.put_beside(space.space_id, beside)
+            for item in source.quarantine(space.space_id):  # a rebuild keeps what follows from no log
+                self.put_quarantine(item)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
