@@ -6,10 +6,10 @@ import pytest
 from forging import forge
 
 from bide.crdt.change import read_change
-from bide.crdt.document import Fields, create_change
+from bide.crdt.document import Fields, amend_change, create_change
 from bide.crypto.keys import seal_grant
 from bide.entries.question import CLOSED
-from bide.ids import SystemRandomness, new_entry_id
+from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id
 from bide.replica import Replica
 from bide.replica.devices import find_device, revoke
 from bide.testing import FakeClock
@@ -24,6 +24,12 @@ def couple() -> tuple[Replica, Replica]:
     pair_up(sam, robin)
     exchange(sam, robin)
     return sam, robin
+
+
+def raw(text: str) -> EntryId:
+    entry = parse_entry_id(text)
+    assert entry is not None
+    return entry
 
 
 def sync_all(relay: MemoryRelay, *replicas: Replica) -> None:
@@ -110,3 +116,26 @@ def test_answers_close_when_what_they_answer_turns_out_to_be_no_question(
         assert (answer.state, answer.search_text) == (CLOSED, "")
         follows_from_the_log(replica)
     assert sam.digest()[1]["digest"] == tablet.digest()[1]["digest"]
+
+
+def test_words_left_over_of_an_answer_are_found_once_it_is_open_and_not_before(couple: tuple[Replica, Replica]) -> None:
+    """Robin's phone said the answer again, as a copy does, and an edit on an edit that Robin erased without knowing of it."""
+    sam, robin = couple
+    phone = add_device(robin, "phone")
+    asked = sam.write("question", {"question": "What was good?"})
+    for source, target in ((robin, sam), (sam, robin), (robin, phone)):
+        give(source, target)
+    answer = robin.reply("answer", asked.id, {"answer": "The bread."})
+    robin.edit(answer.id, {"answer": "The rye bread."})
+    given, edited = (event for event in robin.storage.events(pair_space(robin).space_id, raw(answer.id)))
+    later = amend_change([given.change, edited.change], {"answer": "The plum cake."}, slot=1, randomness=RANDOM)
+    forge(phone, "answer.given", raw(answer.id), given.change)
+    forge(phone, "answer.edited", raw(answer.id), later)
+    robin.erase([answer.id])
+    give(robin, sam)
+    give(phone, sam)
+    assert sam.timeline(search="plum") == []
+    follows_from_the_log(sam)
+    sam.reply("answer", asked.id, {"answer": "The tea."})
+    assert len(sam.timeline(search="plum")) == 1
+    follows_from_the_log(sam)
