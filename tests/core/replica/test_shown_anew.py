@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from forging import forge
 
@@ -13,7 +15,7 @@ from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id
 from bide.replica import Replica
 from bide.replica.devices import find_device, revoke
 from bide.testing import FakeClock
-from bide.testing_replicas import MemoryRelay, add_device, exchange, give, new_replica, pair_space, pair_up, sync
+from bide.testing_replicas import MemoryRelay, add_device, copied, exchange, give, new_replica, pair_space, pair_up, sync
 
 RANDOM = SystemRandomness()
 
@@ -139,3 +141,28 @@ def test_words_left_over_of_an_answer_are_found_once_it_is_open_and_not_before(c
     sam.reply("answer", asked.id, {"answer": "The tea."})
     assert len(sam.timeline(search="plum")) == 1
     follows_from_the_log(sam)
+
+
+def test_a_home_that_takes_back_what_it_had_taken_out_keeps_no_device_that_nobody_knows(
+    couple: tuple[Replica, Replica],
+) -> None:
+    """Sam's copy writes in the place where Sam added a phone, Sam goes on in a new log, and then the relay has it as it was."""
+    sam, robin = couple
+    relay = MemoryRelay()
+    sync_all(relay, sam, robin)
+    twin, earlier = copied(sam, "twin"), copy.deepcopy(relay.spaces)
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone)
+    watch = add_device(phone, "watch")
+    sync_all(relay, phone, watch, sam)
+    later, relay.spaces = relay.spaces, earlier
+    twin.write("appreciation", {"noticed": "By the twin."})
+    sync(twin, relay)
+    log = pair_space(sam).log_id
+    sync(sam, relay, frames_max=8)
+    assert pair_space(sam).log_id != log  # and the relay has not heard of it
+    relay.spaces = later
+    for frames in range(4, 16):
+        home = copied(sam, "again")
+        sync(home, copy.deepcopy(relay), frames_max=frames)
+        follows_from_the_log(home)
