@@ -24,26 +24,28 @@ def forge(
     version: int = 1,
     least_version: int = 1,
     frontier: tuple[Head, ...] = (),
+    epoch_id: bytes = b"",
 ) -> bytes:
     """An envelope with this event at the end of the replica's log in its pair space, kept there and not derived."""
     space = pair_space(replica)
     event = Event(event_type, version, least_version, entry, 1_767_225_600_000, "UTC", "2026-01-01", change, frontier)
-    return seal_plaintext(replica, write_event(event), space_id=space.space_id)
+    return seal_plaintext(replica, write_event(event), space_id=space.space_id, epoch_id=epoch_id)
 
 
-def seal_plaintext(replica: Replica, plaintext: bytes, *, space_id: bytes) -> bytes:
+def seal_plaintext(replica: Replica, plaintext: bytes, *, space_id: bytes, epoch_id: bytes = b"") -> bytes:
     """As `forge`, with any plaintext."""
     space = next(space for space in replica.spaces() if space.space_id == space_id)
     head = replica.storage.heads(space.space_id).get(space.log_id)
+    epoch_id = epoch_id or space.epoch_id
     prefix = authenticated_prefix(
         klass=EnvelopeClass.DATA,
         log_id=space.log_id,
         seq=head.seq + 1 if head else 1,
         prev_hash=head.hash if head else ZERO_HASH,
-        epoch_id=space.epoch_id,
+        epoch_id=epoch_id,
         nonce=os.urandom(24),
     )
-    secret = replica.storage.epochs(space.space_id)[space.epoch_id]
+    secret = replica.storage.epochs(space.space_id)[epoch_id]
     body = sealing.seal(plaintext, secret=secret, log=space.log_id, nonce=prefix[80:], associated=prefix + space.space_id)
     envelope = write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed)
     with replica.storage.transaction():

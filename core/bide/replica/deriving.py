@@ -98,7 +98,10 @@ def derive(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope], *, s
         for log in {record.log_id: record for record in sound}:
             events = sorted((record.seq, record.entry_id, record.frontier) for record in sound if record.log_id == log)
             cite(storage, space, log, slots[log], events)
-        project(storage, space, touched | stopped)
+        if stopped:
+            project_again(storage, space, touched | stopped)
+        else:
+            project(storage, space, touched)
     return touched
 
 
@@ -130,35 +133,28 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
     erased = bool(read_belonging(storage, space).erased)
     bereft: set[EntryId] = set()
     for entry in sorted(entries):
-        judged = _judge_stored(storage, space, entry, erased=erased)
-        # Whether anything of it is left: it may have been taken out with the end of a log.
-        before = storage.entry(space, entry) if erased or judged.kind is None else None
+        events = storage.events(space, entry)
+        judged = _judge(storage, space, events, erased=erased)
+        # What it was until now: it may have been taken out with the end of a log, or turn out to be something else.
+        was_here = judged.kind in (REPAIR, None) or any(event.standing is not Standing.WAITING for event in events)
+        before = storage.entry(space, entry) if erased or was_here else None
+        formerly.update(_folded_with(before))
+        questions.update(_asked(before))
         if erased:
-            bereft.update(_perhaps_bereft(storage, space, entry, before))
-        # None: its invitation was taken out, with the end of a removed device's log.
-        if judged.kind in (REPAIR, None) or Standing.IGNORED in judged.standings.values():
-            formerly.update(_folded_with(storage, space, entry))
+            bereft.update(_perhaps_bereft(before))
         if judged.kind is REPAIR:
             repairs[entry] = judged
         else:
-            if before is not None and before.kind == QUESTION.name:
-                questions.add(entry)  # it may be gone now, and with it what it said of when its answers open
-            elif before is not None and before.kind == ANSWER.name and before.reply_to is not None:
-                questions.add(before.reply_to)  # an answer that is gone opens no other
-            record = _project_one(storage, space, entry, judged, own_space=own_space)
-            if record is not None and record.kind == QUESTION.name:
-                questions.add(entry)
-            elif record is not None and record.kind == ANSWER.name and record.reply_to is not None:
-                questions.add(record.reply_to)
-    for question in sorted(questions):
-        _open_answers(storage, space, question)
+            questions.update(_asked(_project_one(storage, space, entry, judged, own_space=own_space)))
     # Which conversations fold may have changed with what this one turned out to be.
     for entry in sorted(formerly - repairs.keys()):
-        judged = _judge_stored(storage, space, entry, erased=erased)
+        judged = _judge(storage, space, storage.events(space, entry), erased=erased)
         if judged.kind is REPAIR:
             repairs[entry] = judged
     if repairs:
         _project_repairs(storage, space, repairs, erased=erased)
+    for question in sorted(questions):
+        _open_answers(storage, space, question)
     if erased:
         for entry in sorted(entries):
             record = storage.entry(space, entry)
@@ -167,12 +163,19 @@ def project(storage: Storage, space: SpaceId, entries: Iterable[EntryId]) -> Non
             _show_what_is_left(storage, space, entry)
 
 
-def _perhaps_bereft(storage: Storage, space: SpaceId, entry: EntryId, before: EntryRecord | None) -> list[EntryId]:
+def _perhaps_bereft(before: EntryRecord | None) -> list[EntryId]:
     """Entries that may need a placeholder, or need it no more, with what becomes of this one."""
     found = [before.reply_to] if before is not None and before.reply_to is not None else []
-    if before is not None and before.kind == REPAIR.name:
-        found += _folded_with(storage, space, entry)
-    return found
+    return found + _folded_with(before)
+
+
+def _asked(record: EntryRecord | None) -> list[EntryId]:
+    """The question whose answers may have to open or close with this entry."""
+    if record is None:
+        return []
+    if record.kind == ANSWER.name and record.reply_to is not None:
+        return [record.reply_to]
+    return [record.entry_id] if record.kind == QUESTION.name else []
 
 
 def _show_what_is_left(storage: Storage, space: SpaceId, entry: EntryId) -> None:
@@ -184,7 +187,7 @@ def _show_what_is_left(storage: Storage, space: SpaceId, entry: EntryId) -> None
         words = left_over(left)
         body = json.loads(record.body)
         if words and record.kind != PERSON.name and body.get("words") != words:
-            search = "\n".join(filter(None, (record.search_text, words_text(words))))
+            search = "" if record.state == CLOSED else _joined(record.search_text, words_text(words))
             storage.put_entry(record._replace(body=encode_body({**body, "words": words}), search_text=search))
         return
     replies = [reply for reply in storage.replies([entry]) if reply.space_id == space]
@@ -195,13 +198,13 @@ def _show_what_is_left(storage: Storage, space: SpaceId, entry: EntryId) -> None
         storage.remove_entry(space, entry)
 
 
-def project_again(storage: Storage, space: SpaceId) -> None:
-    """After bodies went or came back: whatever may look otherwise now. Inside a transaction.
+def project_again(storage: Storage, space: SpaceId, entries: Iterable[EntryId] = ()) -> None:
+    """After something in the middle of a log went or came: these, and whatever may look otherwise now. Inside a transaction.
 
     That is what waits or is left over, all conversations (what their authors knew may be gone, which tells whether invitations
     crossed), and replies to what is not here.
     """
-    touched = {event.entry_id for event in storage.events_of_type(space, REPAIR.created_by.name)}
+    touched = {*entries, *(event.entry_id for event in storage.events_of_type(space, REPAIR.created_by.name))}
     for standing in (Standing.WAITING, Standing.LEFT_OVER):
         touched.update(storage.entries_standing(space, standing))
     here = {record.entry_id: record for record in storage.all_entries(space)}
@@ -232,10 +235,16 @@ def _open_answers(storage: Storage, space: SpaceId, question: EntryId) -> None:
     said = {answer.slot for answer in found if json.loads(answer.body)["fields"].get("answer")}
     opened = at_once or len(said) == 2
     for answer in found:
-        search = search_text(json.loads(answer.body)["fields"]) if opened else ""
+        body = json.loads(answer.body)
+        search = _joined(search_text(body["fields"]), words_text(body.get("words", ()))) if opened else ""
         record = answer._replace(state="" if opened else CLOSED, search_text=search)
         if record != answer:
             storage.put_entry(record)
+
+
+def _joined(*texts: str) -> str:
+    """What an entry is found by: its own words, and those that are left over."""
+    return "\n".join(filter(None, texts))
 
 
 def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Judged], *, erased: bool) -> None:
@@ -248,7 +257,7 @@ def _project_repairs(storage: Storage, space: SpaceId, repairs: dict[EntryId, Ju
     for group in groups:
         if repairs.keys().isdisjoint(group) and _stands(storage, space, group):
             continue
-        members = [repairs.get(entry) or _judge_stored(storage, space, entry, erased=erased) for entry in group]
+        members = [repairs.get(entry) or _judge(storage, space, storage.events(space, entry), erased=erased) for entry in group]
         try:
             records = project_group(members)
         except _UNEXPECTED:
@@ -267,22 +276,21 @@ def _stands(storage: Storage, space: SpaceId, group: Sequence[EntryId]) -> bool:
     """Whether these conversations are stored as this group already."""
     return all(
         storage.entry(space, entry) is not None
-        and _folded_with(storage, space, entry) == [other for other in group if other != entry]
+        and _folded_with(storage.entry(space, entry)) == [other for other in group if other != entry]
         for entry in group
     )
 
 
-def _folded_with(storage: Storage, space: SpaceId, entry: EntryId) -> list[EntryId]:
+def _folded_with(record: EntryRecord | None) -> list[EntryId]:
     """The conversations that this one was folded with when it was last projected."""
-    record = storage.entry(space, entry)
     if record is None or record.kind != REPAIR.name:
         return []
     body = json.loads(record.body)
     return [EntryId(bytes.fromhex(other)) for other in (*body.get("folded", ()), *filter(None, [body.get("into")]))]
 
 
-def _judge_stored(storage: Storage, space: SpaceId, entry: EntryId, *, erased: bool) -> Judged:
-    events = storage.events(space, entry)
+def _judge(storage: Storage, space: SpaceId, events: Sequence[EventRecord], *, erased: bool) -> Judged:
+    """Judge the stored events of an entry, and note what became of each."""
     try:
         judged = judge(events)
     except _UNEXPECTED:

@@ -33,14 +33,25 @@ def untold(count: int) -> None:
 
 
 def rebuild(storage: Storage, passed: Passed = untold) -> None:
-    """Drop everything derived and build it again from the log. Inside a transaction."""
+    """Drop everything derived and build it again from the log. Inside a transaction.
+
+    That a key in a statement made no sense is kept: keys are opened as statements arrive.
+    """
+    kept = [item for space in storage.spaces() for item in storage.quarantine(space.space_id) if _is_control(storage, item)]
     storage.clear_derived()
+    for item in kept:
+        storage.put_quarantine(item)
     for space in storage.spaces():
         if not storage.heads(space.space_id):
             continue  # its log was lost here, and comes back with a sync
         rebuild_members(storage, space.space_id)
         if not space.pending:
             derive_all(storage, space.space_id, passed)
+
+
+def _is_control(storage: Storage, item: Quarantined) -> bool:
+    there = storage.envelope(item.space_id, item.log_id, item.seq)
+    return there is not None and there.control
 
 
 def derive_all(storage: Storage, space: SpaceId, passed: Passed = untold) -> None:
@@ -73,8 +84,13 @@ def take_in(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope], *, 
     counting = [envelope for envelope in envelopes if envelope.seq <= ended.get(envelope.log_id, envelope.seq)]
     derive(storage, space, counting, slots=slots)
     if len(counting) < len(envelopes):
-        beyond = [e for e in envelopes if e.klass is EnvelopeClass.DATA and e.seq > ended.get(e.log_id, e.seq)]
-        for envelope in beyond:
+        _set_aside(storage, space, (e for e in envelopes if e.seq > ended.get(e.log_id, e.seq)))
+
+
+def _set_aside(storage: Storage, space: SpaceId, beyond: Iterable[Envelope]) -> None:
+    """Note what is kept and not shown. Where no words are, none are kept: else it would depend on what was heard of first."""
+    for envelope in beyond:
+        if envelope.klass is EnvelopeClass.DATA and not envelope.is_bare:
             storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, BEYOND_THE_CUT))
 
 
@@ -135,6 +151,7 @@ def retry_quarantined(storage: Storage, space: SpaceId, epochs: set[bytes]) -> N
             found.append(envelope)
     if found:
         take_in(storage, space, found, slots={member.log_id: member.slot for member in storage.members(space)})
+        project_again(storage, space)
 
 
 def _apply_ends(storage: Storage, space: SpaceId, before: Mapping[LogId, int], membership: Membership) -> None:
@@ -151,7 +168,8 @@ def _apply_ends(storage: Storage, space: SpaceId, before: Mapping[LogId, int], m
                 _take_out(storage, space, batch)
             elif now > was:
                 for envelope in batch:
-                    storage.remove_quarantine(space, log, envelope.seq)
+                    if envelope.klass is EnvelopeClass.DATA:
+                        storage.remove_quarantine(space, log, envelope.seq)
                 take_in(storage, space, batch, slots=slots)
         if now < was:
             cite_again(storage, space, [log])
@@ -169,12 +187,12 @@ def _apply_over(storage: Storage, space: SpaceId, over: Sequence[Ending], member
                 touched.add(entry)
     if touched:
         cite_again(storage, space, storage.heads(space))
-    project(storage, space, touched)
     for item in aside:
         storage.remove_quarantine(space, item.log_id, item.seq)
     found = (storage.envelope(space, item.log_id, item.seq) for item in aside)
     envelopes = [parse_envelope(there.data) for there in found if there is not None]
     take_in(storage, space, envelopes, slots={log: device.slot for log, device in membership.devices.items()})
+    project_again(storage, space, touched)
 
 
 def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Erased) -> None:
@@ -191,20 +209,18 @@ def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Eras
                     storage.remove_event(space, log, seq)
                     touched.add(event.entry_id)
     cite_again(storage, space, erased)
-    project(storage, space, touched)
-    project_again(storage, space)
+    project_again(storage, space, touched)
     storage.forget_removed()
 
 
-def _take_out(storage: Storage, space: SpaceId, envelopes: Iterable[Envelope]) -> None:
+def _take_out(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope]) -> None:
     touched: set[EntryId] = set()
     for envelope in envelopes:
         event = storage.event(space, envelope.log_id, envelope.seq)
         if event is not None:
             storage.remove_event(space, envelope.log_id, envelope.seq)
             touched.add(event.entry_id)
-        if envelope.klass is EnvelopeClass.DATA:
-            storage.put_quarantine(Quarantined(space, envelope.log_id, envelope.seq, BEYOND_THE_CUT))
+    _set_aside(storage, space, envelopes)
     project(storage, space, touched)
 
 
@@ -244,20 +260,25 @@ def fold_here(storage: Storage, space: SpaceId, fresh: Sequence[Envelope] = ()) 
         fresh: further control envelopes, which follow on those.
     """
     here = {control.hash for control in storage.controls(space)} | {envelope.hash for envelope in fresh}
-    controls = [*control_envelopes(storage, space), *fresh]
+    controls = control_envelopes(storage, space, fresh)
     return fold(space, controls, aside={envelope.hash for envelope in controls} - here)
 
 
-def control_envelopes(storage: Storage, space: SpaceId) -> list[Envelope]:
+def control_envelopes(storage: Storage, space: SpaceId, fresh: Sequence[Envelope] = ()) -> list[Envelope]:
     """Every control envelope that is here; of a log that has two pasts those of both, since others may build on either."""
     beside = (each for each in storage.beside(space) if each.control)
-    found = [parse_envelope(control.data) for control in (*storage.controls(space), *beside)]
+    found = [*(parse_envelope(control.data) for control in (*storage.controls(space), *beside)), *fresh]
     return found + orphaned_on(storage, space, found)
 
 
 def has_taken_out(storage: Storage, space: SpaceId) -> bool:
     """Whether any statement was taken out of a log here, so that something may hang on it."""
     return any(each.envelope.control for each in storage.displaced(space))
+
+
+def has_two_pasts(storage: Storage, space: SpaceId) -> bool:
+    """Whether any statement stands outside its log, so that who belongs follows from more than what the logs say one by one."""
+    return has_taken_out(storage, space) or any(each.control for each in storage.beside(space))
 
 
 def orphaned_on(storage: Storage, space: SpaceId, controls: Sequence[Envelope]) -> list[Envelope]:

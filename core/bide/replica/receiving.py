@@ -15,7 +15,15 @@ from bide.log.leaving import is_erased
 from bide.log.membership import Membership
 from bide.replica.copies import make_room, note_arrived
 from bide.replica.deriving import project, project_again, stored
-from bide.replica.rebuilding import derive_all, fold_here, load_membership, rebuild_members, retry_quarantined, take_in
+from bide.replica.rebuilding import (
+    derive_all,
+    fold_here,
+    has_two_pasts,
+    load_membership,
+    rebuild_members,
+    retry_quarantined,
+    take_in,
+)
 from bide.replica.succession import own_logs
 from bide.replica.witnessing import witness
 from bide.storage.base import Quarantined, SpaceRecord, Storage
@@ -144,6 +152,12 @@ class Receiver:
             heads[envelope.log_id] = head_of(envelope)
             fresh.append(envelope)
         fresh = self._hold_back(fresh, unsigned)
+        if admitted and has_two_pasts(self._storage, space_id):
+            # What had to be known to judge the batch may count no more, now that all of it is here.
+            controls = [envelope for envelope in fresh if envelope.klass is EnvelopeClass.CONTROL]
+            membership = self._membership = fold_here(self._storage, space_id, controls)[0]
+            if any(envelope.log_id not in membership.devices for envelope in fresh):
+                raise EnvelopeRejected("A log entry is by a device that is not a member.")
         erased = membership.erased()
         fresh = [e.bare() if e.klass is EnvelopeClass.DATA and is_erased(erased, e.log_id, e.seq) else e for e in fresh]
         for envelope in fresh:

@@ -70,9 +70,9 @@ def before_amending(storage: Storage, space: SpaceRecord, entry: EntryId) -> Non
         return
     _, stopped = _vet(storage, space.space_id, [])
     if stopped:
-        from bide.replica.deriving import project
+        from bide.replica.deriving import project_again
 
-        project(storage, space.space_id, stopped)
+        project_again(storage, space.space_id, stopped)
     storage.begin_applying(space.space_id, sorted(newest.items()), durable=False)
 
 
@@ -82,7 +82,7 @@ def look_again(storage: Storage) -> tuple[int, int]:
     Returns:
         How many were taken in, and how many stay set aside.
     """
-    from bide.replica.deriving import derive
+    from bide.replica.deriving import derive, project_again
 
     before = after = 0
     for space in storage.spaces():
@@ -97,6 +97,7 @@ def look_again(storage: Storage) -> tuple[int, int]:
                 envelopes.append(parse_envelope(found.data))
         slots = {member.log_id: member.slot for member in storage.members(space.space_id)}
         derive(storage, space.space_id, envelopes, slots=slots)
+        project_again(storage, space.space_id)
         after += sum(suspect.set_aside for suspect in storage.suspects(space.space_id))
     return before - after, after
 

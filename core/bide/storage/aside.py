@@ -13,7 +13,7 @@ from bide.storage.sqlite import SqliteStorage
 
 if TYPE_CHECKING:
     from bide.log.head import Head
-    from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+    from bide.storage.base import Displaced, SpaceRecord, Storage, StoredEnvelope
 
 
 class Aside(SqliteStorage):
@@ -36,6 +36,8 @@ class Aside(SqliteStorage):
                 self.put_suspect(suspect)
             for beside in source.beside(space.space_id):
                 self.put_beside(space.space_id, beside)
+            for item in source.quarantine(space.space_id):  # a rebuild keeps what follows from no log
+                self.put_quarantine(item)
 
     def heads(self, space: SpaceId) -> dict[LogId, Head]:
         """See the contract."""
@@ -52,6 +54,10 @@ class Aside(SqliteStorage):
     def controls(self, space: SpaceId) -> list[StoredEnvelope]:
         """See the contract."""
         return self._source.controls(space)
+
+    def displaced(self, space: SpaceId, *, waiting: bool = False) -> list[Displaced]:
+        """See the contract. What was taken out of a log may be what others build on."""
+        return self._source.displaced(space, waiting=waiting)
 
     def erase_bodies(self, space: SpaceId, log: LogId, first: int, last: int) -> list[int]:  # noqa: ARG002 the contract's
         """None are dropped here; what was erased is not derived in the first place."""

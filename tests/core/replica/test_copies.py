@@ -526,8 +526,13 @@ def test_what_builds_on_a_statement_that_was_taken_out_is_said_again(
     thank(twin, "by the twin")
     homes = {"twin": twin, "sam": sam, "robin": robin}
     order = [homes.pop(comes_first), *homes.values(), phone, tablet]
-    for home in order * 6:
+    for home in order:
         with suppress(RelayUnreachable):  # "run it again", and that is done
+            sync_home(home, relay)
+        # What was taken out of a log, and others build on, is no damage either.
+        assert not [f for f in home.doctor() if "not what its log says" in str(f.words)]
+    for home in order * 5:
+        with suppress(RelayUnreachable):
             sync_home(home, relay)
     everybody = (sam, twin, phone, robin, tablet)
     for number, home in enumerate(everybody):

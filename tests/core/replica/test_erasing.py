@@ -10,6 +10,7 @@ from bide.log.control import BodiesErased, Span, write_control
 from bide.log.envelope import HEADER_BYTES, parse_envelope
 from bide.replica import Replica
 from bide.replica.deriving import AFTER_THE_END
+from bide.replica.devices import find_device, revoke
 from bide.testing_replicas import (
     MemoryRelay,
     add_device,
@@ -166,6 +167,30 @@ def test_what_arrives_after_its_erasure_is_kept_without_its_body() -> None:
     assert robin.timeline() == []
     assert len(robin.storage.bare(pair_space(robin).space_id)) == 1
     agree(sam, robin)
+
+
+@pytest.mark.parametrize("first", ["erased", "removed"])
+def test_what_is_erased_beyond_the_end_of_a_removed_device_is_not_kept_aside_in_whichever_order(first: str) -> None:
+    """One device of Sam's erases what the phone said; another one, that never had it, removes the phone before it."""
+    sam, robin = couple()
+    phone, tablet = add_device(sam, "phone"), add_device(sam, "tablet")
+    everybody = (phone, tablet, robin)
+    for replica in everybody:
+        give(sam, replica)
+    tea = phone.write("appreciation", {"noticed": "The tea."})
+    phone.write("appreciation", {"noticed": "The bread."})
+    give(phone, robin)
+    give(phone, tablet)
+    tablet.erase([tea.id])
+    revoke(sam, find_device(sam.storage, "phone"))
+    for source in (tablet, sam) if first == "erased" else (sam, tablet):
+        give(source, robin)
+    give(robin, sam)
+    give(robin, tablet)
+    for replica in (robin, sam, tablet):
+        assert len(replica.storage.quarantine(pair_space(replica).space_id)) == 1  # the bread
+        assert texts(replica) == []
+    agree(robin, sam, tablet)
 
 
 def test_what_a_cheat_writes_knowing_of_the_end_is_set_aside_in_whichever_order() -> None:
