@@ -320,6 +320,30 @@ def test_devices_that_a_copy_added_and_removed_are_added_and_removed(
     assert_sound(sam, twin, tablet, robin)
 
 
+def test_a_removal_leaves_the_copy_that_is_listed_as_another_device(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """It says that it goes on from the log that the removed one writes, since it knew of no copy then."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    twin = copied(sam, "twin")
+    twin.write("checkin", {"worry": "of the twin"}, private=True)
+    sync_all(relay, twin)
+    thank(twin, "by the twin")
+    wipe(relay)
+    sync_all(relay, twin)
+    sync_all(relay, sam, twin, phone, robin)
+    log, space = pair_space(sam).log_id, pair_space(twin)
+    assert [each.was for each in device_names(twin.storage, space) if each.log_id == space.log_id] == [log]
+    listed = {each.log_id: each for each in my_devices(phone.storage)}
+    assert listed.keys() >= {sam.reader.own_space().log_id, twin.reader.own_space().log_id}
+    revoke(phone, listed[sam.reader.own_space().log_id])
+    sync_all(relay, phone, twin, robin)
+    assert {each.log_id for each in device_names(robin.storage, pair_space(robin)) if not each.active} == {log}
+    assert len(digests(phone, twin, robin)) == 1
+
+
 @pytest.mark.parametrize("writes", [False, True])
 def test_an_old_backup_is_put_back(couple: tuple[Replica, Replica], relay: MemoryRelay, *, writes: bool) -> None:
     """The home that was is gone; what it had sent comes back, and what was written in the restored one arrives."""
