@@ -45,7 +45,7 @@ from bide.protocol.frames import (
     Stored,
     Want,
 )
-from bide.protocol.session import RelaySession
+from bide.protocol.session import RelaySession, as_sentence
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
 from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
 from bide.replica.outgoing import note_left
@@ -366,7 +366,7 @@ class MemoryRelayConnection:
     def _store(self, batch: list[bytes]) -> None:
         held = self._held()
         assert held is not None  # the state table lets nobody send before the welcome
-        stored: dict[LogId, Head] = {}
+        stored, refused = dict[LogId, Head](), None
         changes = {LogId(data[8:24]): int.from_bytes(data[24:32], "big") for data in batch if data[4] == EnvelopeClass.CONTROL}
         try:
             for data in batch:
@@ -377,10 +377,12 @@ class MemoryRelayConnection:
                     break
                 stored[LogId(data[8:24])] = self._store_one(held, parse_envelope(data))
         except BideError as error:
-            self.session.fail(error.code, error.message)
-            return
+            there = held.logs[log][:seq] if isinstance(error, ForkDetected) else []
+            refused = Error(error.code, as_sentence(error.message), True, 0, [each.header for each in there[-1:]])
         if stored:
             self.session.send(Stored([LogHead(*head) for head in stored.values()]))
+        if refused is not None:
+            self.session.send(refused)
         if self._cursor is not None:
             for head in stored.values():
                 self._cursor[head.log_id] = max(head.seq, self._cursor.get(head.log_id, 0))

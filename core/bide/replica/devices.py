@@ -6,7 +6,7 @@ space, where it is said, sealed, for the person's own devices alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,7 +121,8 @@ def revoke(replica: ReplicaLike, target: DeviceName) -> list[SpaceId]:
     """Remove a device of mine from every space that it is in, with a fresh epoch for who remains. One transaction.
 
     Its log counts as far as it is here. What the same home wrote before it went on in that log is removed with it, since its
-    keys are there as well, and so is what it went on in.
+    keys are there as well, and so is what it went on in; but not what another device of mine says that it writes, which went on
+    from the same log as a copy.
 
     Returns:
         The spaces.
@@ -137,12 +138,14 @@ def revoke(replica: ReplicaLike, target: DeviceName) -> list[SpaceId]:
     if not target.active:
         raise NotAllowed("That device was removed already.")
     done = []
+    others = [each for each in my_devices(storage) if each.active and each.log_id != target.log_id]
     with storage.transaction():
         for space in storage.spaces():
             log = _log_in(storage, space, target)
             if log is None or space.pending:
                 continue
-            for each in _of_one_home(storage, space, log):
+            apart = {each.places.get(space.space_id) for each in others if space.space_id != own.space_id}
+            for each in _of_one_home(storage, space, log, apart):
                 membership = load_sayable(storage, space.space_id)
                 if membership.is_active(each) and membership.devices[each].slot == space.slot and each != space.log_id:
                     revoke_in(storage, appender, space, membership.devices[each], membership, replica.randomness)
@@ -150,15 +153,24 @@ def revoke(replica: ReplicaLike, target: DeviceName) -> list[SpaceId]:
     return list(dict.fromkeys(done))
 
 
-def _of_one_home(storage: Storage, space: SpaceRecord, log: LogId) -> list[LogId]:
-    """The logs that the home of a device wrote in a space, before and after, as far as it says so and brought them in."""
+def _of_one_home(storage: Storage, space: SpaceRecord, log: LogId, apart: Container[LogId | None]) -> list[LogId]:
+    """The logs that the home of a device wrote in a space, before and after, as far as it says so and brought them in.
+
+    Args:
+        storage: the replica.
+        space: which.
+        log: of the device.
+        apart: what other devices write there: none of these is what this home went on in.
+    """
     membership = load_sayable(storage, space.space_id)
     authors = {control.hash: control.log_id for control in storage.controls(space.space_id)}
     pairs = [(each.log_id, each.was) for each in device_names(storage, space) if each.mine and each.was is not None]
-    linked = [{after, was} for after, was in pairs if authors.get(membership.devices[after].admitted_by) == was]
+    linked = [(after, was) for after, was in pairs if authors.get(membership.devices[after].admitted_by) == was]
     found = [log]
     for each in found:  # grows meanwhile
-        found += sorted(other for pair in linked if each in pair for other in pair if other not in found)
+        before = {was for after, was in linked if after == each}
+        since = {after for after, was in linked if was == each and after not in apart}
+        found += sorted((before | since).difference(found))
     return found
 
 

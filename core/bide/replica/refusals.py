@@ -9,12 +9,12 @@ from bide.errors import BideError, NotAllowed, Phrase, RelayUnreachable, RemoteP
 from bide.ids import LogId
 from bide.log.envelope import LOG_ID_AT, is_signed_header
 from bide.protocol.frames import Error
-from bide.protocol.states import FORGOTTEN_CODE
-from bide.replica.succession import own_logs
+from bide.protocol.states import FORGOTTEN_CODE, REVOKED_CODE
+from bide.replica.succession import note_other_past, own_logs
 from bide.storage.base import SpaceRecord, Storage
 
 _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
-    "revoked": (NotAllowed, "This device was removed from the devices of this journal."),
+    REVOKED_CODE: (NotAllowed, "This device was removed from the devices of this journal."),
     "not_a_member": (VerificationFailed, "The relay doesn't know this device as a member of the space."),
     "invite_required": (NotAllowed, "This relay asks for an invite."),
     "invite_spent": (NotAllowed, "That invite has been used up or is not of this relay."),
@@ -29,7 +29,7 @@ _RELAY_ERRORS: Mapping[str, tuple[type[BideError], str]] = {
     "shutting_down": (RelayUnreachable, "The relay is being restarted."),
     FORGOTTEN_CODE: (NotAllowed, "This journal was moved to another relay."),
 }
-_HINTS = {"revoked": "What is here stays readable. To take it along: bide export"}
+_HINTS = {REVOKED_CODE: "What is here stays readable. To take it along: bide export"}
 _INVITE_HINT = "Ask whoever runs it for one, then: bide relay set URL --invite TOKEN"
 _FOUNDER_INVITE_HINT = "They ask whoever runs the relay for one, then: bide relay set URL --invite TOKEN, and bide sync"
 _MOVE_INVITE_HINT = "Nothing was moved. Ask whoever runs it for one, then: bide relay move URL --invite TOKEN"
@@ -70,12 +70,16 @@ def refusal(error: Error, space: SpaceRecord, stance: Stance) -> BideError:
 def refused_fork(error: Error, storage: Storage, space: SpaceRecord) -> tuple[bytes, BideError]:
     """Somebody was at the relay first since it told what it has: the next contact sees it before it sends.
 
+    Unless this home is out there: then that is noted, and nothing is left to be seen.
+
     Returns:
         The signed header of the other past, where the relay shows one of somebody else's log; and the error to raise.
     """
     header = error.evidence[0] if error.evidence else b""
     devices = {member.log_id: member.device_id for member in storage.members(space.space_id)}
     log = LogId(header[LOG_ID_AT])
+    if log in own_logs(storage, space) and note_other_past(storage, space, log):
+        return b"", NotAllowed(_RELAY_ERRORS[REVOKED_CODE][1], hint=_HINTS[REVOKED_CODE])
     if log not in devices or log in own_logs(storage, space):
         raised = RelayUnreachable("Another copy of this home has written meanwhile.", hint="Nothing is lost. Run: bide sync")
         return b"", raised

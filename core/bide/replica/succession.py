@@ -17,7 +17,7 @@ from bide.replica.admitting import admit
 from bide.replica.belonging import read_belonging
 from bide.replica.founding import device_record
 from bide.replica.rebuilding import rebuild_members
-from bide.replica.removal import note_turned_away
+from bide.replica.removal import is_turned_away, note_let_in, note_turned_away
 from bide.storage.base import FormerDevice, SpaceRecord, Storage, StoredEnvelope
 
 if TYPE_CHECKING:
@@ -69,17 +69,54 @@ def face(storage: Storage, space: SpaceRecord) -> bytes:
     formers = storage.former_devices(space.space_id)
     if not formers:
         return space.signing_seed
-    known = storage.relay_heads(space.space_id)
     ended = read_belonging(storage, space.space_id).ended
-    controls = storage.controls(space.space_id)
-    logs = own_logs(storage, space)
-    for former, after in zip(formers, logs[1:], strict=True):
-        admitting = next((each for each in controls if admitted(space, each) == after), None)
-        if admitting is None or former.log_id in ended or _is_refused(storage, space.space_id, former.log_id):
+    # Who can't become known as what it is now proves itself as what it was, and hears whether it is still out.
+    out = is_turned_away(storage, space)
+    for former, after in zip(formers, own_logs(storage, space)[1:], strict=True):
+        if former.log_id in ended or (_is_refused(storage, space.space_id, former.log_id) and not out):
             continue
-        if admitting.log_id not in known or known[admitting.log_id].seq < admitting.seq:
+        if _is_unknown(storage, space, after):
             return former.signing_seed
     return space.signing_seed
+
+
+def is_new_there(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
+    """Whether the relay has yet to hear of the device with this seed: that it doesn't know it tells of no loss."""
+    seeds = [*(former.signing_seed for former in storage.former_devices(space.space_id)), space.signing_seed]
+    pairs = zip(seeds[1:], own_logs(storage, space)[1:], strict=True)
+    return any(each == seed and _is_unknown(storage, space, log) for each, log in pairs)
+
+
+def _is_unknown(storage: Storage, space: SpaceRecord, log: LogId) -> bool:
+    """Whether the statement that brought in a later device of this home is here, and the relay has not acknowledged it."""
+    admitting = next((each for each in storage.controls(space.space_id) if admitted(space, each) == log), None)
+    known = storage.relay_heads(space.space_id)
+    return admitting is not None and (admitting.log_id not in known or known[admitting.log_id].seq < admitting.seq)
+
+
+def note_welcomed(storage: Storage, space: SpaceRecord, seed: bytes) -> None:
+    """The relay let in the device with this seed. In a transaction."""
+    note_let_in(storage, space)
+    for former in storage.former_devices(space.space_id):
+        if former.signing_seed == seed and storage.meta(_refused_key(space.space_id, former.log_id)):
+            storage.put_meta(_refused_key(space.space_id, former.log_id), "")
+
+
+def note_other_past(storage: Storage, space: SpaceRecord, log: LogId) -> bool:
+    """The relay has another past of a log of this home. One transaction.
+
+    Returns:
+        Whether this home is out: the relay knows the device of that log as removed, and can't take any more what was said last
+        in it here, that this home goes on as another device.
+    """
+    logs = own_logs(storage, space)
+    if log == space.log_id or not _is_refused(storage, space.space_id, log):
+        return False
+    if not _is_unknown(storage, space, logs[logs.index(log) + 1]):
+        return False
+    with storage.transaction():
+        note_turned_away(storage, space)
+    return True
 
 
 def note_refused(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
@@ -89,7 +126,7 @@ def note_refused(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
         Whether it is one that this home was before: then the next contact is as a later one, which may belong all the same.
     """
     with storage.transaction():
-        if seed == space.signing_seed:
+        if seed == space.signing_seed or is_turned_away(storage, space):
             note_turned_away(storage, space)
             return False
         for former in storage.former_devices(space.space_id):

@@ -49,7 +49,6 @@ from bide.replica.belonging import read_belonging
 from bide.replica.heads import compare, forked_logs, is_here
 from bide.replica.receiving import Receiver
 from bide.replica.refusals import NO_INVITE, Stance, moved_away, refusal, refused_fork
-from bide.replica.removal import note_let_in
 from bide.replica.sending import Sender
 from bide.replica.waiting import waiting_words
 from bide.storage.base import SpaceRecord, Storage
@@ -268,18 +267,19 @@ class SpaceSync:
             self._sender.begin(log, head.seq)
         for log in found.same:
             self._receiver.left_out.pop(log, None)
-        lost = any(self._sender.confirmed.get(log, 0) < head.seq for log, head in known.items())
+        unknown = welcome.provisional and succession.is_new_there(self._storage, self._space, self._face)
+        lost = not unknown and any(self._sender.confirmed.get(log, 0) < head.seq for log, head in known.items())
         if lost:
             self.notices.append(Phrase("The relay has lost something that it had; it gets it again."))
             if self._same_relay:
                 self._note(incidents.LOST)
         with self._storage.transaction():
             if not welcome.provisional:
-                note_let_in(self._storage, self._space)
+                succession.note_welcomed(self._storage, self._space, self._face)
             lost_of_own = outgoing.note_loss(self._storage, self._space) if lost else self._lost_of_own
             if lost_of_own and self._space.log_id in theirs:
                 outgoing.note_refilled(self._storage, self._space, theirs[self._space.log_id])
-            for log in known:
+            for log in known if not unknown else ():
                 if log not in theirs:
                     self._storage.put_relay_head(space, Head(log, 0, bytes(32)))
             for log, head in theirs.items():

@@ -16,8 +16,11 @@ from bide.replica import Replica
 from bide.replica.appending import short_key
 from bide.replica.bundles import HOST, read_bundle, write_bundle
 from bide.replica.devices import rename, revoke
+from bide.replica.incidents import LOST, incidents
 from bide.replica.personal import device_names, my_devices
 from bide.replica.rebuilding import load_membership
+from bide.replica.removal import is_removed
+from bide.replica.succession import succeed
 from bide.replica.syncing import SpaceSync
 from bide.storage.base import Storage
 from bide.testing import SeededRandomness
@@ -238,6 +241,37 @@ def test_a_copy_that_was_removed_moves_nowhere(couple: tuple[Replica, Replica], 
     assert "two" in shared(twin)
 
 
+def test_a_removed_copy_that_had_gone_on_in_another_log_comes_to_rest(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """The relay can't take what it goes on by, and is not said to have lost something again and again; the person hears why."""
+    sam, robin = couple
+    other = add_device(sam, "phone")
+    sync_all(relay, sam, other, robin)
+    twin = copied(sam, "twin")
+    before = pair_space(twin)
+    with twin.storage.transaction():  # and ended before it could say so
+        after = succeed(twin.storage, twin.writer.appender, before, randomness=twin.randomness)
+    thank(twin, "two")
+    thank(sam, "one")
+    sync_all(relay, sam, other, robin)
+    revoke(other, next(device for device in my_devices(other.storage) if device.name != "phone"))
+    sync_all(relay, other, robin)
+    with pytest.raises(RelayUnreachable, match="was before as removed"):
+        sync(twin, relay)
+    was = None
+    for _ in range(4):
+        with pytest.raises(NotAllowed, match="removed"):
+            sync(twin, relay)
+        there = twin.storage.heads(before.space_id), twin.storage.relay_heads(before.space_id)
+        assert was is None or there == was
+        was = there
+    assert is_removed(twin.storage, after)
+    assert twin.storage.heads(before.space_id)[after.log_id].seq == 1
+    assert not [each for each in incidents(twin.storage, before.space_id) if each.kind == LOST]
+    assert {"two", "one"} & shared(twin) == {"two"}
+
+
 def test_where_no_more_devices_can_be_nothing_is_lost_and_nothing_sent(
     couple: tuple[Replica, Replica], relay: MemoryRelay
 ) -> None:
@@ -284,6 +318,30 @@ def test_devices_that_a_copy_added_and_removed_are_added_and_removed(
         sync(lost_phone, relay)
     assert len(digests(sam, twin, tablet, robin)) == 1
     assert_sound(sam, twin, tablet, robin)
+
+
+def test_a_removal_leaves_the_copy_that_is_listed_as_another_device(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """It says that it goes on from the log that the removed one writes, since it knew of no copy then."""
+    sam, robin = couple
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone, robin)
+    twin = copied(sam, "twin")
+    twin.write("checkin", {"worry": "of the twin"}, private=True)
+    sync_all(relay, twin)
+    thank(twin, "by the twin")
+    wipe(relay)
+    sync_all(relay, twin)
+    sync_all(relay, sam, twin, phone, robin)
+    log, space = pair_space(sam).log_id, pair_space(twin)
+    assert [each.was for each in device_names(twin.storage, space) if each.log_id == space.log_id] == [log]
+    listed = {each.log_id: each for each in my_devices(phone.storage)}
+    assert listed.keys() >= {sam.reader.own_space().log_id, twin.reader.own_space().log_id}
+    revoke(phone, listed[sam.reader.own_space().log_id])
+    sync_all(relay, phone, twin, robin)
+    assert {each.log_id for each in device_names(robin.storage, pair_space(robin)) if not each.active} == {log}
+    assert len(digests(phone, twin, robin)) == 1
 
 
 @pytest.mark.parametrize("writes", [False, True])
