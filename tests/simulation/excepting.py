@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bide.ids import SpaceId
+from bide.ids import LogId, SpaceId
 from bide.log.envelope import SIGNED_BYTES, entry_hash
 from bide.replica.healing import is_said_again
-from bide.storage.base import SpaceRecord, StoredEnvelope
+from bide.replica.rebuilding import load_membership
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 from bide_relay.service import load_state
 
 if TYPE_CHECKING:
@@ -29,9 +30,17 @@ def is_torn(world: World, space: SpaceId) -> bool:
             mine = (storage.envelope(space, log, seq) for seq in range(1, head.seq + 1))
             gone = [each for each in mine if each is not None and not _is_at_relay(world, space, each)]
             parted = any(relay.header(space, log, each.seq) is not None for each in gone)
+            # Or the whole of it: it begins with a statement in whose place its home says something else now.
+            parted = parted or (bool(gone) and _began_with_what_was_taken_out(storage, space, log))
             if parted and any(each.control or not is_said_again(storage, space, each) for each in gone):
                 return True
     return False
+
+
+def _began_with_what_was_taken_out(storage: Storage, space: SpaceId, log: LogId) -> bool:
+    out = {each.envelope.hash for each in storage.displaced(space)}
+    device = load_membership(storage, space).devices.get(log) if out else None
+    return device is not None and device.admitted_by in out
 
 
 def _is_at_relay(world: World, space: SpaceId, envelope: StoredEnvelope) -> bool:

@@ -209,6 +209,9 @@ class World:
     def sync_until_nothing_moves(self) -> None:
         """As often as it takes; and once more a day later where words are lacking, since they are asked for once a day."""
         self._sync_for_rounds()
+        # Who is let in only now has heard of a pause before, and rests from then on: its person ends it there as well.
+        if sum(device.go_on() for device in self.devices):
+            self._sync_for_rounds()
         if any(device.lacks_words() for device in self.devices):
             self.clockwork.run_until(self.clockwork.now_ms + DAY_MS)
             self._sync_for_rounds()

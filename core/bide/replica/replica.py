@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 NAME_CHARS_MAX = 60
-DERIVATION = "6"
+DERIVATION = "7"
 """Raised whenever the same log leads to another read model, or more event types are understood: the next opening rebuilds."""
 
 

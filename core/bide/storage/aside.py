@@ -13,7 +13,7 @@ from bide.storage.sqlite import SqliteStorage
 
 if TYPE_CHECKING:
     from bide.log.head import Head
-    from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+    from bide.storage.base import Displaced, SpaceRecord, Storage, StoredEnvelope
 
 
 class Aside(SqliteStorage):
@@ -52,6 +52,10 @@ class Aside(SqliteStorage):
     def controls(self, space: SpaceId) -> list[StoredEnvelope]:
         """See the contract."""
         return self._source.controls(space)
+
+    def displaced(self, space: SpaceId, *, waiting: bool = False) -> list[Displaced]:
+        """See the contract. What others build on tells who belongs, though it stands in no log any more."""
+        return self._source.displaced(space, waiting=waiting)
 
     def erase_bodies(self, space: SpaceId, log: LogId, first: int, last: int) -> list[int]:  # noqa: ARG002 the contract's
         """None are dropped here; what was erased is not derived in the first place."""
