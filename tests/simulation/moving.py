@@ -49,10 +49,6 @@ class Moving:
         self.world.fired("a relay forgets")
         self.world.invariants.acknowledged_at(relay.name, forget=space)
         for device in needing:
-            if self.times[device] > 1:
-                # It had asked, and came back: what it asked then still stands. docs/reliability.md tells of it.
-                self.world.deeds["a relay forgot by an old wish"] += 1
-                continue
             self.world.broke(f"a relay forgot a space that {device.name} is still at")
 
     def needing(self, relay: RelayProcess, space: SpaceId) -> list[Device]:
