@@ -145,6 +145,8 @@ class Device(Process):
         self.added_by: Device | None = None
         self.brought_back = False
         """It came back by words on paper."""
+        self.copied = False
+        """There is or was another home with the same keys: it was copied, or put back to an old copy."""
         self.contested = False
         """It came back by words that somebody ended who didn't know of it: it may be out with them."""
         self.own_logs: set[LogId] = set()

@@ -359,6 +359,7 @@ class World:
     def restore_home(self, device: Device, image: Any) -> None:
         """Put a home back to an old image of it; what nobody else has of it is lost with the disk."""
         lost = self.invariants.only_on(device) | (device.put_back or set())
+        device.copied = True
         device.die()
         device._left = image
         device.put_back = lost
@@ -367,6 +368,7 @@ class World:
         """Another machine with the same home."""
         twin = self.make_device(device.person, like=device)
         twin.disk.put(device.disk.image())
+        twin.copied = device.copied = True
         twin.added_by, twin.own_logs = device.added_by, set(device.own_logs)
         twin.come_back()
         self.devices.append(twin)
