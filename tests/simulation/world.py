@@ -76,6 +76,8 @@ class World:
         """Images, and whether they were rotten already."""
         self.home_backups: list[tuple[Device, Any]] = []
         self.bundles: list[Bundle] = []
+        self.filed: dict[tuple[SpaceId, LogId], int] = {}
+        """How far logs have gone out in any file ever."""
         self.devices: list[Device] = []
         self.network = Network(self.clockwork, plan.seed, acknowledged=self._acknowledged, fired=self.fired)
         self.invariants = Invariants(self)

@@ -306,11 +306,12 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     if belonging.lacking:
         with storage.transaction():
             hand_on_keys(storage, appender, space)
+    if read_stances(storage).get(space.space_id) != LEFT:
+        keep_up(replica, space)  # the words bring back what has ended as well
     if not may_write(storage, space):
         return
     say_place(replica, space)
     own = replica.reader.own_space()
-    keep_up(replica, space)
     if space.space_id == own.space_id:
         from bide.replica.copies import say_where
         from bide.replica.later_spaces import share_spaces
