@@ -19,7 +19,7 @@ from bide.errors import BideError, EnvelopeRejected, ForkDetected, SequenceGap, 
 from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.chain import Head
 from bide_relay.errors import DiskLow, SpaceForgotten, SpaceUnknown
-from bide_relay.service import Admission, Roster, SpaceState, admit, batch_of, forget, found_space, load_state
+from bide_relay.service import Admission, Roster, SpaceState, admit, batch_of, forget, found_space, load_state, stay
 from bide_relay.settings import Settings
 from bide_relay.storage.base import Appended, Conflict, Storage
 
@@ -80,11 +80,18 @@ class Forgetting(NamedTuple):
     """Called on the event loop: whether the space is gone, or why that can't be noted."""
 
 
+class Staying(NamedTuple):
+    """A device of a space has come: what its person wished before falls."""
+
+    state: SpaceState
+    device: DeviceId
+
+
 class _Sweep(NamedTuple):
     """Some of what forgotten spaces held is to be deleted."""
 
 
-Job = Upload | Founding | Use | Forgetting | _Sweep
+Job = Upload | Founding | Use | Staying | Forgetting | _Sweep
 
 
 class Committer:
@@ -158,6 +165,7 @@ class Committer:
         if uploads:
             results += self._store(uploads)
         results += [self._found(job) for job in group if isinstance(job, Founding)]
+        self._stay([job for job in group if isinstance(job, Staying)])
         results += [self._forget(job) for job in group if isinstance(job, Forgetting)]
         self._touch([job for job in group if isinstance(job, Use)])
         if any(isinstance(job, _Sweep) for job in group):
@@ -240,6 +248,12 @@ class Committer:
         except BideError as error:
             refusal = error
         return lambda: job.done(refusal)
+
+    def _stay(self, jobs: Sequence[Staying]) -> None:
+        # Without room nothing is forgotten either: that takes a note as well.
+        with contextlib.suppress(DiskLow):
+            for job in jobs:
+                stay(self._storage, job.state, job.device)
 
     def _forget(self, job: Forgetting) -> Callable[[], None]:
         gone, refusal = False, None

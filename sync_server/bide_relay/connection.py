@@ -21,7 +21,7 @@ from bide.ids import DeviceId, LogId, SpaceId
 from bide.log.chain import Head
 from bide.protocol.frames import Auth, CaughtUp, Envelopes, Error, Forget, Forgotten, LogHead, Register, Stored, Want
 from bide.protocol.session import RelaySession, as_sentence
-from bide_relay.committer import Committer, Forgetting, Founding, Outcome, Upload
+from bide_relay.committer import Committer, Forgetting, Founding, Outcome, Staying, Upload
 from bide_relay.errors import (
     DeviceRevoked,
     NotAMember,
@@ -201,6 +201,8 @@ class DeviceConnection:
         self._cursor = Cursor({LogId(log): seq for log, seq in frame.have})
         if provisional:
             self._watch_provisional()
+        elif room.state.leaving:
+            self._relay.committer.submit(Staying(room.state, self.device))
 
     async def _read_on(self, room: Room) -> None:
         settings, ws, session = self._relay.settings, self._ws, self._session

@@ -71,6 +71,8 @@ class SpaceState:
     """Where bodies are dropped before they are stored."""
     stale: bool = False
     """Storing failed: what was admitted is not there, and the state must be loaded again."""
+    leaving: set[int] = field(default_factory=set)
+    """The slots of those who asked that the space be forgotten here, as long as their wish stands."""
     gone: bool = False
     """Everybody in the space asked for that, and it was deleted: nothing is taken any more, whoever holds this state."""
 
@@ -125,7 +127,8 @@ def load_state(storage: Storage, space: SpaceId) -> SpaceState | None:
         return None
     membership, milestones = replay([parse_envelope(data) for data in storage.controls(space)], space)
     usage = storage.usage(space)
-    return SpaceState(membership, heads, milestones, usage.entries, usage.bytes, erased=membership.erased())
+    erased, leaving = membership.erased(), storage.leaving(space)
+    return SpaceState(membership, heads, milestones, usage.entries, usage.bytes, erased=erased, leaving=leaving)
 
 
 def replay(controls: Sequence[Envelope], space: SpaceId) -> tuple[Membership, list[Milestone]]:
@@ -184,7 +187,19 @@ def forget(storage: Storage, state: SpaceState, device: DeviceId, *, day: int) -
     if slot is None:
         raise NotAMember
     state.gone = storage.forget(state.space, slot, of={each.slot for each in active}, day=day)
+    state.leaving.add(slot)
     return state.gone
+
+
+def stay(storage: Storage, state: SpaceState, device: DeviceId) -> None:
+    """A device has come: if its person wished the space to be forgotten, they need it again. Durable on return.
+
+    Who only comes to ask once more does so at the end of the same connection.
+    """
+    slot = next((each.slot for each in state.membership.active_devices() if each.id == device), None)
+    if slot in state.leaving and not state.gone:
+        storage.stay(state.space, slot)
+        state.leaving.discard(slot)
 
 
 def admit(state: SpaceState, batch: Sequence[bytes], *, settings: Settings, header: Header, is_bare: IsBare) -> Admission:

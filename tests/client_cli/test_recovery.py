@@ -311,6 +311,25 @@ def test_what_cannot_be_had_stops_it_unless_it_is_left_out(tmp_path: Path) -> No
         away.stop()
 
 
+def test_what_was_left_quietly_keeps_nothing_back(tmp_path: Path) -> None:
+    """Nothing of it is sent any more, not even that the words open it: all else comes back by them."""
+    here, away = Relay(tmp_path / "here"), Relay(tmp_path / "away")
+    try:
+        ada, robin = make_person(tmp_path, "Ada", here), make_person(tmp_path, "Robin", away)
+        pair(robin, ada)
+        ada.ok("checkin", "--private", "--worry", "Only mine.")
+        ada.ok("sync")
+        words = make_words(ada)
+        ada.ok("leave", "--quietly", "--yes")
+        ada.ok("sync")
+        away.stop()
+        result = use(Person(tmp_path / "new"), words, "--relay", here.url)
+        assert (result["missing"], result["private"]) == (0, True)
+    finally:
+        here.stop()
+        away.stop()
+
+
 class ByInvite(Relay):
     """A relay that lets in only who has an invite."""
 

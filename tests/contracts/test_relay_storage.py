@@ -126,6 +126,19 @@ def test_who_has_nobody_left_to_wait_for_is_not_kept_waiting(storage: Storage, s
     assert storage.forget(space.id, 0, of={0}, day=7)
 
 
+def test_a_wish_falls_when_its_person_is_there_again(storage: Storage, space: SpaceBuilder) -> None:
+    """And only theirs."""
+    found(storage, space)
+    assert not storage.forget(space.id, 0, of={0, 1}, day=7)
+    storage.stay(space.id, 1)
+    assert storage.leaving(space.id) == {0}
+    storage.stay(space.id, 0)
+    assert storage.leaving(space.id) == set()
+    assert not storage.forget(space.id, 1, of={0, 1}, day=7)
+    assert storage.forget(space.id, 0, of={0, 1}, day=7)
+    assert storage.leaving(space.id) == set()
+
+
 @pytest.mark.parametrize("swept", [True, False])
 def test_a_forgotten_space_may_begin_again(storage: Storage, space: SpaceBuilder, swept: bool) -> None:
     """Nothing of what it was is left over, whether or not it was deleted to the end, and a wish of that time doesn't count."""

@@ -14,7 +14,7 @@ from simulation import faults, files
 from simulation.controls import SAFETIES
 from simulation.operations import ON_SWITCH
 from simulation.planning import Plan, read_plan
-from simulation.running import USUAL, Result, WorkerDied, plan_of, run, run_many
+from simulation.running import USUAL, Result, WorkerDied, plan_of, run, run_many, usual
 from simulation.shrinking import shrink
 
 
@@ -38,21 +38,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shrink", type=Path, metavar="FILE", help="write a short story of the one world that breaks")
     parser.add_argument("--without", action="append", default=[], choices=sorted(SAFETIES), help="take a safety out")
     kinds = sorted(USUAL | ON_SWITCH.keys())
-    parser.add_argument("--switch", action="append", default=[], choices=kinds, help="switch a kind of faults or deeds on")
+    parser.add_argument("--switch", action="append", default=[], choices=kinds, help="have a kind of faults or deeds in each")
     parser.add_argument("--no", action="append", default=[], choices=kinds, help="leave a kind of faults or deeds out")
     asked = parser.parse_args(arguments)
-    controls, switches = tuple(asked.without), (USUAL | set(asked.switch)) - set(asked.no)
+    controls, also, without = tuple(asked.without), frozenset(asked.switch), frozenset(asked.no)
     seed = asked.seed or str(time.time_ns() // 1_000_000)
     if asked.story or asked.aloud or asked.shrink:
+        switches = usual(seed, also=also, without=without)
         plan = read_plan(asked.story) if asked.story else plan_of(seed, controls=controls, switches=switches)
         return _one(plan, aloud=asked.aloud, short=asked.shrink)
     print(f"seed {seed}, {asked.workers} workers", flush=True)
     total, broken = Result(seed), []
     began = time.monotonic()
     results = run_many(
-        seed, steps=asked.steps, seconds=asked.seconds, workers=asked.workers, controls=controls, switches=switches
+        seed, steps=asked.steps, seconds=asked.seconds, workers=asked.workers, controls=controls, also=also, without=without
     )
-    more = "".join(f" WITHOUT='{name}'" for name in controls) + _as_words(switches)
+    more = "".join(f" WITHOUT='{name}'" for name in controls) + _as_words(also, without)
     died = False
     try:
         for result in results:
@@ -66,14 +67,15 @@ def main(arguments: list[str] | None = None) -> int:
         died = True
         print(f"BROKEN: {error}\n  make simulate SEED={error.seed}{more}", flush=True)
     print(table(total, time.monotonic() - began))
+    switches = (USUAL | also) - without
     missing = [name for name in (*faults.counted(switches), *damage(switches)) if not total.counts[name]]
     if missing and total.worlds > 1:
         print(f"never fired: {', '.join(missing)}")
     return 1 if broken or died else 0
 
 
-def _as_words(switches: frozenset[str]) -> str:
-    others = [("NO", name) for name in USUAL - switches] + [("SWITCH", name) for name in switches - USUAL]
+def _as_words(also: frozenset[str], without: frozenset[str]) -> str:
+    others = [("NO", name) for name in without] + [("SWITCH", name) for name in also]
     return "".join(f" {how}={name}" for how, name in sorted(others))
 
 

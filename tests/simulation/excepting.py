@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bide.ids import SpaceId
+from bide.ids import LogId, SpaceId
 from bide.log.envelope import SIGNED_BYTES, entry_hash
 from bide.replica.healing import is_said_again
-from bide.storage.base import SpaceRecord, StoredEnvelope
+from bide.replica.rebuilding import load_membership
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 from bide_relay.service import load_state
 
 if TYPE_CHECKING:
@@ -15,27 +16,45 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 
+_LOSSES = ("wipe_relay", "roll_back_relay", "rot", "wipe_elsewhere")
+"""As what it is counted that a relay lost something."""
+
+
 def is_torn(world: World, space: SpaceId) -> bool:
     """A home was put back, and the relay lost something: what others have of that home's log nobody can go on with.
 
     It stays with them where it stands, if it is words that were said nowhere else, or statements.
     """
-    counts, relay = world.counts, world.relay.storage
-    if not counts["restore_home"] or not counts["wipe_relay"] + counts["roll_back_relay"] + counts["rot"]:
+    if not world.counts["restore_home"] or not sum(world.counts[name] for name in _LOSSES):
         return False
+    relay = _relay(world, space)
     for device in world.devices:
         storage = device.replica.storage
         for log, head in storage.heads(space).items():
             mine = (storage.envelope(space, log, seq) for seq in range(1, head.seq + 1))
-            gone = [each for each in mine if each is not None and not _is_at_relay(world, space, each)]
+            gone = [each for each in mine if each is not None and not _is_at_relay(relay, space, each)]
             parted = any(relay.header(space, log, each.seq) is not None for each in gone)
+            # Or the whole of it: it begins with a statement in whose place its home says something else now.
+            parted = parted or (bool(gone) and _began_with_what_was_taken_out(storage, space, log))
             if parted and any(each.control or not is_said_again(storage, space, each) for each in gone):
                 return True
     return False
 
 
-def _is_at_relay(world: World, space: SpaceId, envelope: StoredEnvelope) -> bool:
-    header = world.relay.storage.header(space, envelope.log_id, envelope.seq)
+def _began_with_what_was_taken_out(storage: Storage, space: SpaceId, log: LogId) -> bool:
+    out = {each.envelope.hash for each in storage.displaced(space)}
+    device = load_membership(storage, space).devices.get(log) if out else None
+    return device is not None and device.admitted_by in out
+
+
+def _relay(world: World, space: SpaceId) -> Any:
+    """What is kept at the relay that counts for a space."""
+    record = next(each for device in world.devices for each in device.replica.spaces() if each.space_id == space)
+    return world.invariants.where_the_others_are(record).storage
+
+
+def _is_at_relay(relay: Any, space: SpaceId, envelope: StoredEnvelope) -> bool:
+    header = relay.header(space, envelope.log_id, envelope.seq)
     return header is not None and entry_hash(header[:SIGNED_BYTES]) == envelope.hash
 
 
@@ -44,5 +63,5 @@ def cannot_end_a_pause(world: World, device: Device, space: SpaceRecord) -> bool
     if space.space_id not in device.replica.resting():
         return False
     own = device.replica.reader.own_space()
-    state = load_state(world.relay.storage, own.space_id)
+    state = load_state(world.relay_of(own).storage, own.space_id)
     return state is not None and not state.membership.is_active(own.log_id) and not own.pending

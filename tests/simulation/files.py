@@ -51,6 +51,8 @@ def export_bundle(world: World, device: Device, chance: random.Random) -> bool:
         spaces = [replica.reader.pair_space(with_)] if with_ else [each for each in replica.spaces() if not each.pending]
         data = b"".join(write_bundle(replica.storage, spaces, randomness=replica.randomness))
         heads = {space.space_id: announced(data, space.space_id) for space in spaces}
+        for of, log, head in ((of, log, head) for of, logs in heads.items() for log, head in logs.items()):
+            world.filed[of, log] = max(head.seq, world.filed.get((of, log), 0))
         for space in spaces:
             lacking = replica.storage.heads(space.space_id).keys() - heads[space.space_id].keys()
             if lacking - read_belonging(replica.storage, space.space_id).ended.keys():

@@ -218,7 +218,7 @@ class Invariants:
             for space in device.replica.spaces():
                 if self._world.quiet.rests(device, space.space_id):
                     continue
-                state = load_state(self._where_the_others_are(space).storage, space.space_id)
+                state = load_state(self.where_the_others_are(space).storage, space.space_id)
                 if state is None:
                     # Nothing is brought back to a relay that lost everything by who was removed, or was let in and has not
                     # been there since: those who could are gone for good.
@@ -255,7 +255,7 @@ class Invariants:
                         self._broke(f"{home.name} was removed, went on as another device, and {device.name} doesn't list it")
         return members
 
-    def _where_the_others_are(self, space: SpaceRecord) -> RelayProcess:
+    def where_the_others_are(self, space: SpaceRecord) -> RelayProcess:
         """The relay that counts for a space: not that of one who was removed before it heard where the others went."""
         for device in self._world.devices:
             for each in device.replica.spaces():

@@ -16,6 +16,7 @@ from bide.errors import BideError
 from bide.ids import SpaceId
 from bide.replica.belonging import read_belonging
 from bide.replica.relays import due, offered, read_formers
+from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord
 from bide_cli.syncing.moving import follow_alone, move_alone
 from bide_relay.service import load_state
@@ -49,10 +50,6 @@ class Moving:
         self.world.fired("a relay forgets")
         self.world.invariants.acknowledged_at(relay.name, forget=space)
         for device in needing:
-            if self.times[device] > 1:
-                # It had asked, and came back: what it asked then still stands. docs/reliability.md tells of it.
-                self.world.deeds["a relay forgot by an old wish"] += 1
-                continue
             self.world.broke(f"a relay forgot a space that {device.name} is still at")
 
     def needing(self, relay: RelayProcess, space: SpaceId) -> list[Device]:
@@ -64,9 +61,18 @@ class Moving:
         for device in self.world.devices:
             for each in device.replica.spaces():
                 at = self.world.relay_at(each.relay_url)
-                if each.space_id == space and at is relay and not each.pending and state.membership.is_active(each.log_id):
+                here = each.space_id == space and at is relay and not each.pending
+                # Of a copy that has not parted yet nobody can know: what the other one says is said for both.
+                known = here and not (device.copied and self._writes_as_another(device, each))
+                if known and state.membership.is_active(each.log_id):
                     found.append(device)
         return found
+
+    def _writes_as_another(self, device: Device, space: SpaceRecord) -> bool:
+        """Whether another home writes this device's log as well, or did."""
+        others = (other for other in self.world.devices if other is not device)
+        records = ((other, each) for other in others for each in other.replica.spaces() if each.space_id == space.space_id)
+        return any(space.log_id in own_logs(other.replica.storage, each) for other, each in records)
 
     def come_together(self) -> None:
         """Everybody follows whom there is to follow, until all are at one place."""
@@ -108,18 +114,47 @@ class Moving:
             if (url := offered(storage, space)) and not left:
                 return space, url
             here = self.world.relay_at(space.relay_url)
-            late = device.added_by is not None or device.brought_back or self.times[device] > 1
+            # So is a copy, and a home that was put back to one: it looks where the space was then.
+            late = device.added_by is not None or device.brought_back or device.copied or self.times[device] > 1
             if late and here is not None and here.storage.was_forgotten(space.space_id):
                 self.stranded += 1
                 there = URL_ELSEWHERE if here is self.world.relay else self.world.first_url
                 return space, there
+            if device.copied and (url := self._where_its_copy_is(device, space)):
+                self.stranded += 1
+                return space, url
         return None
+
+    def _where_its_copy_is(self, device: Device, space: SpaceRecord) -> str:
+        """Of two copies one may move before they have met: then they never do, unless their person says where.
+
+        That holds as long as neither syncs with the relay of the other as well.
+        """
+        mine = own_logs(device.replica.storage, space)
+        for other in self.world.devices:
+            there = next((each for each in other.replica.spaces() if each.space_id == space.space_id), space)
+            relay = self.world.relay_at(there.relay_url)
+            state = (
+                load_state(relay.storage, space.space_id) if relay is not None and there.relay_url != space.relay_url else None
+            )
+            if state is None or not state.membership.is_active(there.log_id):
+                continue
+            meet = self._syncs_with(device, space, there.relay_url) or self._syncs_with(other, there, space.relay_url)
+            if not meet and not set(mine).isdisjoint(own_logs(other.replica.storage, there)):
+                return there.relay_url
+        return ""
+
+    @staticmethod
+    def _syncs_with(device: Device, space: SpaceRecord, url: str) -> bool:
+        return url in (space.relay_url, *(former.url for former in read_formers(device.replica.storage, space.space_id)))
 
     def check(self, members: dict[SpaceId, list[Device]]) -> None:
         """All who are in a space are at one relay, and the other one forgot it, if nothing keeps it from that."""
         if self.world.elsewhere is None:
             return
         for space, devices in members.items():
+            if any(read_belonging(device.replica.storage, space).over for device in devices):
+                continue  # nothing is said there any more, not even where somebody is: both relays go on having it
             records = {device.name: _record(device, space) for device in devices}
             urls = {record.relay_url for record in records.values()}
             if len(urls) > 1:

@@ -145,6 +145,8 @@ class Device(Process):
         self.added_by: Device | None = None
         self.brought_back = False
         """It came back by words on paper."""
+        self.copied = False
+        """There is or was another home with the same keys: it was copied, or put back to an old copy."""
         self.contested = False
         """It came back by words that somebody ended who didn't know of it: it may be out with them."""
         self.own_logs: set[LogId] = set()
@@ -244,11 +246,11 @@ class Device(Process):
         spaces = [(space.space_id, read_belonging(storage, space.space_id).erased) for space in self.replica.spaces()]
         return any(not is_erased(erased, *place) for space, erased in spaces for place in storage.bare(space))
 
-    def go_on(self) -> None:
-        """Whatever was paused goes on, as far as this device may say so."""
-        for with_ in self.replica.people():
-            with contextlib.suppress(BideError):
-                self.do(lambda with_=with_: self.replica.pause(with_, end=True))  # type: ignore[misc]
+    def go_on(self) -> bool:
+        """Whatever was paused goes on, as far as this device may say so. Whether anything did."""
+        resting = self.replica.resting()
+        paused = [each.name for each in self.replica.reader.people() if each.space.space_id in resting]
+        return sum(self.do(lambda with_=with_: self.replica.pause(with_, end=True)) for with_ in paused) > 0  # type: ignore[misc]
 
     # Syncing, as the command line does it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
+import random
 import re
 import time
 import traceback
@@ -17,12 +18,19 @@ from pathlib import Path
 from typing import cast
 
 from simulation import faults
+from simulation.files import BUNDLES
 from simulation.operations import LEAVING, ON_SWITCH, OPERATIONS
 from simulation.planning import Plan, draw_plan
+from simulation.quiet import QUIET
+from simulation.recovery import RECOVERY
 from simulation.world import Broken, World
 
-USUAL = frozenset({faults.COPIES, LEAVING})
-"""The kinds of faults and deeds that are switched on unless somebody leaves them out."""
+ALWAYS = frozenset({faults.COPIES, LEAVING})
+"""The kinds of faults and deeds that are in every world unless somebody leaves them out."""
+SOME = {RECOVERY: 0.3, BUNDLES: 0.3, QUIET: 0.15}
+"""Kinds that are in some worlds, and in how many of them: in each they would take it away from all the rest."""
+USUAL = ALWAYS | SOME.keys()
+"""All that is drawn unless somebody leaves it out."""
 
 
 @dataclass
@@ -53,15 +61,31 @@ class Result:
         self.deeds += other.deeds
 
 
+def usual(seed: str, *, also: frozenset[str] = frozenset(), without: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The kinds that are in a world: what is in every one, what is drawn for it, and what somebody asked for."""
+    chance = random.Random(f"{seed} kinds")
+    drawn = {kind for kind in sorted(SOME) if chance.random() < SOME[kind]}
+    return (ALWAYS | drawn | also) - without
+
+
 def plan_of(
     seed: str,
     *,
     controls: tuple[str, ...] = (),
-    switches: frozenset[str] = USUAL,
+    switches: frozenset[str] | None = None,
     only: tuple[str, ...] = (),
     often: tuple[str, ...] = (),
 ) -> Plan:
-    """The plan of one world; with `only` no other faults are in it, and what is in `often` people do ten times as often."""
+    """The plan of one world.
+
+    Args:
+        seed: its.
+        controls: safeties to take out.
+        switches: the kinds that are in it; left out, what is `usual`.
+        only: no other faults are in it than these.
+        often: what people do ten times as often.
+    """
+    switches = usual(seed) if switches is None else switches
     operations = OPERATIONS | {
         name: each for switch in sorted(switches & ON_SWITCH.keys()) for name, each in ON_SWITCH[switch].items()
     }
@@ -103,7 +127,7 @@ def kind_of(breach: str) -> str:
 
 
 Task = tuple[str, tuple[str, ...], frozenset[str]]
-"""The seed of a world, controls, switches."""
+"""The seed of a world, controls, the kinds that are in it."""
 
 
 def _run_seed(task: Task) -> Result:
@@ -118,7 +142,8 @@ def run_many(
     seconds: float = 0.0,
     workers: int = 1,
     controls: tuple[str, ...] = (),
-    switches: frozenset[str] = USUAL,
+    also: frozenset[str] = frozenset(),
+    without: frozenset[str] = frozenset(),
 ) -> Iterator[Result]:
     """The worlds ``SEED.0``, ``SEED.1`` and so on, as they come to their ends.
 
@@ -128,16 +153,18 @@ def run_many(
         seconds: or until so much time has gone by.
         workers: processes.
         controls: safeties to take out.
-        switches: kinds of faults and deeds to switch on.
+        also: kinds of faults and deeds that are in each of them.
+        without: kinds that are in none.
 
     Raises:
         WorkerDied: a process ended without a word.
     """
     if "." in seed:
-        yield _run_seed((seed, controls, switches))
+        yield _run_seed((seed, controls, usual(seed, also=also, without=without)))
         return
     until = time.monotonic() + seconds if seconds else float("inf")
-    tasks = ((f"{seed}.{number}", controls, switches) for number in itertools.count())
+    names = (f"{seed}.{number}" for number in itertools.count())
+    tasks = ((name, controls, usual(name, also=also, without=without)) for name in names)
     done = 0
     with contextlib.ExitStack() as stack:
         results: Iterator[Result] = map(_run_seed, tasks)

@@ -17,7 +17,7 @@ from simulation import faults
 from simulation.controls import FORKS
 from simulation.operations import ON_SWITCH, OPERATIONS
 from simulation.planning import Plan, read_plan
-from simulation.running import USUAL, Result, WorkerDied, kind_of, plan_of, run, run_many
+from simulation.running import ALWAYS, SOME, USUAL, Result, WorkerDied, kind_of, plan_of, run, run_many, usual
 from simulation.shrinking import shrink
 
 HERE = Path(__file__).parent
@@ -55,6 +55,16 @@ def test_the_standard_worlds_hold(share: int, record_property: object) -> None:
     assert {"write", "sync", "add_device", "step"} <= deeds.keys()
 
 
+def test_every_usual_kind_is_in_some_worlds_and_what_somebody_asks_for_in_each() -> None:
+    """The others are in all; and what is left out is in none."""
+    worlds = [usual(f"kinds.{number}") for number in range(60)]
+    assert frozenset[str]().union(*worlds) == USUAL
+    assert frozenset(USUAL).intersection(*worlds) == ALWAYS
+    kind = next(iter(SOME))
+    assert all(kind in usual(f"kinds.{number}", also=frozenset({kind})) for number in range(60))
+    assert not any(kind in usual(f"kinds.{number}", without=frozenset({kind})) for number in range(60))
+
+
 def test_a_world_of_today_holds() -> None:
     """One that nobody has seen before: its seed is in the message if it breaks."""
     result = run(plan_of(f"today.{time.time_ns()}"))
@@ -62,27 +72,30 @@ def test_a_world_of_today_holds() -> None:
 
 
 def test_every_fault_can_have_an_effect() -> None:
-    """Worlds in which one fault strikes all the time show that it fires: one that never does would count for nothing."""
+    """Worlds in which one fault strikes all the time show that it fires: one that never does would count for nothing.
+
+    What belongs to the kinds that are drawn is looked at in `test_ways`.
+    """
     counts: Counter[str] = Counter()
-    for name in faults.FAULTS:
+    for name in faults.drawn(ALWAYS):
         if name in faults.SILENT:
             continue
         needed = {"roll_back_relay": ("back_up_relay",), "restore_home": ("back_up_home",)}
         only = (*needed.get(name, ()), name)
-        plan = plan_of("only.1", only=only)
+        plan = plan_of("only.1", switches=ALWAYS, only=only)
         result = run(plan._replace(people=2, sqlite=False, storms=plan.storms[:1]))
         assert not result.breach, f"{name}: {result.breach}"
         counts += result.counts
-    missing = [name for name in faults.counted(USUAL) if not counts[name]]
+    missing = [name for name in faults.counted(ALWAYS) if not counts[name]]
     assert not missing
 
 
 def test_every_operation_can_come_to_something() -> None:
     """As for the faults: an operation that is always refused tests nothing."""
-    wanted = OPERATIONS.keys() | {name for switch in USUAL & ON_SWITCH.keys() for name in ON_SWITCH[switch]}
+    wanted = OPERATIONS.keys() | {name for switch in ALWAYS & ON_SWITCH.keys() for name in ON_SWITCH[switch]}
     deeds: Counter[str] = Counter()
     for number in range(40):
-        deeds += run(plan_of(f"calm.{number}")._replace(sqlite=False)).deeds
+        deeds += run(plan_of(f"calm.{number}", switches=ALWAYS)._replace(sqlite=False)).deeds
         if wanted <= deeds.keys():
             return
     assert not wanted - deeds.keys()
@@ -110,7 +123,7 @@ def broken(control: str) -> tuple[Plan, Result]:
         if control == FORKS:
             only = ("back_up_home", "restore_home", "clone_home")
         often = ("add_device", "revoke_device") if "removal" in control else ()
-        switches = USUAL if control == FORKS else frozenset[str]()
+        switches = ALWAYS if control == FORKS else frozenset[str]()
         plan = plan_of(f"control.{number}", controls=(control,), switches=switches, only=only, often=often)._replace(
             sqlite=False
         )

@@ -76,6 +76,8 @@ class World:
         """Images, and whether they were rotten already."""
         self.home_backups: list[tuple[Device, Any]] = []
         self.bundles: list[Bundle] = []
+        self.filed: dict[tuple[SpaceId, LogId], int] = {}
+        """How far logs have gone out in any file ever."""
         self.devices: list[Device] = []
         self.network = Network(self.clockwork, plan.seed, acknowledged=self._acknowledged, fired=self.fired)
         self.invariants = Invariants(self)
@@ -209,6 +211,9 @@ class World:
     def sync_until_nothing_moves(self) -> None:
         """As often as it takes; and once more a day later where words are lacking, since they are asked for once a day."""
         self._sync_for_rounds()
+        # Who is let in only now has heard of a pause before, and rests from then on: its person ends it there as well.
+        if sum(device.go_on() for device in self.devices):
+            self._sync_for_rounds()
         if any(device.lacks_words() for device in self.devices):
             self.clockwork.run_until(self.clockwork.now_ms + DAY_MS)
             self._sync_for_rounds()
@@ -356,6 +361,7 @@ class World:
     def restore_home(self, device: Device, image: Any) -> None:
         """Put a home back to an old image of it; what nobody else has of it is lost with the disk."""
         lost = self.invariants.only_on(device) | (device.put_back or set())
+        device.copied = True
         device.die()
         device._left = image
         device.put_back = lost
@@ -364,6 +370,7 @@ class World:
         """Another machine with the same home."""
         twin = self.make_device(device.person, like=device)
         twin.disk.put(device.disk.image())
+        twin.copied = device.copied = True
         twin.added_by, twin.own_logs = device.added_by, set(device.own_logs)
         twin.come_back()
         self.devices.append(twin)

@@ -102,6 +102,25 @@ async def test_when_both_have_asked_it_is_gone(relay: RelayProcess, connect: Con
     await anew.close()
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_who_is_there_again_wishes_it_no_more(
+    relay: RelayProcess, connect: Connect, space: SpaceBuilder, restarted: bool
+) -> None:
+    """Sam asked and came back with another device: what Robin asks afterwards deletes nothing, until Sam asks again."""
+    sam, robin = await filled(connect, space)
+    phone = space.add_device(space.founder)
+    await sam.upload([envelope.data for envelope in space.envelopes[-1:]])
+    assert await ask(sam) is False
+    if restarted:
+        relay.stop()
+        relay.start()
+        robin = await connect(space, space.members[1], have={m.log_id: 99 for m in space.members})
+    back = await connect(space, phone, have={m.log_id: 99 for m in space.members})
+    await everything_sent(back)
+    assert await ask(robin) is False
+    assert await ask(back) is True
+
+
 async def test_what_comes_while_it_goes_is_refused(relay: RelayProcess, connect: Connect, space: SpaceBuilder) -> None:
     """A batch that was on its way when the space went is stored nowhere, and the relay goes on with others."""
     sam, robin = await filled(connect, space)

@@ -25,6 +25,7 @@ from bide.replica.recovering import (
     read_anchor,
     take_over,
 )
+from bide.replica.stance import LEFT, read_stances
 from bide.replica.syncing import SpaceSync
 from bide_cli.syncing.carrying import Carrier, Outcome
 from bide_cli.syncing.progress import Progress
@@ -133,9 +134,11 @@ class Recovery:
         await self._sync(storage, [now[space.space_id] for space in spaces], patient=bool(self._bundle))
 
     def _settle_missing(self, storage: Storage) -> None:
+        left = {space for space, stance in read_stances(storage).items() if stance == LEFT}
         for space in not_found(storage):
-            # Where a relay takes no private entries they are on none: that is told, and is no error.
-            if space.kind == "pair" or space.space_id in self._unreached:
+            # Where a relay takes no private entries they are on none: that is told, and is no error. And of what was left
+            # quietly nothing was sent any more, not even that these words open it.
+            if space.space_id not in left and (space.kind == "pair" or space.space_id in self._unreached):
                 self.left_out += 1
                 if not self._without_missing:
                     raise NotFound(

@@ -14,7 +14,7 @@ from bide.replica.mending import take_back
 from bide.replica.moving import say_place
 from bide.replica.personal import device_key, device_names, my_devices, place_key
 from bide.replica.phrases import keep_up
-from bide.replica.stance import may_write
+from bide.replica.stance import LEFT, may_write, read_stances
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
@@ -55,11 +55,12 @@ def _among_devices(replica: ReplicaLike, space: SpaceRecord) -> None:
     if belonging.lacking:
         with storage.transaction():
             hand_on_keys(storage, appender, space)
+    if read_stances(storage).get(space.space_id) != LEFT:
+        keep_up(replica, space)  # the words bring back what has ended as well
     if not may_write(storage, space):
         return
     say_place(replica, space)
     own = replica.reader.own_space()
-    keep_up(replica, space)
     if space.space_id == own.space_id:
         say_where(replica, own)
         share_spaces(replica, own)

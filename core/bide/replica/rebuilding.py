@@ -111,9 +111,11 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
     before = read_belonging(storage, space)
     record = next((found for found in storage.spaces() if found.space_id == space), None)
     held = storage.epochs(space)
-    eligible = [epoch for epoch in membership.eligible_epochs() if epoch in held]
+    # Whose device was let in by a statement that was taken out holds no key: it keeps nobody from sealing to all others.
+    sayable = load_sayable(storage, space) if has_taken_out(storage, space) else membership
+    eligible = [epoch for epoch in sayable.eligible_epochs() if epoch in held]
     active = record is not None and not record.pending and membership.is_active(record.log_id)
-    lacking = active and bool(lacking_keys(membership, held))
+    lacking = active and bool(lacking_keys(sayable, held))
     over, erased = membership.endings(), membership.erased()
     # Devices are heard of in different orders.
     on_paper = tuple(sorted(log for log, device in membership.devices.items() if device.recovery))
@@ -284,6 +286,8 @@ def has_two_pasts(storage: Storage, space: SpaceId) -> bool:
 def orphaned_on(storage: Storage, space: SpaceId, controls: Sequence[Envelope]) -> list[Envelope]:
     """Statements that were taken out of a log, as far as others build on them: who took those in has to be able to judge them.
 
+    So does a log of words alone, on the statement that let its device in: without that nobody could tell whose words they are.
+
     Args:
         storage: the replica.
         space: which.
@@ -304,6 +308,7 @@ def orphaned_on(storage: Storage, space: SpaceId, controls: Sequence[Envelope]) 
             admits.pop(log, None)
     found: dict[bytes, Envelope] = {}
     builds_on = [(envelope.log_id, read_control(envelope.body).parents) for envelope in controls]
+    builds_on += [(log, []) for log in storage.heads(space)]
     while builds_on:
         author, parents = builds_on.pop()
         for digest in (*parents, *admits.get(author, ())):

@@ -195,7 +195,9 @@ class SendingOrder:
         order = [(each, read_control(each.body)) for each in fold_here(self._storage, self._space)[1]]
         there = {self._added(said) for each, said in order if each.hash not in here and each.hash not in orphans}
         missing = set(orphans)
-        ends: dict[LogId, int] = {}
+        added_here = {self._added(said) for each, said in order if each.hash in here}
+        added_out = {self._added(said) for each, said in order if each.hash in orphans} - {None} - added_here - there
+        ends = {log: 0 for log in added_out if log is not None}
         for each, said in order:
             forked = each.log_id in forks and each.seq >= forks[each.log_id]
             if each.hash in here and (forked or each.log_id in ends or not missing.isdisjoint(said.parents)):

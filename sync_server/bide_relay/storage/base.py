@@ -4,7 +4,7 @@ Storage keeps places in chains and nothing else: it knows no membership and chec
 replace an envelope, and never does: what is at (space, log, seq) stays. Only a body can go, where it is erased, and come back,
 where somebody had kept it.
 
-`append`, `found`, `forget`, `sweep` and `touch` are called by one thread at a time; everything else by any thread.
+`append`, `found`, `forget`, `stay`, `sweep` and `touch` are called by one thread at a time; everything else by any thread.
 """
 
 from __future__ import annotations
@@ -176,6 +176,19 @@ class Storage(Protocol):
             DiskLow: there was no room to write; nothing has changed.
             StorageFailed: the caller must end the process.
         """
+        ...
+
+    def stay(self, space: SpaceId, slot: int) -> None:
+        """A person is here with a space once more: what they may have said to `forget` before falls. Durable on return.
+
+        Raises:
+            DiskLow: there was no room to write; nothing has changed.
+            StorageFailed: the caller must end the process.
+        """
+        ...
+
+    def leaving(self, space: SpaceId) -> set[int]:
+        """The slots of those who have asked to forget a space that is still here."""
         ...
 
     def was_forgotten(self, space: SpaceId) -> bool:

@@ -99,6 +99,16 @@ class MemoryStorage:
             self._forgotten[space] = day
             return True
 
+    def leaving(self, space: SpaceId) -> set[int]:
+        """Who has asked to forget a space that is still here."""
+        with self._lock:
+            return set(self._asked.get(space, ()))
+
+    def stay(self, space: SpaceId, slot: int) -> None:
+        """Let a person's wish fall."""
+        with self._lock:
+            self._asked.get(space, set()).discard(slot)
+
     def was_forgotten(self, space: SpaceId) -> bool:
         """Whether a space was here and was forgotten."""
         with self._lock:

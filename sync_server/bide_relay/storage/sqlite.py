@@ -322,6 +322,16 @@ class SqliteStorage:
         with self._transaction() as connection:
             return sqlite_forgetting.forget(connection, space, slot, of=of, day=day)
 
+    def leaving(self, space: SpaceId) -> set[int]:
+        """Who has asked to forget a space that is still here."""
+        with self._reader() as connection:
+            return sqlite_forgetting.leaving(connection, space)
+
+    def stay(self, space: SpaceId, slot: int) -> None:
+        """Let a person's wish fall."""
+        with self._transaction() as connection:
+            sqlite_forgetting.stay(connection, space, slot)
+
     def sweep(self, *, envelopes_max: int, before_day: int, known_max: int) -> bool:
         """Delete some of what forgotten spaces held, overwriting it; a space may hold gigabytes, and others wait."""
         with self._lock:

@@ -18,13 +18,22 @@ def forget(connection: apsw.Connection, space: SpaceId, slot: int, *, of: Collec
     if connection.execute("SELECT 1 FROM spaces WHERE space_id = ?", (space,)).get is None:
         raise SpaceUnknown
     connection.execute("INSERT OR IGNORE INTO moved_on (space_id, slot) VALUES (?, ?)", (space, slot))
-    asked = {row[0] for row in connection.execute("SELECT slot FROM moved_on WHERE space_id = ?", (space,))}
-    if not asked >= set(of):
+    if not leaving(connection, space) >= set(of):
         return False
     for table in ("moved_on", "logs", "spaces"):
         connection.execute(f"DELETE FROM {table} WHERE space_id = ?", (space,))  # noqa: S608
     connection.execute("INSERT OR REPLACE INTO forgotten (space_id, day, swept) VALUES (?, ?, 0)", (space, day))
     return True
+
+
+def leaving(connection: apsw.Connection, space: SpaceId) -> set[int]:
+    """The slots of those who have asked to forget a space that is still here."""
+    return {row[0] for row in connection.execute("SELECT slot FROM moved_on WHERE space_id = ?", (space,))}
+
+
+def stay(connection: apsw.Connection, space: SpaceId, slot: int) -> None:
+    """As the contract says: what a person wished falls."""
+    connection.execute("DELETE FROM moved_on WHERE space_id = ? AND slot = ?", (space, slot))
 
 
 def begin_anew(connection: apsw.Connection, space: SpaceId) -> None:

@@ -603,5 +603,38 @@ def test_what_builds_on_a_statement_that_was_taken_out_is_said_again(
         assert not [f for f in home.doctor() if f.level == "damage" and not _tells_of_two_pasts(str(f.words))]
 
 
+def test_words_that_nobody_else_has_stay_where_their_device_was_let_in_by_a_statement_that_is_gone(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """A home that had gone on in another log is put back, and the relay too: only Robin has what was said in that log."""
+    sam, robin = couple
+    twin = copied(sam, "twin")
+    thank(twin, "by the twin")
+    sync_all(relay, twin, robin)
+    backup, stored = copied(sam, "backup"), copy.deepcopy(relay.spaces)
+    thank(sam, "by Sam")
+    sync_all(relay, sam, robin)
+    relay.spaces = stored
+    thank(backup, "by the backup")
+    sync_all(relay, backup, twin, robin)
+    stray = sam.storage.spaces()[1].log_id
+    assert stray in robin.storage.heads(pair_space(robin).space_id)
+    add_device(robin, "phone")
+    revoke(robin, next(each for each in my_devices(robin.storage) if each.name == "phone"))
+    statements = []
+    for number in range(2):  # a sync that went on waiting for what no relay takes would be at its end without being done
+        thank(robin, f"by Robin {number}")
+        assert sync(robin, relay, space=pair_space(robin).space_id).finished
+        statements.append(len(robin.storage.controls(pair_space(robin).space_id)))
+    assert len(set(statements)) == 1  # a device that nobody can go on as needs no key: who remains has one
+    assert shared(robin) == {"before", "by the twin", "by Sam", "by the backup", "by Robin 0", "by Robin 1"}
+    assert not [f for f in robin.doctor() if f.level == "damage" and not _tells_of_two_pasts(str(f.words))]
+    before = robin.digest()
+    robin.rebuild()
+    assert robin.digest() == before
+    sync_all(relay, twin, backup)
+    assert shared(twin) == shared(backup) == shared(robin) - {"by Sam"}
+
+
 def _tells_of_two_pasts(words: str) -> bool:
     return "two pasts" in words or "or a device was copied" in words

@@ -363,3 +363,22 @@ def test_what_has_ended_comes_back_to_be_read(couple: tuple[Replica, Replica], r
     with pytest.raises(NotPaired, match="has ended"):
         again.reader.pair_space("Robin")
     assert [each.name for each in my_devices(again.storage) if each.active] == ["recovery phrase (on paper)", "new laptop"]
+
+
+def test_what_has_ended_is_covered_by_words_that_were_made_before_their_device_was_let_in(relay: MemoryRelay) -> None:
+    """Ada shares something, the other person ends it, and meanwhile her phone makes a phrase, not being in it yet."""
+    ada, robin = new_replica("Ada"), new_replica("Robin")
+    for replica in (ada, robin):
+        replica.set_relay(RELAY_URL)
+    phone = add_device(ada, "phone")
+    sync_all(relay, ada, phone)
+    pair_up(ada, robin)
+    sync_all(relay, ada, robin, ada)
+    robin.leave()
+    sync_all(relay, robin, ada)
+    phrase = made(phone)
+    assert [cover.space.kind for cover in covers(phone.storage, phrase)] == ["own"]
+    sync_all(relay, phone, ada, phone, ada)
+    assert all(cover.covered for cover in covers(ada.storage, phrase))
+    new, _ = use_phrase(phrase, relay, "new")
+    assert [space.kind for space in new.spaces()] == ["own", "pair"]
