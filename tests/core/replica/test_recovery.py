@@ -13,7 +13,7 @@ from bide.log.control import DeviceRecord, RecoveryAdded, write_control
 from bide.replica import Replica
 from bide.replica.devices import find_device, rename, revoke
 from bide.replica.personal import my_devices
-from bide.replica.phrases import anchor_for, blank_of, covers, create, destroy, prepared
+from bide.replica.phrases import anchor_for, blank_of, covers, create, destroy, is_ungiven, note_given, prepared, ungiven
 from bide.replica.rebuilding import load_membership
 from bide.testing import SeededRandomness
 from bide.testing_replicas import (
@@ -363,3 +363,21 @@ def test_what_has_ended_comes_back_to_be_read(couple: tuple[Replica, Replica], r
     with pytest.raises(NotPaired, match="has ended"):
         again.reader.pair_space("Robin")
     assert [each.name for each in my_devices(again.storage) if each.active] == ["recovery phrase (on paper)", "new laptop"]
+
+
+def test_words_that_nobody_was_given_are_known_for_it(couple: tuple[Replica, Replica]) -> None:
+    """Until they are given, or there are others."""
+    ada, _ = couple
+    anchor = anchor_for(ada.storage).space_id
+    lost_words, others = (RecoveryPhrase.new(anchor, SeededRandomness(seed)) for seed in ("lost", "others"))
+    create(ada, lost_words, given=False)
+    assert ungiven(ada.storage)
+    assert is_ungiven(ada.storage, lost_words)
+    assert not is_ungiven(ada.storage, others)
+    assert [str(finding.words) for finding in ada.doctor() if "Perhaps nobody" in str(finding.words)]
+    note_given(ada.storage)
+    assert not ungiven(ada.storage)
+    create(ada, others, given=False)
+    assert ungiven(ada.storage)
+    destroy(ada)
+    assert not ungiven(ada.storage)
