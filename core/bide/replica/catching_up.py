@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 from bide.errors import Phrase
 from bide.ids import SpaceId, person_entry_id
+from bide.replica.appending import NotWhole
 from bide.replica.belonging import read_belonging
 from bide.replica.copies import is_due, settle
 from bide.replica.devices import after_catching_up
-from bide.replica.mending import take_back
+from bide.replica.mending import still_missing, take_back
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
+
+_STILL_MISSING = (
+    "{count} of the log entries that were lost here are on no relay. Another device may have them, and brings them back when it"
+    " syncs; until then nothing can be written there. If none can: bide doctor --repair"
+)
 
 
 def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
@@ -27,6 +33,16 @@ def catch_up(replica: Replica, space_id: SpaceId) -> list[Phrase]:
     if space.pending:
         return []
     take_back(storage, space)
+    if missing := still_missing(storage, space):
+        return [Phrase(_STILL_MISSING, {"count": missing})]
+    try:
+        return _go_on(replica, space)
+    except NotWhole:
+        return []  # another space waits for the end of its log; what was to be said there is said once it is here
+
+
+def _go_on(replica: Replica, space: SpaceRecord) -> list[Phrase]:
+    storage, space_id = replica.storage, space.space_id
     notices = settle(replica, space)
     if is_due(storage, space_id):
         return notices
