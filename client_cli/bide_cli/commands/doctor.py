@@ -46,7 +46,7 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
 
     --repair changes nothing in a sound home. Of a damaged one it first keeps the database as it is, in damaged-DATE in the
     home. Then it saves the keys and all log entries that can be proved, and builds everything else again. What is missing
-    comes back with the next bide sync.
+    comes back with the next bide sync. Where no relay has it, and another device may, it asks whether to go on without.
     """
     waiting = Waiting(shell)
     try:
