@@ -94,6 +94,27 @@ def restore(backup: Path, folder: Path) -> Checked:
     return checked
 
 
+def is_emptied(folder: Path) -> bool:
+    """Whether there is a database without a byte: something emptied it, or power went in the moment in which it was made.
+
+    Raises:
+        StorageDamaged: beside it is what had not been written into it yet. SQLite would throw that away.
+    """
+    database = folder / FILE_NAME
+    try:
+        if not database.exists() or database.stat().st_size:
+            return False
+        log = database.with_name(f"{FILE_NAME}-wal")
+        if not log.exists() or not log.stat().st_size:
+            return True
+    except OSError as error:
+        raise BideError(f"The data folder can't be used: {error.strerror}.") from error
+    raise StorageDamaged(
+        f"The relay's database file is empty, and {FILE_NAME}-wal is not.",
+        hint="Move both away, keep them, and restore a backup.",
+    )
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what a restoring that was killed left: a whole copy, with the relay's key. For who alone has the folder."""
     for left in folder.glob(f"{_RESTORING}*"):

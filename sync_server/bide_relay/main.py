@@ -37,6 +37,10 @@ _ADVICE_SPACES = (
     "Stop the relay, keep a copy, and put a backup in its place (bide-relay restore); or let the devices bring them back:"
     " bide-relay purge --damaged"
 )
+_EMPTIED = (
+    "relay.db was empty, so this relay begins anew: it has a new key, needs new invites, and gets everything again from the"
+    " devices. To have a backup instead: stop it, move relay.db away, and run bide-relay restore."
+)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 data_option = click.option(
@@ -115,6 +119,8 @@ def serve(
                 "give --tls-cert and --tls-key, or --behind-proxy if a proxy in front speaks TLS."
             )
         with _only_one(data):
+            if admin.is_emptied(data):
+                click.echo(f"bide-relay: {_EMPTIED}", err=True)
             storage = SqliteStorage(data)
             storage.quick_check()
 
@@ -168,9 +174,12 @@ def check(data: Path) -> None:
         for space in damaged:
             click.echo(f"Space {space.number} is damaged: {space.words}")
         if not torn and not damaged:
-            click.echo(f"All is well: {checked.spaces} spaces, {checked.envelopes} entries.")
+            click.echo(f"All is well: {_spaces(checked.spaces)}, {_entries(checked.envelopes)}.")
             if checked.withheld:
-                click.echo(f"{checked.withheld} entries have no body, and nobody erased it. A device that has it fills it in.")
+                have = "has" if checked.withheld == 1 else "have"
+                click.echo(
+                    f"{_entries(checked.withheld)} {have} no body, and nobody erased it. A device that has it fills it in."
+                )
             return
         whole = "space is" if checked.spaces == 1 else "spaces are"
         click.echo(f"{checked.spaces} {whole} whole, {len(damaged)} {'is' if len(damaged) == 1 else 'are'} not.")
@@ -185,7 +194,7 @@ def backup(data: Path, file: Path) -> None:
     """Write a whole copy of the database to FILE. Works while the relay runs. It holds the relay's key: keep it safe."""
     with plain_errors(), _opened(data) as storage:
         storage.back_up(file)
-        click.echo(f"Backed up {storage.totals()[0]} spaces.")
+        click.echo(f"Backed up {_spaces(storage.totals()[0])}.")
 
 
 @main.command()
@@ -197,7 +206,7 @@ def restore(data: Path, file: Path) -> None:
         admin.require_backup(file)  # before the folder is made
     with plain_errors(), _only_one(data):
         checked = admin.restore(file, data)
-        click.echo(f"Restored {checked.spaces} spaces, {checked.envelopes} entries.")
+        click.echo(f"Restored {_spaces(checked.spaces)}, {_entries(checked.envelopes)}.")
 
 
 @main.command()
@@ -227,10 +236,10 @@ def purge(data: Path, idle_days: int | None, damaged: bool, yes: bool) -> None:
         if not found:
             click.echo("No space has been idle that long.")
             return
-        click.echo(f"{len(found)} spaces, {sum(s.entries for s in found)} entries, {sum(s.bytes for s in found)} bytes.")
+        click.echo(f"{_spaces(len(found))}, {_entries(sum(s.entries for s in found))}, {sum(s.bytes for s in found)} bytes.")
         if not yes and not click.confirm("Delete them for good? The devices keep what they have."):
             sys.exit(1)
-        click.echo(f"Deleted {storage.purge(before)} spaces.")
+        click.echo(f"Deleted {_spaces(storage.purge(before))}.")
 
 
 def _purge_damaged(storage: SqliteStorage, *, yes: bool) -> None:
@@ -239,11 +248,19 @@ def _purge_damaged(storage: SqliteStorage, *, yes: bool) -> None:
     if not found:
         click.echo("No space is damaged.")
         return
-    click.echo(f"{len(found)} spaces are damaged.")
+    click.echo(f"{_spaces(len(found))} {'is' if len(found) == 1 else 'are'} damaged.")
     if not yes and not click.confirm("Delete them here? Their devices bring back what they have when they sync."):
         sys.exit(1)
     storage.purge_spaces(found)
-    click.echo(f"Deleted {len(found)} spaces.")
+    click.echo(f"Deleted {_spaces(len(found))}.")
+
+
+def _spaces(count: int) -> str:
+    return "1 space" if count == 1 else f"{count} spaces"
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _day(days: int) -> str:

@@ -192,6 +192,46 @@ def own_key(person: Person, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace(str(key_file), str(tmp_path / "key")))
 
 
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_whoever_lost_what_the_relay_lost_too_waits_for_the_other_or_goes_on_without(
+    two: tuple[Person, Person], relays: tuple[Relay, Relay], tmp_path: Path, answer: str
+) -> None:
+    """Robin may have it: with it all is as before. Whoever goes on without it is heard by Robin all the same."""
+    sam, robin = two
+    own_key(sam, tmp_path)
+    for number in range(5):
+        sam.ok("thank", "--noticed", f"number {number}")
+    for person in (sam, robin):
+        person.ok("sync")
+    lose_an_entry(sam.home)
+    relays[0].stop()
+    shutil.rmtree(relays[0].data)
+    relays[0].start()
+    assert sam.json("doctor", "--repair")["mended"]["must_sync"] == 1
+    told = sam.ok("sync")
+    assert "are on no relay" in told.err, told
+    refused = sam.run("thank", "--noticed", "too early", "--json")
+    assert (refused.code, refused.error["code"]) == (8, "not_allowed"), refused
+    sam.ok("thank", "--private", "--noticed", "to nobody")
+    child = sam.terminal("doctor", "--repair")
+    child.expect("Go on without it")
+    child.sendline(answer)
+    assert end(child) == 0, child.before
+    if answer == "y":
+        sam.ok("sync")
+        sam.ok("thank", "--noticed", "gone on")
+        sam.ok("sync")
+    for person in (robin, sam):
+        person.ok("sync")
+    if answer == "n":
+        sam.ok("thank", "--noticed", "gone on")
+        for person in (sam, robin):
+            person.ok("sync")
+    assert "gone on" in robin.ok("timeline").out
+    assert ("number 4" in sam.ok("timeline").out) is (answer == "n")
+    assert "nothing to mend" in sam.run("doctor", "--repair").err
+
+
 @pytest.mark.parametrize("locked", ["key file", "relative key file", "passphrase"])
 def test_what_was_laid_by_comes_back_with_the_two_commands_that_are_said(sam: Person, tmp_path: Path, locked: str) -> None:
     """Who is asked may mend it all the same. The commands are run as they stand, twice, in a folder of somebody's."""

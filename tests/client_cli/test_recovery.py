@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import RELAY, Person, Relay, end, make_person, pair, press_ctrl_c, wait_for
+from .conftest import BIDE, RELAY, Person, Relay, end, make_person, pair, press_ctrl_c, wait_for
 from .test_devices import add, shown
 
 
@@ -441,6 +441,29 @@ def test_making_needs_a_person_or_a_script_that_notes_the_words(couple: tuple[Pe
     assert ada.run("recovery", "create", "--json", "--no-input").code == 2
     assert ada.json("recovery")["phrases"] == 0
     assert "bide recovery create" in ada.ok("recovery").out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs something that takes nothing: /dev/full")
+def test_words_that_never_came_out_are_told_of_until_there_are_others(couple: tuple[Person, Person]) -> None:
+    """What they were printed to took nothing, or Bide was killed before."""
+    ada, _ = couple
+    with Path("/dev/full").open("w") as full:
+        made = subprocess.run(
+            [BIDE, "recovery", "create", "--json", "--words-noted", "--no-input"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=ada.env,
+            check=False,
+        )
+    assert made.returncode != 0
+    told = ada.json("recovery")
+    assert (told["phrases"], told["given"]) == (1, False)
+    assert "Perhaps nobody has" in ada.ok("recovery").err
+    assert "Perhaps nobody has" in ada.ok("doctor").out
+    ada.json("recovery", "rotate", "--words-noted", "--no-input")
+    told = ada.json("recovery")
+    assert (told["phrases"], told["given"]) == (1, True)
+    assert "Perhaps nobody has" not in ada.ok("recovery").err + ada.ok("doctor").out
 
 
 def test_a_phrase_is_not_revoked_or_renamed_as_a_device(couple: tuple[Person, Person]) -> None:

@@ -377,6 +377,7 @@ def test_what_is_displaced_is_kept_in_order_and_makes_room(box: Box) -> None:
     with box.storage.transaction():
         assert box.storage.displace(PAIR, MINE, 1) == mine[1:]
         assert box.storage.displace(PAIR, MINE, 1) == []
+        assert box.storage.displace(PAIR, MINE, 5) == []
         assert box.storage.heads(PAIR)[MINE] == Head(MINE, 1, mine[0].hash)
         assert box.storage.append(PAIR, other)
         box.storage.clear_derived()

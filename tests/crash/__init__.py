@@ -11,6 +11,7 @@ Each asks the same: *what was acknowledged is there afterwards, nothing is half 
 | `test_killed_administration` | the same and power, in what an operator does | real processes of ``bide-relay`` |
 | `test_power` | power goes: what was not synced is lost or torn | the real storage on a VFS that records |
 | `test_power_homes` | the same, for every file: keys, config, mark, exports | real processes, recorded by strace |
+| `test_power_commands` | the same, in what two people and a relay have to agree on afterwards | real processes and two relays |
 | `test_failing_disks` | a sync, or a write, fails at the Nth place, for every N | the VFS; and real processes under strace |
 | `test_running_out` | no room, no descriptors, no memory, nothing writable | real processes under limits |
 | `test_clocks` | the clock goes ten years back and forth | real processes under libfaketime |

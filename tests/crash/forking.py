@@ -211,6 +211,8 @@ class QuickRelay(RelayProcess):
         self._limits = limits
         self._forge = forge
         self._port = 0
+        self.switch = ""
+        """Of `crash.unsafe`, thrown in its process."""
         self._forked: Forked | None = None
 
     @property
@@ -220,7 +222,7 @@ class QuickRelay(RelayProcess):
 
     def start(self) -> QuickRelay:
         args = ("serve", "--listen", f"127.0.0.1:{self._port}", "--data", str(self.data), *self.flags)
-        self._forked = self._forge.start("bide-relay", *args, env=os.environ, limits=self._limits)
+        self._forked = self._forge.start("bide-relay", *args, env=os.environ | {SWITCH: self.switch}, limits=self._limits)
         while not (said := read_all(self._forked.stdout_file)).endswith("\n"):
             if self._forked._wait(_POLL_S) is not None:
                 raise AssertionError(f"The relay did not start: {self._forked.communicate()}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
-from crash.disk import Cut, FolderSynced, Made, Op, Removed, Said, Synced, Written
+from crash.disk import Cut, FolderSynced, Made, Op, Removed, Said, Synced, Written, read_image
 
 _NAME = "bide-recording"
 _BASE = "unix"
@@ -21,18 +23,40 @@ class Failure(Exception):
     """What `Recording.fail_at` was given came to pass."""
 
 
+class _Streamed(list[Op]):
+    """Steps that are in a file too, each with the time when it was done."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, op: Op) -> None:
+        super().append(op)
+        self._file.write(pickle.dumps((time.time(), op)))
+
+
+def read_steps(path: Path) -> list[tuple[float, Op]]:
+    """What a recording in another process wrote: each step, and when it was done in seconds since 1970."""
+    steps = []
+    with path.open("rb") as file:
+        while file.peek(1):
+            steps.append(pickle.load(file))
+    return steps
+
+
 class Recording:
     """What is done to databases below one folder while it is the default VFS."""
 
-    def __init__(self, folder: Path, *, lies: bool = False) -> None:
+    def __init__(self, folder: Path, *, lies: bool = False, into: Path | None = None) -> None:
         """Begin.
 
         Args:
             folder: only what is in it is recorded.
             lies: the disk says that it has synced, and has not: a control.
+            into: write each step there as well, at once, for `read_steps` in another process.
         """
         self.folder = str(folder)
-        self.ops: list[Op] = []
+        self.ops: list[Op] = [] if into is None else _Streamed(into)
         self.lies = lies
         self.failing: dict[str, tuple[int, type[apsw.Error], bool]] = {}
         """By kind (``sync``, ``write``): at the how many-eth from now, with what, and whether all after it fail too."""
@@ -41,7 +65,8 @@ class Recording:
         """How often it has failed."""
         self.after_failure: list[str] = []
         """What was still done to the disk after a failed sync: ``sync`` would be a second try."""
-        self._numbers: dict[str, int] = {}
+        # As `Disk` numbers the files that are there already.
+        self._numbers = {path: -number for number, path in enumerate(read_image(folder), start=1)}
         self._next = 1
         self._lock = threading.Lock()
 

@@ -22,9 +22,9 @@ CALLS = (
     "openat,open,creat,write,pwrite64,lseek,fsync,fdatasync,ftruncate,"
     "rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,mkdir,mkdirat"
 )
-_LINE = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+)")
-_UNFINISHED = re.compile(r"^(\d+) +(.*) <unfinished \.\.\.>$")
-_RESUMED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")
+_LINE = re.compile(r"^(\d+) +(?:(\d+\.\d+) +)?(\w+)\((.*)\) += (-?\d+)")
+_UNFINISHED = re.compile(r"^(\d+) +(?:\d+\.\d+ +)?(.*) <unfinished \.\.\.>$")
+_RESUMED = re.compile(r"^(\d+) +((?:\d+\.\d+ +)?)<\.\.\. \w+ resumed>(.*)$")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _OPENED_AT = re.compile(r"^\w+(?:<((?:\\x[0-9a-f]{2})*)>)?, ")
 _DESCRIPTOR = re.compile(r"^(\d+)<((?:\\x[0-9a-f]{2})*)>(.*)$")
@@ -52,6 +52,8 @@ class Traced(NamedTuple):
     ops: list[Op]
     lines: list[str]
     """As strace wrote them."""
+    times: list[float]
+    """When each of `ops` was done, in seconds since 1970; only if it was asked for."""
 
     @property
     def injected(self) -> int:
@@ -77,6 +79,7 @@ def trace(
     start: Mapping[str, bytes],
     stdin: str = "",
     inject: str = "",
+    timed: bool = False,
 ) -> Traced:
     """Run a command under strace.
 
@@ -87,10 +90,11 @@ def trace(
         start: the files that are there, by path.
         stdin: what it reads.
         inject: calls to make fail, as strace takes it.
+        timed: note when.
     """
     with tempfile.TemporaryDirectory(prefix="bide-trace-") as folder:
         output = Path(folder) / "trace"
-        options = ("-e", f"trace={CALLS}", *(("-e", f"inject={inject}") if inject else ()))
+        options = ("-e", f"trace={CALLS}", *(("-e", f"inject={inject}") if inject else ()), *(("-ttt",) if timed else ()))
         done = subprocess.run(
             [*strace(output, *options), *command],
             input=stdin,
@@ -101,7 +105,8 @@ def trace(
             check=False,
         )
         text = output.read_text(encoding="ascii")
-    return Traced(done.returncode, done.stdout, done.stderr, Parser(str(root), start).read(text), text.splitlines())
+    parser = Parser(str(root), start)
+    return Traced(done.returncode, done.stdout, done.stderr, parser.read(text), text.splitlines(), parser.times)
 
 
 class _Opened:
@@ -121,6 +126,8 @@ class Parser:
         self._next = 1
         self._open: dict[int, _Opened] = {}
         self._ops: list[Op] = []
+        self.times: list[float] = []
+        """When each step was done, as far as strace told."""
 
     def read(self, text: str) -> list[Op]:
         """Everything that was done below the root, in order."""
@@ -130,9 +137,10 @@ class Parser:
                 begun[unfinished[1]] = unfinished[2]
                 continue
             if resumed := _RESUMED.match(line):
-                line = f"{resumed[1]} {begun.pop(resumed[1], '')}{resumed[2]}"
-            if (match := _LINE.match(line)) and int(match[4]) >= 0:
-                self._call(match[2], match[3], int(match[4]))
+                line = f"{resumed[1]} {resumed[2]}{begun.pop(resumed[1], '')}{resumed[3]}"
+            if (match := _LINE.match(line)) and int(match[5]) >= 0:
+                self._call(match[3], match[4], int(match[5]))
+                self.times += [float(match[2] or 0)] * (len(self._ops) - len(self.times))
         return self._ops
 
     def _call(self, name: str, args: str, result: int) -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +231,24 @@ def _keyring(path: Path) -> list[Patch]:
     return [(module, "allowed_keyring", lambda: _FileKeyring(path)) for module in places]
 
 
+_for_good = ExitStack()
+
+
+def _record(where: str) -> None:
+    """Record what this process does to databases for good; takes no safety out."""
+    from crash.recording import Recording
+
+    folder, _, into = where.partition(":")
+    _for_good.enter_context(Recording(Path(folder), into=Path(into)).running())
+
+
 def take_out(switch: str) -> None:
-    """Take a safety out of this process for good; an empty switch takes none out, and ``clock-3600`` sets the clock."""
+    """Take a safety out of this process for good; an empty switch takes none out, ``clock-3600`` sets the clock, and
+    ``record:FOLDER:FILE`` writes down what is done to the databases in a folder.
+    """
+    if switch.startswith("record:"):
+        _record(switch.removeprefix("record:"))
+        return
     if switch.startswith("clock"):
         patches = _clock(int(switch.removeprefix("clock")))
     elif switch.startswith("keyring:"):

@@ -64,7 +64,7 @@ async def test_backup_while_it_runs_and_restore(tmp_path: Path) -> None:
         await client.upload([e.data for e in space.envelopes[1:]])
         await client.expect(Stored)
         done = await asyncio.to_thread(command, "backup", "--data", relay.data, copy)
-        assert (done.returncode, done.stdout) == (0, "Backed up 1 spaces.\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "Backed up 1 space.\n"), done.stderr
         later = space.write(space.founder)
         await client.upload([later.data])
         await client.expect(Stored)
@@ -78,7 +78,7 @@ async def test_backup_while_it_runs_and_restore(tmp_path: Path) -> None:
 
     assert command("restore", "--data", tmp_path / "data", copy).returncode == 2
     done = command("restore", "--data", tmp_path / "new", copy)
-    assert (done.returncode, done.stdout) == (0, "Restored 1 spaces, 4 entries.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "Restored 1 space, 4 entries.\n"), done.stderr
     assert names_in(tmp_path / "new") == ["relay.db", "relay.lock"]
     assert stat.S_IMODE((tmp_path / "new" / "relay.db").stat().st_mode) == 0o600
     async with RelayProcess(tmp_path / "new") as relay:
@@ -119,6 +119,25 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path) -> None:
     assert names_in(tmp_path / "new") == ["relay.lock"]
 
 
+def test_a_relay_whose_database_is_empty_says_so_and_begins_anew(tmp_path: Path) -> None:
+    """Once; and not where SQLite would throw away what had not been written into it yet."""
+    data = tmp_path / "data"
+    stored(data, own_space())
+    os.truncate(data / "relay.db", 0)
+    wal = data / "relay.db-wal"
+    wal.write_bytes(b"not written yet")
+    refused = command("serve", "--listen", "127.0.0.1:0", "--data", data)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused
+    assert "relay.db-wal is not" in refused.stderr
+    assert ((data / "relay.db").read_bytes(), wal.read_bytes()) == (b"", b"not written yet")
+    wal.unlink()
+    with RelayProcess(data) as relay:
+        assert relay.log.count("begins anew") == 1
+    assert command("check", "--data", data).stdout == "All is well: 0 spaces, 0 entries.\n"
+    with RelayProcess(data) as relay:
+        assert relay.log.count("begins anew") == 1, "the log of both starts"
+
+
 def test_what_is_no_backup_makes_no_folder(tmp_path: Path) -> None:
     """It is looked at before anything is made for it."""
     (tmp_path / "none.txt").write_text("no database at all")
@@ -150,11 +169,11 @@ def test_purge_removes_what_nobody_uses(tmp_path: Path) -> None:
     assert command(*arguments, "3").returncode == 2
     assert command(*arguments, "200").stdout == "No space has been idle that long.\n"
     declined = command(*arguments, "90", given="n\n")
-    assert (declined.returncode, declined.stdout.startswith("1 spaces, 4 entries, ")) == (1, True)
+    assert (declined.returncode, declined.stdout.startswith("1 space, 4 entries, ")) == (1, True)
     assert len(command("spaces", "--data", tmp_path).stdout.splitlines()) == 2
     done = command(*arguments, "90", "--yes")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Deleted 1 spaces."), done.stderr
-    assert command("check", "--data", tmp_path).stdout == "All is well: 1 spaces, 4 entries.\n"
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Deleted 1 space."), done.stderr
+    assert command("check", "--data", tmp_path).stdout == "All is well: 1 space, 4 entries.\n"
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert idle.envelopes[2].data[:140] not in content
     assert used.envelopes[2].data[:140] in content
@@ -192,7 +211,7 @@ def test_a_database_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
     connection.close()
     today = time.strftime("%Y-%m-%d", time.gmtime())
     assert command("spaces", "--data", tmp_path).stdout == f"1 {len(head.data)} 1970-01-01 {today}\n"
-    assert command("check", "--data", tmp_path).stdout == "All is well: 1 spaces, 1 entries.\n"
+    assert command("check", "--data", tmp_path).stdout == "All is well: 1 space, 1 entry.\n"
 
 
 def free_port() -> int:

@@ -505,7 +505,7 @@ async def test_status_and_check_while_the_relay_runs(tmp_path: Path) -> None:
         status = await asyncio.to_thread(command, "status", "--data", relay.data)
         assert status.stdout.splitlines()[:2] == ["spaces 1", "entries 2"]
         check = await asyncio.to_thread(command, "check", "--data", relay.data)
-        assert (check.returncode, check.stdout) == (0, "All is well: 1 spaces, 2 entries.\n")
+        assert (check.returncode, check.stdout) == (0, "All is well: 1 space, 2 entries.\n")
         await client.upload([space.write(space.founder).data])
         await client.expect(Stored)
         await client.close()
@@ -558,7 +558,7 @@ def test_check_asks_for_the_signatures_that_vouch(tmp_path: Path) -> None:
     storage.append([Batch(space.id, [space.envelopes[1], parse_envelope(bytes(data)), *space.envelopes[3:]])])
     storage.close()
     done = command("check", "--data", tmp_path)
-    assert (done.returncode, done.stdout) == (0, "All is well: 1 spaces, 5 entries.\n")
+    assert (done.returncode, done.stdout) == (0, "All is well: 1 space, 5 entries.\n")
 
 
 @pytest.mark.parametrize(

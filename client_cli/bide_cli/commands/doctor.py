@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
-from bide.replica.doctor import DAMAGE, LAID_BY, NOTE, OK, Finding
+from bide.replica.doctor import DAMAGE, LAID_BY, NOTE, OK, STILL_MISSING, Finding
 from bide.storage.opening import NoRoom
 from bide_cli import failures
 from bide_cli.home import folder as homes
@@ -46,7 +46,7 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
 
     --repair changes nothing in a sound home. Of a damaged one it first keeps the database as it is, in damaged-DATE in the
     home. Then it saves the keys and all log entries that can be proved, and builds everything else again. What is missing
-    comes back with the next bide sync.
+    comes back with the next bide sync. Where no relay has it, and another device may, it asks whether to go on without.
     """
     waiting = Waiting(shell)
     try:
@@ -54,7 +54,10 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
         waiting.end()
         wrong = [finding for finding in findings if finding.mendable]
         mending = None
-        if repair and not wrong:
+        if repair and not wrong and any(finding.words.template == STILL_MISSING for finding in findings):
+            assert replica is not None  # it was looked at
+            _go_on(shell, replica)
+        elif repair and not wrong:
             shell.say(_("There is nothing to mend; nothing was changed."))
         elif repair:
             mending, findings = _repair(shell, replica, wrong, waiting)
@@ -76,6 +79,23 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
         if wrong and not repair:
             shell.say(_("Nothing was changed. A copy is kept and what can be mended is mended by: bide doctor --repair"))
     return failures.OK if sound else failures.ERROR
+
+
+def _go_on(shell: Shell, replica: Replica) -> None:
+    """Where others may have what was lost here: wait for them, or go on without, as the person decides."""
+    from bide.replica.mending import go_on, still_missing
+    from bide_cli.terminal.asking import ask_yes
+
+    shell.say(
+        _("What is missing comes back if another device has it and syncs. If you go on without it, it stays away for good.")
+    )
+    if not shell.may_ask:
+        shell.say(_("That is asked on a terminal; nothing was changed."))
+    elif ask_yes(shell, _("Go on without it?"), default=False):
+        for space in replica.spaces():
+            if still_missing(replica.storage, space):
+                go_on(replica.storage, space)
+        shell.say(_("Now run: bide sync"))
 
 
 def _look(shell: Shell, waiting: Waiting, *, again: bool) -> tuple[Replica | None, list[Finding]]:

@@ -45,7 +45,7 @@ def status(shell: Shell) -> None:
 
 
 def _status(shell: Shell) -> None:
-    from bide.replica.phrases import covered_by, prepared
+    from bide.replica.phrases import covered_by, prepared, ungiven
 
     replica = open_replica(shell)
     phrases = prepared(replica.storage)
@@ -55,12 +55,14 @@ def _status(shell: Shell) -> None:
         if not space.pending
     ]
     if shell.as_json:
-        shell.emit("recovery", phrases=len(phrases), spaces=spaces)
+        shell.emit("recovery", phrases=len(phrases), given=not ungiven(replica.storage), spaces=spaces)
         return
     if not phrases:
         shell.out(_("You have no recovery phrase. To make one: bide recovery create"))
         return
     shell.out(plural("You have {n} recovery phrase.", "You have {n} recovery phrases.", len(phrases)))
+    if ungiven(replica.storage):
+        shell.say(_("Perhaps nobody has its words: Bide ended before it could give them. For new ones: bide recovery rotate"))
     if len(phrases) > 1:
         shell.say(_("They were made at the same time on two devices. To have one again: bide recovery rotate"))
     _tell_covers(shell, spaces)
@@ -122,7 +124,7 @@ def _require_way(shell: Shell, *, words_noted: bool) -> None:
 
 def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
     from bide.crypto.recovery import RecoveryPhrase
-    from bide.replica.phrases import anchor_for
+    from bide.replica.phrases import anchor_for, note_given
     from bide.replica.phrases import create as enrol
     from bide_cli.joining.paper import show_until_noted
 
@@ -130,12 +132,13 @@ def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
     phrase = RecoveryPhrase.new(anchor_for(replica.storage).space_id, replica.randomness)
     if not words_noted:
         show_until_noted(shell, phrase, replica.randomness)
-    covers = enrol(replica, phrase)
+    covers = enrol(replica, phrase, given=not words_noted)
     error = _sync(shell, replica)
     note_devices(replica)
     spaces = [_described(replica, cover.space, covered=cover.covered) for cover in covers if not cover.space.pending]
     if shell.as_json:
         shell.emit("recovery", words=list(phrase.words()), spaces=spaces, synced=error is None)
+        note_given(replica.storage)
         return
     shell.out(_("The phrase counts now."))
     _tell_covers(shell, spaces)
@@ -151,7 +154,7 @@ def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
 @shell_options
 def check(shell: Shell, words: str | None) -> None:
     """See whether the words on the paper are right, and what they bring back. Nothing is sent."""
-    from bide.replica.phrases import covers, prepared
+    from bide.replica.phrases import covers, is_ungiven, note_given, prepared
     from bide_cli.joining.paper import read_words
 
     replica = open_replica(shell)
@@ -161,6 +164,8 @@ def check(shell: Shell, words: str | None) -> None:
         for cover in covers(replica.storage, phrase)
         if not cover.space.pending
     ]
+    if is_ungiven(replica.storage, phrase):
+        note_given(replica.storage)
     if shell.as_json:
         shell.emit("recovery", right=True, phrases=len(prepared(replica.storage)), spaces=spaces)
         return

@@ -32,9 +32,19 @@ _DAY_MINUTES = 24 * 60
 _STAYS = "What is here stays readable; bide export takes it along. To share again: bide pair"
 
 
+ASKED = " asked"
+"""What stands behind it once a relay has been asked, and had not all of it; or if there is none to ask."""
+
+
 def short_key(space: SpaceId) -> str:
-    """Where it is kept that this device's own log may have been longer than it is here: see `bide.replica.mending`."""
+    """Where it is kept that this device's own log was longer than it is here, and how far others may have it: see
+    `bide.replica.mending`.
+    """
     return f"mended.short.{space.hex()}"
+
+
+class NotWhole(NotAllowed):
+    """Nothing can be written in a space as long as the end of this device's own log there is missing."""
 
 
 class Moment(NamedTuple):
@@ -145,10 +155,17 @@ class Appender:
         """Whoever has lost the end of their own log must not write at its place anew: others may have what was there.
 
         Raises:
-            NotAllowed: that is so, until the relay was asked.
+            NotWhole: that is so, until it has come back or nobody can have it.
         """
-        if space.relay_url and self._storage.meta(short_key(space.space_id)):
-            raise NotAllowed(
+        short = self._storage.meta(short_key(space.space_id))
+        if short.endswith(ASKED):
+            raise NotWhole(
+                "Something that was written here was lost, and no relay has it; another device may, so nothing can be written"
+                " before it has come back.",
+                hint="It comes with: bide sync, once that device has synced. If no other has it: bide doctor --repair",
+            )
+        if short:
+            raise NotWhole(
                 "This home was mended, and has to ask the relay for what is missing before anything can be written.",
                 hint="Run: bide sync",
             )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from bide.errors import Phrase
 from bide.ids import SpaceId, person_entry_id
 from bide.replica.admitting import hand_on_keys
+from bide.replica.appending import NotWhole
 from bide.replica.belonging import read_belonging
 from bide.replica.copies import is_due, say_where, settle
 from bide.replica.later_spaces import share_spaces
-from bide.replica.mending import take_back
+from bide.replica.mending import still_missing, take_back
 from bide.replica.moving import say_place
 from bide.replica.personal import device_key, device_names, my_devices, place_key
 from bide.replica.phrases import keep_up
@@ -19,6 +20,11 @@ from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
     from bide.replica.replica_like import ReplicaLike
+
+_STILL_MISSING = (
+    "{count} of the log entries that were lost here are on no relay. Another device may have them, and brings them back when it"
+    " syncs; until then nothing can be written there. If none can: bide doctor --repair"
+)
 
 
 def catch_up(replica: ReplicaLike, space_id: SpaceId) -> list[Phrase]:
@@ -32,6 +38,16 @@ def catch_up(replica: ReplicaLike, space_id: SpaceId) -> list[Phrase]:
     if space.pending:
         return []
     take_back(storage, space)
+    if missing := still_missing(storage, space):
+        return [Phrase(_STILL_MISSING, {"count": missing})]
+    try:
+        return _go_on(replica, space)
+    except NotWhole:
+        return []  # another space waits for the end of its log; what was to be said there is said once it is here
+
+
+def _go_on(replica: ReplicaLike, space: SpaceRecord) -> list[Phrase]:
+    storage, space_id = replica.storage, space.space_id
     notices = settle(replica, space)
     if is_due(storage, space_id):
         return notices

@@ -39,10 +39,12 @@ from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 if TYPE_CHECKING:
     from bide.replica.replica_like import ReplicaLike
 
-STAY, MOVE = "stay", "move"
+STAY, MOVE, LOST = "stay", "move", "lost"
+"""What is due: to stay in the log, since a copy went on in another; to go on in another; the same without any copy, since the
+end of the log was lost (`bide.replica.mending.go_on`)."""
 TELL_KEY = "went_on"
-"""What the person is to be told, once: `A_COPY` or `A_LOSS`."""
-A_COPY, A_LOSS = "copy", "loss"
+"""What the person is to be told, once: `A_COPY`, `A_LOSS` or `A_GAP`."""
+A_COPY, A_LOSS, A_GAP = "copy", "loss", "gap"
 FOLLOW_KEY = "own_space_follows"
 """Set where this home became another device in a pair space, and is to become one in its own space as well."""
 _STAYED_KEY = "stayed_in_own_space"
@@ -56,7 +58,7 @@ _NO_MORE_DEVICES = Phrase(
 
 
 def verdict(storage: Storage, space: SpaceId) -> str:
-    """What is due once everything has come: `STAY`, `MOVE`, or nothing."""
+    """What is due once everything has come: `STAY`, `MOVE`, `LOST`, or nothing."""
     return storage.meta(_verdict_key(space))
 
 
@@ -211,7 +213,7 @@ def settle(replica: ReplicaLike, space: SpaceRecord) -> list[Phrase]:
 def _settle(replica: ReplicaLike, space: SpaceRecord) -> None:
     storage, space_id = replica.storage, space.space_id
     found = verdict(storage, space_id)
-    because = A_COPY if found == MOVE else ""
+    because = {MOVE: A_COPY, LOST: A_GAP}.get(found, "")
     if space.kind == "own":
         # In the own space two copies part once: where the other one went already, this one has not to go.
         if found != STAY and not _has_parted(storage, space):
@@ -262,7 +264,7 @@ def _name(replica: ReplicaLike, before: SpaceRecord, space: SpaceRecord, because
     fields = {}
     if was.named:
         fields[device_key(space.log_id)] = _free_name(was.name, [each.name for each in here if each.active])
-    if because == A_LOSS:
+    if because != A_COPY:
         fields[was_key(space.log_id)] = before.log_id.hex()
     if space.space_id == own.space_id:
         for each in storage.spaces():

@@ -16,7 +16,8 @@ from bide.log.head import Head
 from bide.log.leaving import is_erased
 from bide.replica.belonging import read_belonging
 from bide.replica.honesty import examine_honesty
-from bide.replica.mending import is_short, laid_by
+from bide.replica.mending import is_short, laid_by, still_missing
+from bide.replica.phrases import ungiven
 from bide.replica.reading import Reader
 from bide.replica.rebuilding import Passed, Progress, counting, load_membership, rebuild
 from bide.replica.relays import CANNOT, GIVEN_UP, read_formers
@@ -28,6 +29,10 @@ from bide.storage.base import SpaceRecord, Storage
 _BATCH_BYTES = 1024 * 1024
 _BATCH_COUNT = 500
 OK, NOTE, DAMAGE = "ok", "note", "damage"
+STILL_MISSING = (
+    "{count} log entries that this home wrote in {space} were lost, and no relay has them. Another device may, and brings"
+    " them back when it syncs; until then nothing can be written there. If none can: bide doctor --repair"
+)
 LAID_BY = "{count} log entries of {space} are laid by until what was before them comes back."
 _OWN_SPACE = Phrase("your own space")
 _STANDINGS = {
@@ -40,6 +45,9 @@ _LEFT_BEHIND = {
     CANNOT: "The relay {url} may still hold {space}, sealed: it is of a kind that can't be asked to delete it.",
 }
 """Relays that may still hold what they are no longer asked to delete."""
+_UNGIVEN = (
+    "Perhaps nobody has the words of your recovery phrase: Bide ended before it gave them. New ones: bide recovery rotate"
+)
 _UNREADABLE = "Something in the database can't be made sense of."
 _NOT_THE_HOME = (MemoryError, OSError)
 """What says nothing of the home: the machine has run out of something."""
@@ -69,6 +77,8 @@ def examine(storage: Storage, reader: Reader, progress: Progress | None = None) 
             findings = [Finding(DAMAGE, damage, True) for damage in damages] or [_finding(OK, "The database file is sound.")]
             try:
                 findings = [*(Finding(NOTE, words) for words in removal_words(storage, reader.view())), *findings]
+                if ungiven(storage):
+                    findings.append(_finding(NOTE, _UNGIVEN))
                 return findings + _examine_spaces(storage, reader, counting(storage, progress, rounds=2))
             except _NOT_THE_HOME:
                 raise
@@ -206,7 +216,9 @@ def _the_few(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
 
 def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
     findings = []
-    if is_short(storage, space):
+    if missing := still_missing(storage, space):
+        findings.append(_finding(NOTE, STILL_MISSING, count=missing, space=label))
+    elif is_short(storage, space):
         words = (
             "{space} was mended: nothing can be written there before the relay was asked for what is missing. Run: bide sync"
         )
@@ -241,7 +253,10 @@ def _examine_pasts(storage: Storage, space: SpaceRecord, label: Phrase) -> list[
         words = "{count} log entries of this home in {space} wait to be moved to a log of its own. bide sync goes on with it."
         findings.append(_finding(NOTE, words, space=label, count=waiting))
     if storage.former_devices(space.space_id):
-        words = "In {space} this home went on as a device of its own, since another copy of it had written, or might have."
+        words = (
+            "In {space} this home went on as a device of its own, since another copy of it had written, or might have, or the"
+            " end of its log was lost."
+        )
         if displaced:
             words = (
                 "In {space} this home went on as a device of its own, since another copy of it had written, or might have. What"

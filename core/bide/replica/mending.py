@@ -1,9 +1,12 @@
 """From what could be read of a damaged database to a whole replica: of each log what can be proved, and all else built anew.
 
 A log is taken as far as its chain and signatures go from its first entry. What stands behind a damaged place is *laid by*: it
-is kept in the replica, is in no log, and follows by itself once a sync has brought what was before it. Until then this device
-writes nothing in a space whose own log may have been longer: somebody may have what was lost, and two entries at one place
-would be a fork.
+is kept in the replica, is in no log, and follows by itself once a sync has brought what was before it.
+
+This device writes nothing in a space whose own log was longer: somebody may have what was lost, and two entries at one place
+would be a fork. How far anybody can have it was noted before it went out (`bide.replica.outgoing`). Once a sync has brought it
+that far, the log is gone on with. A relay that has lost it as well doesn't bring it; then this home waits for another device,
+or its person decides to `go_on` without, in a new log.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_si
 from bide.log.leaving import is_erased
 from bide.log.membership import Membership
 from bide.projections import DERIVATION
-from bide.replica.appending import short_key
+from bide.replica.appending import ASKED, short_key
 from bide.replica.belonging import read_belonging
+from bide.replica.copies import LOST, note_foreign
 from bide.replica.deriving import stored
+from bide.replica.outgoing import furthest
 from bide.replica.rebuilding import Progress, counting, rebuild
 from bide.replica.receiving import Receiver
+from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
@@ -126,8 +132,9 @@ def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = No
                 raise NoRelayHasIt
             if opens and not space.relay_url and (fresh or not kept or _is_shorter(storage, space.space_id, heads)):
                 raise NoRelayHasIt
-            if not whole and not space.pending:
-                storage.put_meta(short_key(space.space_id), "1")
+            reached = _reached(storage, found, space, left, heads)
+            if not whole and not space.pending and (space.relay_url or own.seq < reached):
+                storage.put_meta(short_key(space.space_id), f"{reached}{'' if space.relay_url else ASKED}")
                 must_sync += bool(space.relay_url)
             entries, waiting = entries + len(kept), waiting + len(left)
         rebuild(storage, counting(storage, progress))
@@ -135,6 +142,26 @@ def mend(found: Salvaged, storage: SqliteStorage, progress: Progress | None = No
         nameless = not _restore_meta(storage, spaces)
     lost = given.keys() - {space.space_id for space in spaces}
     return Mended(len(spaces), len(lost), entries, waiting, must_sync, "outbox" in found.torn, "meta" in found.torn, nameless)
+
+
+def _reached(
+    storage: Storage,
+    found: Salvaged,
+    space: SpaceRecord,
+    left: Iterable[Envelope],
+    heads: Mapping[tuple[bytes, bytes], tuple[int, bytes]],
+) -> int:
+    """How far anybody may have this device's own log: it went out, or the relay acknowledged it.
+
+    Where some of the notes about that are lost too, how far it was here, as far as that can be told.
+    """
+    log = space.log_id
+    ends = [furthest(storage, space.space_id, log)]
+    ends += [row["seq"] for row in found.table("relay_head") if (row["space_id"], row["log_id"]) == (space.space_id, log)]
+    if space.relay_url and not found.torn.isdisjoint(("meta", "relay_head")):
+        ends += [heads[space.space_id, log][0]] if (space.space_id, log) in heads else []
+        ends += [each.seq for each in left if each.log_id == log]
+    return max(ends)
 
 
 def _is_shorter(storage: Storage, space: SpaceId, heads: Mapping[tuple[bytes, bytes], tuple[int, bytes]]) -> bool:
@@ -235,17 +262,63 @@ def take_back(storage: Storage, space: SpaceRecord) -> int:
                 if run and (new := _receive(receiver, run)):
                     came += new
                     progress = True
-        heads = storage.heads(space.space_id)
-        _lay_by(
-            storage, space.space_id, [each for each in left if each.log_id not in heads or each.seq > heads[each.log_id].seq]
-        )
-        storage.put_meta(short_key(space.space_id), "")
+        here = {each.hash for each in left if _is_in_its_place(storage, space.space_id, each)}
+        _lay_by(storage, space.space_id, [each for each in left if each.hash not in here])
+        _settle_end(storage, space)
     return came
 
 
+def _is_in_its_place(storage: Storage, space: SpaceId, envelope: Envelope) -> bool:
+    there = storage.envelope(space, envelope.log_id, envelope.seq)
+    return there is not None and there.hash == envelope.hash
+
+
 def is_short(storage: Storage, space: SpaceRecord) -> bool:
-    """Whether nothing may be written in a space before a sync, since this device's own log may have been longer."""
-    return bool(space.relay_url and storage.meta(short_key(space.space_id)))
+    """Whether nothing may be written in a space yet, since this device's own log was longer."""
+    return bool(storage.meta(short_key(space.space_id)))
+
+
+def still_missing(storage: Storage, space: SpaceRecord) -> int:
+    """How many entries of this device's own log others may have, and neither this home nor a relay has, as a sync has shown."""
+    short = storage.meta(short_key(space.space_id))
+    return _missing(storage, space, int(short.removesuffix(ASKED))) if short.endswith(ASKED) else 0
+
+
+def go_on(storage: Storage, space: SpaceRecord) -> None:
+    """Wait no longer for what is `still_missing`: unless the next sync brings it, this home goes on in a new log there.
+
+    Should somebody have it all the same, then their past of the old log and this one part; what is written from now on is in
+    neither.
+    """
+    with storage.transaction():
+        if still_missing(storage, space):
+            storage.put_meta(_go_on_key(space.space_id), "1")
+
+
+def _missing(storage: Storage, space: SpaceRecord, reached: int) -> int:
+    own = storage.heads(space.space_id).get(space.log_id, empty_head(space.log_id))
+    belonging = read_belonging(storage, space.space_id)
+    gone = {*own_logs(storage, space), *belonging.ended, *belonging.on_paper}
+    if all(member.log_id in gone for member in storage.members(space.space_id)):
+        return 0
+    cited = (each.seq for each in storage.cited(space.space_id) if each.log_id == space.log_id)
+    return max(0, reached - own.seq, *(seq - own.seq for seq in cited))
+
+
+def _settle_end(storage: Storage, space: SpaceRecord) -> None:
+    """All that the relay has is here: write again, go on in a new log, or wait for another device."""
+    short = storage.meta(short_key(space.space_id)).removesuffix(ASKED)
+    waits = bool(short) and _missing(storage, space, int(short)) > 0
+    if waits and storage.meta(_go_on_key(space.space_id)):
+        note_foreign(storage, space.space_id, LOST)
+        waits = False
+    storage.put_meta(short_key(space.space_id), short + ASKED if waits else "")
+    if not waits:
+        storage.put_meta(_go_on_key(space.space_id), "")
+
+
+def _go_on_key(space: SpaceId) -> str:
+    return f"mended.go_on.{space.hex()}"
 
 
 def _laid_key(space: SpaceId, number: int = 0) -> str:

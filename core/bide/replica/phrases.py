@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _BLANK_BYTES = 1 + 32 + 32 + 2 * signing.SIGNATURE_BYTES
 _RELAY_CHARS_MAX = 400
+_UNGIVEN_KEY = "phrase_not_given"
 _COVERED_MAX = 3
 """How often a phrase is enrolled in a space in which it is ended again."""
 
@@ -124,8 +125,13 @@ def prepared(storage: Storage) -> list[Prepared]:
     return found
 
 
-def create(replica: ReplicaLike, phrase: RecoveryPhrase) -> list[Cover]:
+def create(replica: ReplicaLike, phrase: RecoveryPhrase, *, given: bool = True) -> list[Cover]:
     """Enrol a phrase in every space of mine, in place of those that there were. One transaction.
+
+    Args:
+        replica: whose.
+        phrase: which.
+        given: somebody has the words. If not, `note_given` says so later; until then they are `ungiven`.
 
     Returns:
         Every space, with whether it is covered.
@@ -136,7 +142,29 @@ def create(replica: ReplicaLike, phrase: RecoveryPhrase) -> list[Cover]:
     with replica.storage.transaction():
         _end(replica)
         enrol_phrase(replica, phrase, {phrase.anchor: 0})
+        made = "" if given else prepared(replica.storage)[0].log_id.hex()
+        replica.storage.put_meta(_UNGIVEN_KEY, made)
     return covers(replica.storage, phrase)
+
+
+def ungiven(storage: Storage) -> bool:
+    """Whether a phrase counts that was made here and whose words perhaps nobody has: it ended before it gave them out."""
+    made = storage.meta(_UNGIVEN_KEY)
+    return bool(made) and any(phrase.log_id.hex() == made for phrase in prepared(storage))
+
+
+def note_given(storage: Storage) -> None:
+    """Somebody has the words of the phrase that was made here."""
+    if storage.meta(_UNGIVEN_KEY):
+        with storage.transaction():
+            storage.put_meta(_UNGIVEN_KEY, "")
+
+
+def is_ungiven(storage: Storage, phrase: RecoveryPhrase) -> bool:
+    """Whether it is these words."""
+    made = storage.meta(_UNGIVEN_KEY)
+    own = next(space for space in storage.spaces() if space.kind == "own")
+    return made in {log.hex() for log in own_logs(phrase, own.space_id)}
 
 
 def destroy(replica: ReplicaLike) -> int:

@@ -225,6 +225,8 @@ class Storage(Protocol):
     def displace(self, space: SpaceId, log: LogId, seq: int) -> list[StoredEnvelope]:
         """Take what follows `seq` out of a log. It is kept apart for good, waiting; what is derived from it is left alone.
 
+        A log that ends before `seq` stays as it is.
+
         Returns:
             What was taken out, in order.
         """

@@ -235,6 +235,8 @@ class SqliteTruth:
             "SELECT log_id, seq, hash, control, data FROM envelope WHERE space_id = ? AND log_id = ? AND seq > ? ORDER BY seq",
             *place,
         )
+        if not rows:
+            return []  # the log may end before `seq`
         self._run(
             "INSERT OR REPLACE INTO displaced (space_id, log_id, seq, hash, control, data, waiting)"
             " SELECT space_id, log_id, seq, hash, control, data, 1 FROM envelope"

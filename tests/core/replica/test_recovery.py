@@ -13,7 +13,7 @@ from bide.log.control import DeviceRecord, RecoveryAdded, write_control
 from bide.replica import Replica
 from bide.replica.devices import find_device, rename, revoke
 from bide.replica.personal import my_devices
-from bide.replica.phrases import anchor_for, blank_of, covers, create, destroy, prepared
+from bide.replica.phrases import anchor_for, blank_of, covers, create, destroy, is_ungiven, note_given, prepared, ungiven
 from bide.replica.rebuilding import load_membership
 from bide.testing import SeededRandomness
 from bide.testing_replicas import (
@@ -382,3 +382,21 @@ def test_what_has_ended_is_covered_by_words_that_were_made_before_their_device_w
     assert all(cover.covered for cover in covers(ada.storage, phrase))
     new, _ = use_phrase(phrase, relay, "new")
     assert [space.kind for space in new.spaces()] == ["own", "pair"]
+
+
+def test_words_that_nobody_was_given_are_known_for_it(couple: tuple[Replica, Replica]) -> None:
+    """Until they are given, or there are others."""
+    ada, _ = couple
+    anchor = anchor_for(ada.storage).space_id
+    lost_words, others = (RecoveryPhrase.new(anchor, SeededRandomness(seed)) for seed in ("lost", "others"))
+    create(ada, lost_words, given=False)
+    assert ungiven(ada.storage)
+    assert is_ungiven(ada.storage, lost_words)
+    assert not is_ungiven(ada.storage, others)
+    assert [str(finding.words) for finding in ada.doctor() if "Perhaps nobody" in str(finding.words)]
+    note_given(ada.storage)
+    assert not ungiven(ada.storage)
+    create(ada, others, given=False)
+    assert ungiven(ada.storage)
+    destroy(ada)
+    assert not ungiven(ada.storage)
