@@ -22,7 +22,7 @@ from typing import Any
 
 import apsw
 
-from bide.errors import NewerFormat, StorageBusy, StorageError
+from bide.errors import StorageBusy, StorageError
 from bide.ids import LogId, SpaceId
 from bide.log.chain import Head
 from bide.log.envelope import HEADER_BYTES, SIGNED_BYTES, ZERO_HASH, Envelope, entry_hash
@@ -43,7 +43,7 @@ from bide_relay.storage.base import (
 )
 from bide_relay.storage.sqlite_checkpoints import Checkpoints
 from bide_relay.storage.sqlite_copying import copy_to, sync_path
-from bide_relay.storage.sqlite_layout import layout, layout_of, schemas
+from bide_relay.storage.sqlite_layout import refuse_strange, schemas
 
 log = logging.getLogger(NAME)
 
@@ -94,7 +94,7 @@ class SqliteStorage:
             elif self._path.stat().st_size == 0:
                 # SQLite would take it for a new one: all would be well with it.
                 raise StorageDamaged("The relay's database file is empty.")
-            self._refuse_strange()
+            refuse_strange(self._path, busy_timeout_ms=BUSY_TIMEOUT_MS)
             self._writer = self._connect(apsw.SQLITE_OPEN_READWRITE)
             self._upgrade()
             # SQLite syncs the folder too once it has a write-ahead log, and doesn't look whether that failed.
@@ -133,33 +133,6 @@ class SqliteStorage:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
-
-    def _refuse_strange(self) -> None:
-        """Look at version and tables without a connection that could write."""
-        if self._path.stat().st_size == 0:
-            return
-        try:
-            version, here = self._look(apsw.SQLITE_OPEN_READONLY)
-        except apsw.ReadOnlyError:
-            # Power went while it was made: only a connection that may write can take back what was half there.
-            version, here = self._look(apsw.SQLITE_OPEN_READWRITE)
-        if version > schemas()[-1][0]:
-            raise NewerFormat(
-                "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
-            )
-        # What an operator adds does no harm; but at version 0 there is nothing yet.
-        if version < 0 or not layout_of(version) <= here or (version == 0 and here):
-            raise StorageError(
-                f"The file {FILE_NAME} in that folder was not made by bide-relay; it was left untouched.", hint=""
-            )
-
-    def _look(self, flags: int) -> tuple[int, set[tuple[str, str, str]]]:
-        connection = apsw.Connection(str(self._path), flags=flags)
-        try:
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-            return int(connection.execute("PRAGMA user_version").get), layout(connection)
-        finally:
-            connection.close()
 
     def _upgrade(self) -> None:
         connection = self._writer

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from pathlib import Path
 
 import apsw
+
+from bide.errors import NewerFormat, StorageError
 
 _SCHEMA_NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -31,5 +34,38 @@ def layout_of(version: int) -> set[tuple[str, str, str]]:
             if number <= version:
                 connection.execute(script)
         return layout(connection)
+    finally:
+        connection.close()
+
+
+def refuse_strange(path: Path, *, busy_timeout_ms: int) -> None:
+    """Look at version and tables without a connection that could write.
+
+    Raises:
+        NewerFormat: a newer relay wrote it.
+        StorageError: no relay did.
+        apsw.Error: it can't be read.
+    """
+    if path.stat().st_size == 0:
+        return
+    try:
+        version, here = _look(path, apsw.SQLITE_OPEN_READONLY, busy_timeout_ms)
+    except apsw.ReadOnlyError:
+        # Power went while it was made: only a connection that may write can take back what was half there.
+        version, here = _look(path, apsw.SQLITE_OPEN_READWRITE, busy_timeout_ms)
+    if version > schemas()[-1][0]:
+        raise NewerFormat(
+            "This database was written by a newer bide-relay and was left untouched.", hint="Install the newest one."
+        )
+    # What an operator adds does no harm; but at version 0 there is nothing yet.
+    if version < 0 or not layout_of(version) <= here or (version == 0 and here):
+        raise StorageError(f"The file {path.name} in that folder was not made by bide-relay; it was left untouched.", hint="")
+
+
+def _look(path: Path, flags: int, busy_timeout_ms: int) -> tuple[int, set[tuple[str, str, str]]]:
+    connection = apsw.Connection(str(path), flags=flags)
+    try:
+        connection.set_busy_timeout(busy_timeout_ms)
+        return int(connection.execute("PRAGMA user_version").get), layout(connection)
     finally:
         connection.close()
