@@ -33,6 +33,7 @@ from bide_relay.settings import Settings
 from simulation.clockwork import START_MS, Clockwork, Crashed, begin_process
 from simulation.disks import Disk
 from simulation.network import End
+from simulation.shown import require_shown
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -198,6 +199,7 @@ class Device(Process):
                     lost, self.put_back = self.put_back, None
                     self.world.invariants.disk_lost(self, lost)
                 self.world.invariants.kept_its_word(self)
+                require_shown(self)
 
     def do(self, deed: Callable[[], Any]) -> bool:
         """Let a person do something. False: it was refused, or the process ended over it."""

@@ -103,6 +103,7 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
         membership: what its control envelopes come to; left out, they are folded.
     """
     membership = membership or load_membership(storage, space)
+    known = {member.log_id for member in storage.members(space)}
     for device in membership.devices.values():
         storage.put_member(MemberRecord(space, device.log_id, device.id, device.slot))
     for member in storage.members(space):
@@ -129,6 +130,12 @@ def rebuild_members(storage: Storage, space: SpaceId, membership: Membership | N
         _apply_over(storage, space, over, membership)
     if erased != before.erased:
         _apply_erased(storage, space, before.erased, erased)
+    if record is not None and not record.pending and has_taken_out(storage, space):
+        # While what had admitted a device was taken out, a rebuild has left its log out.
+        slots = {log: device.slot for log, device in membership.devices.items()}
+        for log in sorted(slots.keys() - known):
+            for batch in _batches(storage, space, log, 0):
+                take_in(storage, space, batch, slots=slots)
     return membership
 
 

@@ -166,3 +166,28 @@ def test_a_home_that_takes_back_what_it_had_taken_out_keeps_no_device_that_nobod
         home = copied(sam, "again")
         sync(home, copy.deepcopy(relay), frames_max=frames)
         follows_from_the_log(home)
+
+
+def test_what_a_device_said_is_shown_again_when_its_addition_is_said_again(couple: tuple[Replica, Replica]) -> None:
+    """Sam's copy writes where Sam had added a phone; the sync breaks off before that is said again, and Sam rebuilds."""
+    sam, robin = couple
+    relay = MemoryRelay()
+    sync_all(relay, sam, robin)
+    twin, earlier = copied(sam, "twin"), copy.deepcopy(relay.spaces)
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone)
+    phone.write("appreciation", {"noticed": "By the phone."})
+    sync_all(relay, phone, sam)
+    relay.spaces = earlier
+    twin.write("appreciation", {"noticed": "By the twin."})
+    sync(twin, relay)
+    broke_off = False
+    for frames in range(4, 9):
+        home, rest = copied(sam, "again"), copy.deepcopy(relay)
+        sync(home, rest, frames_max=frames)
+        home.rebuild()
+        broke_off |= not home.timeline(search="phone")
+        sync(home, rest)
+        assert len(home.timeline(search="phone")) == 1
+        follows_from_the_log(home)
+    assert broke_off
