@@ -8,6 +8,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.envelope import SIGNED_BYTES, entry_hash
 from bide.replica.healing import is_said_again
 from bide.replica.rebuilding import load_membership
+from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 from bide_relay.service import load_state
 
@@ -65,3 +66,17 @@ def cannot_end_a_pause(world: World, device: Device, space: SpaceRecord) -> bool
     own = device.replica.reader.own_space()
     state = load_state(world.relay_of(own).storage, own.space_id)
     return state is not None and not state.membership.is_active(own.log_id) and not own.pending
+
+
+def went_on_unheard(world: World, device: Device) -> bool:
+    """It wrote in a log that somebody removed with a home, and went on from there in one of which they had not heard."""
+    wanted = world.invariants.tried_to_remove | world.invariants.out_with_removed
+    for space in device.replica.spaces():
+        state = load_state(world.relay_of(space).storage, space.space_id)
+        if state is None:
+            continue
+        members, ends = state.membership.devices, state.membership.ends
+        counted = [log for log in own_logs(device.replica.storage, space) if log in members and ends.get(log, 1)]
+        if counted and counted[-1] != space.log_id and counted[-1] in wanted and counted[-1] in ends:
+            return True
+    return False

@@ -22,7 +22,7 @@ from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
-from simulation.excepting import cannot_end_a_pause, is_torn
+from simulation.excepting import cannot_end_a_pause, is_torn, went_on_unheard
 from simulation.granted import secrets_for
 from simulation.processes import Device, Place, RelayProcess, Said
 
@@ -270,7 +270,9 @@ class Invariants:
         adder = device.added_by
         now = {space.log_id for space in device.replica.spaces()}
         wanted = not device.own_logs.isdisjoint(self.tried_to_remove) or not now.isdisjoint(self.out_with_removed)
-        return wanted or device.contested or (adder is not None and self.may_be_removed(adder))
+        if wanted or device.contested or went_on_unheard(self._world, device):
+            return True
+        return adder is not None and self.may_be_removed(adder)
 
     @staticmethod
     def _own_space(device: Device) -> SpaceRecord:

@@ -15,7 +15,6 @@ from bide.entries.records import EntryRecord
 from bide.ids import EntryId, LogId, SpaceId, parse_entry_id
 from bide.log.head import Head
 from bide.protocol.frames import Stored
-from bide.replica.belonging import read_belonging
 from bide.replica.personal import DeviceName
 from bide.replica.writing import Written
 from bide.storage.base import SpaceRecord
@@ -235,18 +234,13 @@ class World:
         else:
             self.broke(f"after {ROUNDS_MAX} rounds something still moves")
 
-    @staticmethod
-    def _is_out(device: Device, space: SpaceRecord) -> bool:
-        return space.log_id in read_belonging(device.replica.storage, space.space_id).ended
-
     def _where_all_are(self) -> Any:
         return [
             [
                 (
                     space,
                     device.replica.storage.heads(space.space_id),
-                    # Who was removed may be told so now by one, now by another of the faces that it had.
-                    {} if self._is_out(device, space) else device.replica.storage.relay_heads(space.space_id),
+                    device.replica.storage.relay_heads(space.space_id),
                     device.replica.storage.bare(space.space_id),
                 )
                 for space in device.replica.spaces()

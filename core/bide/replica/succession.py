@@ -73,7 +73,7 @@ def face(storage: Storage, space: SpaceRecord) -> bytes:
     # Who can't become known as what it is now proves itself as what it was, and hears whether it is still out.
     out = is_turned_away(storage, space)
     for former, after in zip(formers, own_logs(storage, space)[1:], strict=True):
-        if former.log_id in ended or (_is_refused(storage, space.space_id, former.log_id) and not out):
+        if not out and (former.log_id in ended or _is_refused(storage, space.space_id, former.log_id)):
             continue
         if _is_unknown(storage, space, after):
             return former.signing_seed
@@ -106,13 +106,13 @@ def note_other_past(storage: Storage, space: SpaceRecord, log: LogId) -> bool:
     """The relay has another past of a log of this home. One transaction.
 
     Returns:
-        Whether this home is out: the relay knows the device of that log as removed, and can't take any more what was said last
-        in it here, that this home goes on as another device.
+        Whether this home is out: the device of that log was removed, and the relay can't take any more what was said last in it
+        here, that this home goes on as another device.
     """
-    logs = own_logs(storage, space)
-    if log == space.log_id or not _is_refused(storage, space.space_id, log):
+    logs, ended = own_logs(storage, space), read_belonging(storage, space.space_id).ended
+    if log == space.log_id or not _is_unknown(storage, space, logs[logs.index(log) + 1]):
         return False
-    if not _is_unknown(storage, space, logs[logs.index(log) + 1]):
+    if log not in ended and not _is_refused(storage, space.space_id, log):
         return False
     with storage.transaction():
         note_turned_away(storage, space)
