@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 import pexpect
 import pytest
-from crash.forking import Forge
+from crash.forking import Forge, Forked
+
+from bide.crypto.wrapping import MEMORY_BYTES_MIN, unwrap_with_passphrase, wrap_with_passphrase
+from bide.ids import SystemRandomness
 
 BIDE = str(Path(sys.executable).with_name("bide"))
 RELAY = str(Path(sys.executable).with_name("bide-relay"))
@@ -142,13 +145,24 @@ def nobody(tmp_path: Path) -> Person:
     return Person(tmp_path / "nobody")
 
 
-class Relay:
-    """A relay process."""
+def first_line(process: Forked) -> str:
+    """What a process says first."""
+    while not (line := process.first_line()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    return line
 
-    def __init__(self, data: Path) -> None:
-        self.data = self._data = data
-        self._port = 0
-        self._process: subprocess.Popen[str] | None = None
+
+class Relay:
+    """A relay process, forked: how it starts is tried in `sync_server` and `system`."""
+
+    flags: tuple[str, ...] = ("--registration", "open")
+
+    def __init__(self, data: Path, port: int = 0) -> None:
+        """Start it, at a port that homes know already or at any."""
+        self.data = data
+        self._port = port
+        self._process: Forked | None = None
         self.start()
 
     @property
@@ -156,22 +170,14 @@ class Relay:
         return f"ws://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [RELAY, "serve", "--listen", f"127.0.0.1:{self._port}", "--data", str(self._data), "--registration", "open"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        self._port = int(line.rpartition(":")[2])
+        args = ("serve", "--listen", f"127.0.0.1:{self._port}", "--data", str(self.data), *self.flags)
+        self._process = forge().start("bide-relay", *args, env=os.environ)
+        self._port = int(first_line(self._process).rpartition(":")[2])
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(15)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            self._process.communicate(15)
             self._process = None
 
 
@@ -194,13 +200,23 @@ def make_person(folder: Path, name: str, relay: Relay | None = None) -> Person:
 
 def pair(first: Person, second: Person) -> tuple[dict[str, Any], dict[str, Any]]:
     """Pair two people by code; gives both last lines."""
-    process = first.start("pair", "--json", "--words-verified")
-    assert process.stdout is not None
-    code = json.loads(process.stdout.readline())["code"]
+    process = forge().start("bide", "pair", "--json", "--words-verified", env=first.env)
+    code = json.loads(first_line(process))["code"]
     joined = second.json("join", "--code", "-", "--words-verified", stdin=code + "\n")
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    return json.loads(out), joined
+    return json.loads(out.splitlines()[-1]), joined
+
+
+def opened_quickly(home: Path, passphrase: str) -> None:
+    """Wrap a home's key once more under the same passphrase, with settings that take no second to derive with.
+
+    What is wrapped says how, so the same code opens it. For homes that are opened again and again; what a new one costs is
+    tried where one is made.
+    """
+    [path] = home.glob("key*.wrapped")
+    key = unwrap_with_passphrase(path.read_bytes(), passphrase)
+    path.write_bytes(wrap_with_passphrase(key, passphrase, SystemRandomness(), memory_bytes=MEMORY_BYTES_MIN, iterations=1))
 
 
 @pytest.fixture(scope="module")
@@ -220,21 +236,39 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 15) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="session")
+def in_step(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """Sam and Robin, paired on a relay, in step: their homes and the relay's data, to be copied, and its port."""
+    folder = tmp_path_factory.mktemp("in-step")
+    relay = Relay(folder / "old")
+    sam, robin = make_person(folder, "Sam", relay), make_person(folder, "Robin")
+    pair(sam, robin)
+    sam.ok("thank", "--noticed", "You drove my mother.")
+    for person in (sam, robin, sam):
+        person.ok("sync")
+    relay.stop()
+    return folder, int(relay.url.rpartition(":")[2])
+
+
 @pytest.fixture
-def relays(tmp_path: Path) -> Iterator[tuple[Relay, Relay]]:
-    """Two relays: one that is left, and one that is moved to."""
-    old, new = Relay(tmp_path / "old"), Relay(tmp_path / "new")
+def relays(tmp_path: Path, in_step: tuple[Path, int]) -> Iterator[tuple[Relay, Relay]]:
+    """Two relays: one that is left, where Sam and Robin have met, and one that is moved to."""
+    folder, port = in_step
+    shutil.copytree(folder / "old", tmp_path / "old")
+    old, new = Relay(tmp_path / "old", port), Relay(tmp_path / "new")
     yield old, new
     for relay in (old, new):
         relay.stop()
 
 
 @pytest.fixture
-def two(tmp_path: Path, relays: tuple[Relay, Relay]) -> tuple[Person, Person]:
+def two(tmp_path: Path, in_step: tuple[Path, int], relays: tuple[Relay, Relay]) -> tuple[Person, Person]:
     """Sam and Robin, paired on the first of two relays, in step."""
-    sam, robin = make_person(tmp_path, "Sam", relays[0]), make_person(tmp_path, "Robin")
-    pair(sam, robin)
-    sam.ok("thank", "--noticed", "You drove my mother.")
-    for person in (sam, robin, sam):
-        person.ok("sync")
-    return sam, robin
+    folder, _ = in_step
+    for name in ("Sam", "Robin"):
+        home = tmp_path / name.lower()
+        shutil.copytree(folder / name.lower(), home)
+        shutil.copy(folder / f"{name}.key", tmp_path)
+        config = home / "config.toml"
+        config.write_text(config.read_text().replace(str(folder), str(tmp_path)))
+    return Person(tmp_path / "sam"), Person(tmp_path / "robin")

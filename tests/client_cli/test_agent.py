@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client_cli.conftest import BIDE, Person, wait_for
+from client_cli.conftest import BIDE, Person, opened_quickly, wait_for
 
 from bide_cli.home.folder import read_config
 from bide_cli.unlocking.agent import MAGIC, SOCKET, end_agent, fetch_key, seconds_left
@@ -36,6 +36,7 @@ def locked_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sam = Person(folder / "home", BIDE_PASSPHRASE_FILE=str(folder / "passphrase"))
     sam.ok("init", "--name", "Sam", "--passphrase", "--no-input")
     sam.ok("thank", "--private", "--noticed", "The kettle was on")
+    opened_quickly(sam.home, PASSPHRASE)
     return folder
 
 

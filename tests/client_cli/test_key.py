@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from client_cli.conftest import BIDE, Person
+from client_cli.conftest import BIDE, Person, opened_quickly
 
 from bide.errors import Locked
 from bide.storage.opening import open_database, rekey_database
@@ -268,6 +268,7 @@ def test_a_passphrase_that_is_changed_and_killed_leaves_the_old_or_the_new(origi
     old, new = passphrase_file(tmp_path, OLD), passphrase_file(tmp_path, NEW)
     first = copied(original, tmp_path / "first")
     first.ok("key", "change", "--passphrase", "--new-passphrase-file", old, "--no-input")
+    opened_quickly(first.home, OLD)
     found = set()
     for number in range(8, 40, 3):
         home = tmp_path / f"home-{number}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import pytest
@@ -34,10 +36,43 @@ NOT_YET: dict[str, str] = {}
 """What is not marked yet, by the arguments of the run, and why. Empty when everything is."""
 
 
-def translate(*args: str) -> subprocess.CompletedProcess[str]:
+TOOL = """
+import contextlib, functools, io, json, sys
+from docs import translate
+translate.collect = functools.cache(translate.collect)
+for line in sys.stdin:
+    sys.argv = ["translate", *json.loads(line)]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = translate.main()
+    print(json.dumps([code, said.getvalue()]), flush=True)
+"""
+"""The translators' tool as often as it is asked for. It looks for the messages once: they stay, and nothing takes as long."""
+
+
+class Translating(NamedTuple):
+    """What a run of the tool came to."""
+
+    code: int
+    out: str
+
+
+@functools.cache
+def tool() -> subprocess.Popen[str]:
+    """The process of the translators' tool."""
+    return subprocess.Popen([sys.executable, "-c", TOOL], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def translate(*args: str) -> Translating:
     """Run the translators' tool."""
-    command = [sys.executable, "-m", "docs.translate", *args]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    stdin, stdout = tool().stdin, tool().stdout
+    assert stdin is not None
+    assert stdout is not None
+    stdin.write(json.dumps(args) + "\n")
+    stdin.flush()
+    line = stdout.readline()
+    assert line, "the tool ended"
+    return Translating(*json.loads(line))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the marking language."""
     locale = tmp_path_factory.mktemp("locale")
     done = translate("--marked", str(locale))
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.out
     return locale
 
 
@@ -236,8 +271,8 @@ def test_a_translation_is_held_to_its_source(catalogue: Path) -> None:
 
 def check_all(catalogue: Path) -> list[str]:
     done = translate("--check", "--all", "--locale", str(catalogue.parents[2]))
-    assert done.returncode == 1, done.stderr
-    return done.stdout.splitlines()
+    assert done.code == 1, done.out
+    return done.out.splitlines()
 
 
 def test_writing_the_catalogues_twice_changes_nothing(catalogue: Path) -> None:

@@ -150,7 +150,6 @@ def test_a_manual_of_a_command_that_is_gone_is_stale(tmp_path: Path) -> None:
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     run = [sys.executable, "-m", "docs.generate"]
-    subprocess.run(run, cwd=tmp_path, capture_output=True, check=True)
     gone, changed = tmp_path / "docs/man/bide-sing.1", tmp_path / "docs/man/bide-thank.1"
     gone.write_text(".TH SING 1\n", encoding="utf-8")
     changed.write_text(".TH THANK 1\n", encoding="utf-8")
