@@ -301,6 +301,36 @@ def hand_over(folder: Path, giver: Replica, taker: Replica) -> None:
         list(read_bundle(file.read, taker.storage, session_for))
 
 
+def test_whoever_watches_can_write_as_soon_as_it_has_come_back(tmp_path: Path) -> None:
+    """On the connection on which it was missing."""
+    lost = Lost(tmp_path)
+    lost.damage("seq >= 6")
+    put_back(lost)
+    connection, session = (
+        lost.relay.connect(),
+        lost.sam.sync_session(pair_space(lost.sam).space_id, host=lost.relay.host, live=True),
+    )
+
+    def speak() -> None:
+        for _ in range(9):
+            for message in connection.data_to_send():
+                session.receive_data(message)
+            for message in session.data_to_send():
+                connection.receive_data(message)
+
+    speak()
+    assert lost.missing()
+    lost.sync(lost.robin)
+    speak()
+    assert not lost.missing()
+    lost.write_afterwards()
+    session.wake()
+    speak()
+    lost.sync(lost.robin)
+    assert hard(lost.robin) == hard(lost.sam)
+    assert lost.forks() == 0
+
+
 def test_a_sync_elsewhere_is_not_stopped_by_what_waits(tmp_path: Path) -> None:
     """The own space syncs, and can be written to, while the shared one waits."""
     lost = Lost(tmp_path)
