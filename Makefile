@@ -76,7 +76,8 @@ soak: setup  ## longer campaigns; prints seeds that replay, and what really hit 
 	  PYTHONPATH=tests $(BIN)/python -m crash.tally $(TALLY); exit $$result
 	HYPOTHESIS_PROFILE=soak BIDE_COPIES=deep $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
 	PARTITIONS=$${PARTITIONS:-2000} WEEK_EVENTS=$${WEEK_EVENTS:-1000} DAMAGES=$${DAMAGES:-4000} FUZZ_SESSIONS=$${FUZZ_SESSIONS:-3000} \
-	  $(BIN)/pytest -q -n $(WORKERS) -rA tests/network tests/system/test_damage.py tests/fuzz/test_sessions.py
+	  $(BIN)/pytest -q -n $(WORKERS) -rA tests/network tests/system/test_damage.py tests/system/test_lost_ends.py \
+	  tests/fuzz/test_sessions.py
 	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-10000000} --workers $(WORKERS)
 
 # atheris has wheels for Linux; elsewhere it wants clang. So it is no part of the locked set.

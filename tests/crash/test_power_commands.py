@@ -247,11 +247,11 @@ def bring_together_shared(scene: Scene) -> set[str]:
 STORIES = {
     "leave": Story(("leave", "--yes", "--json"), after_leaving),
     "relay move": Story(("relay", "move", "{other}", "--json"), after_moving),
-    "erase": Story(("erase", "{shared}", "--yes", "--json"), after_erasing),
-    "pause": Story(("pause", "--json"), after_pausing),
     "recovery use": Story((), after_coming_back, note_words, "new"),
 }
 SELDOM = {
+    "erase": Story(("erase", "{shared}", "--yes", "--json"), after_erasing),
+    "pause": Story(("pause", "--json"), after_pausing),
     "leave quietly": Story(("leave", "--yes", "--quietly", "--json"), after_leaving_quietly),
     "pause --end": Story(("pause", "--end", "--json"), after_resuming, lambda scene: scene.sam.run("pause")),
     "recovery create": Story(("recovery", "create", *NOTED), after_making_phrase),

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import copy
+import random
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from system.test_damage import KEY, mended_into, with_sql
+from homes import SEED
+from system.test_damage import BROKEN, DAMAGES, KEY, Couple, Damage, mended_into, sync_all, with_sql
 
-from bide.errors import BideError
+from bide.errors import BideError, NotAllowed
+from bide.ids import SpaceId
+from bide.log.envelope import EnvelopeClass
 from bide.replica import Replica, mending
 from bide.replica.appending import NotWhole
 from bide.replica.bundles import HOST, read_bundle, write_bundle
 from bide.replica.mending import go_on, laid_by, still_missing
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock
-from bide.testing_replicas import RELAY_URL, MemoryRelay, new_replica, pair_space, pair_up, sync, wipe
+from bide.testing_replicas import RELAY_URL, MemoryRelay, copied, new_replica, pair_space, pair_up, sync, wipe
 
 AFTERWARDS = "afterwards"
 
@@ -66,6 +72,78 @@ class Lost:
     def forks(self) -> int:
         space = pair_space(self.sam).space_id
         return len(self.sam.storage.evidence(space)) + len(self.robin.storage.evidence(space))
+
+
+def hole(path: Path, chance: random.Random) -> None:
+    """An entry of the own log is gone, or its end; with it perhaps how long it was."""
+    which = f"seq {chance.choice(('=', '>='))} {chance.randint(3, 20)}"
+    log = "log_id = (SELECT log_id FROM space WHERE kind = 'pair')"
+    heads = ["DELETE FROM log_head"] if chance.random() < 0.3 else []
+    with_sql(path, KEY, f"DELETE FROM envelope WHERE {log} AND {which}", *heads)
+
+
+def live_through(couple: Couple, folder: Path, damage: Damage, chance: random.Random) -> bool:
+    """Damage a copy of Sam's home, mend it, let the relay lose something, and let both go on. Whether it could be mended."""
+    damaged = folder / "damaged.db"
+    shutil.copyfile(couple.path, damaged)
+    damage(damaged, chance)
+    sam = couple.mended(damaged, folder)
+    if sam is None:
+        return False
+    robin, relay = copied(couple.robin, "again"), copy.deepcopy(couple.relay)
+    space = pair_space(sam)
+    lose(relay, space.space_id, chance)
+    if chance.random() < 0.5:
+        with suppress(NotAllowed):  # neither has the beginning: Robin brings it back
+            sync_all(sam, relay)
+        with suppress(NotAllowed):
+            sam.write("checkin", {"hard": "at once"})
+            sync_all(sam, relay)
+    for home in (robin, sam):
+        sync_all(home, relay)
+    for private in (False, True):
+        sam.write("checkin", {"hard": AFTERWARDS}, private=private)
+    for home in (sam, robin, sam):
+        sync_all(home, relay)
+    assert not sam.storage.evidence(space.space_id) + robin.storage.evidence(space.space_id), "a log has two pasts"
+    assert shared_digest(sam) == shared_digest(robin)
+    assert AFTERWARDS in hard(robin)
+    assert set(hard(couple.robin)) <= set(hard(sam))
+    sam.storage.close()
+    return True
+
+
+@pytest.mark.parametrize("kind", ["hole", "zero", "truncate"])
+def test_whatever_is_lost_here_and_at_the_relay_comes_back_and_nobody_is_stuck(tmp_path: Path, kind: str) -> None:
+    """An entry, a page or the end of the file is gone, and the relay has nothing or less; Robin has it all."""
+    couple = Couple(tmp_path, entries=24)
+    for number in range(max(4, DAMAGES // 6)):
+        print(f"SEED={SEED} {kind} {number}")
+        live_through(couple, tmp_path, {**BROKEN, "hole": hole}[kind], random.Random(f"{SEED} lost ends {kind} {number}"))
+
+
+def test_without_waiting_that_is_seen_to_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: written to after a sync that brought nothing, a log soon has two pasts."""
+    monkeypatch.setattr(mending, "_missing", lambda *_: 0)
+    couple = Couple(tmp_path, entries=24)
+    with pytest.raises(AssertionError, match="two pasts"):
+        live_through(couple, tmp_path, hole, random.Random("two"))
+
+
+def shared_digest(replica: Replica) -> str:
+    return next(str(space["digest"]) for space in replica.digest() if space["kind"] == "pair")
+
+
+def lose(relay: MemoryRelay, space: SpaceId, chance: random.Random) -> None:
+    """All of a space, or the ends of its logs."""
+    if chance.random() < 0.3:
+        kept = {other: held for other, held in relay.spaces.items() if other != space}
+        wipe(relay)
+        relay.spaces.update(kept)
+        return
+    for log, entries in relay.spaces[space].logs.items():
+        least = max([1, *(each.seq for each in entries if each.klass is EnvelopeClass.CONTROL)])
+        relay.spaces[space].logs[log] = entries[: chance.randint(least, len(entries))]
 
 
 def hard(replica: Replica) -> list[str]:
@@ -221,6 +299,36 @@ def hand_over(folder: Path, giver: Replica, taker: Replica) -> None:
 
     with path.open("rb") as file:
         list(read_bundle(file.read, taker.storage, session_for))
+
+
+def test_whoever_watches_can_write_as_soon_as_it_has_come_back(tmp_path: Path) -> None:
+    """On the connection on which it was missing."""
+    lost = Lost(tmp_path)
+    lost.damage("seq >= 6")
+    put_back(lost)
+    connection, session = (
+        lost.relay.connect(),
+        lost.sam.sync_session(pair_space(lost.sam).space_id, host=lost.relay.host, live=True),
+    )
+
+    def speak() -> None:
+        for _ in range(9):
+            for message in connection.data_to_send():
+                session.receive_data(message)
+            for message in session.data_to_send():
+                connection.receive_data(message)
+
+    speak()
+    assert lost.missing()
+    lost.sync(lost.robin)
+    speak()
+    assert not lost.missing()
+    lost.write_afterwards()
+    session.wake()
+    speak()
+    lost.sync(lost.robin)
+    assert hard(lost.robin) == hard(lost.sam)
+    assert lost.forks() == 0
 
 
 def test_a_sync_elsewhere_is_not_stopped_by_what_waits(tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ def is_due(storage: Storage, space: SpaceId) -> bool:
     return bool(verdict(storage, space)) or bool(storage.displaced(space, waiting=True))
 
 
+def may_be_settled(storage: Storage, space: SpaceId) -> bool:
+    """Whether something waits that what has just come may settle: see `is_due`, and the end of a log that was lost."""
+    return is_due(storage, space) or bool(storage.meta(short_key(space)))
+
+
 def _verdict_key(space: SpaceId) -> str:
     return f"copied.{space.hex()}"
 

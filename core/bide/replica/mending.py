@@ -432,7 +432,9 @@ def _lay_by(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope]) -> 
             parts.append(b"")
         parts[-1] += len(data).to_bytes(_LENGTH_BYTES, "big") + data
     for number, part in enumerate(parts):
-        storage.put_meta(_laid_key(space, number), base64.b64encode(part).decode("ascii"))
+        packed = base64.b64encode(part).decode("ascii")
+        if storage.meta(_laid_key(space, number)) != packed:
+            storage.put_meta(_laid_key(space, number), packed)
     number = len(parts)
     while storage.meta(_laid_key(space, number)):
         storage.put_meta(_laid_key(space, number), "")

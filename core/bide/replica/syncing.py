@@ -350,7 +350,7 @@ class SpaceSync:
         self.progress += new
         self._look_up_space()
         self.to_receive = max(self.to_receive, self.received)
-        if self._caught_up and copies.is_due(self._storage, space):
+        if self._caught_up and copies.may_be_settled(self._storage, space):
             self._all_is_here()
         self._send_more()
 
