@@ -22,7 +22,7 @@ from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
-from simulation.excepting import cannot_end_a_pause, is_torn
+from simulation.excepting import cannot_end_a_pause, is_torn, removed_and_still_in
 from simulation.granted import secrets_for
 from simulation.processes import Device, Place, RelayProcess, Said
 
@@ -205,6 +205,8 @@ class Invariants:
         self._nothing_lost(members)
         self._nobody_stuck(members)
         self._removed_stay_out(members)
+        for device, other in removed_and_still_in(self._world, members):
+            self._broke(f"{device.name} was removed, and is still in what {other.name} shares")
         self._erased_is_nowhere(members)
         self._relay_let_go()
         self._world.recoveries.check(members)

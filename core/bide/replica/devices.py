@@ -194,6 +194,28 @@ def revoke(replica: Replica, target: DeviceName) -> list[SpaceId]:
     return list(dict.fromkeys(done))
 
 
+def finish_removals(replica: Replica, space: SpaceRecord) -> None:
+    """Remove from a space what was removed from my devices, where that was not done: by one that was not let in there yet.
+
+    As long as none of my devices writes in its log there: a copy that went on as a device of its own may.
+    """
+    storage, own = replica.storage, replica.reader.own_space()
+    ended = read_belonging(storage, own.space_id).ended
+    if own.pending or own.log_id in ended or not ended or space.kind == "own":
+        return
+    mine = device_names(storage, own)
+    staying = {each.places[space.space_id] for each in mine if each.active and space.space_id in each.places}
+    gone = {each.places[space.space_id] for each in mine if not each.active and space.space_id in each.places}
+    gone -= {space.log_id, *staying, *read_belonging(storage, space.space_id).ended}
+    if not gone:
+        return
+    with storage.transaction():
+        for log in sorted(gone):
+            membership = load_sayable(storage, space.space_id)
+            if membership.is_active(log) and membership.devices[log].slot == space.slot:
+                revoke_in(storage, replica.writer.appender, space, membership.devices[log], membership, replica.randomness)
+
+
 def _of_one_home(storage: Storage, space: SpaceRecord, log: LogId) -> list[LogId]:
     """The logs that the home of a device wrote in a space, before and after, as far as it says so and brought them in."""
     membership = load_sayable(storage, space.space_id)
@@ -303,6 +325,8 @@ def after_catching_up(replica: Replica, space: SpaceRecord) -> None:
     belonging = read_belonging(storage, space.space_id)
     if space.log_id in belonging.ended:
         return
+    if read_stances(storage).get(space.space_id) != LEFT:
+        finish_removals(replica, space)
     if belonging.lacking:
         with storage.transaction():
             hand_on_keys(storage, appender, space)
