@@ -67,7 +67,7 @@ bench: setup  ## the figures, each beside its yardstick
 simulate: setup  ## live through worlds in which everything goes wrong (SEED= STEPS=200000 WORKERS=2)
 	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-200000} --seconds $${SECONDS_MAX:-0} --workers $(WORKERS) \
 	  $(if $(STORY),--story "$(STORY)") $(if $(SHRINK),--shrink "$(SHRINK)") $(if $(WITHOUT),--without "$(WITHOUT)") \
-	  $(if $(SWITCH),--switch "$(SWITCH)") $(if $(NO),--no "$(NO)")
+	  $(foreach kind,$(SWITCH),--switch "$(kind)") $(foreach kind,$(NO),--no "$(kind)")
 
 soak: setup  ## longer campaigns; prints seeds that replay, and what really hit (KILLS=20000 CUTS=100000 STEPS=10000000 SEED=1)
 	@rm -f $(TALLY)

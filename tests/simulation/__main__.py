@@ -75,8 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _as_words(also: frozenset[str], without: frozenset[str]) -> str:
-    others = [("NO", name) for name in without] + [("SWITCH", name) for name in also]
-    return "".join(f" {how}={name}" for how, name in sorted(others))
+    return "".join(f" {how}='{' '.join(sorted(kinds))}'" for how, kinds in (("NO", without), ("SWITCH", also)) if kinds)
 
 
 def _one(plan: Plan, *, aloud: bool, short: Path | None) -> int:

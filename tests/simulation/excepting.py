@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bide.ids import LogId, SpaceId
 from bide.log.envelope import SIGNED_BYTES, entry_hash
 from bide.replica.healing import is_said_again
+from bide.replica.personal import device_names
 from bide.replica.rebuilding import load_membership
 from bide.replica.succession import own_logs
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
@@ -57,6 +60,24 @@ def _relay(world: World, space: SpaceId) -> Any:
 def _is_at_relay(relay: Any, space: SpaceId, envelope: StoredEnvelope) -> bool:
     header = relay.header(space, envelope.log_id, envelope.seq)
     return header is not None and entry_hash(header[:SIGNED_BYTES]) == envelope.hash
+
+
+def removed_and_still_in(world: World, members: Mapping[SpaceId, Sequence[Device]]) -> Iterator[tuple[Device, Device]]:
+    """Who was removed from a person's devices, and is in something with one of those that knows which log is whose.
+
+    Not if one that stays writes in that log as well: a copy that went on as a device of its own.
+    """
+    for device, other in itertools.permutations(world.devices, 2):
+        own, storage = other.replica.reader.own_space(), other.replica.storage
+        if device.person != other.person or other not in members.get(own.space_id, []):
+            continue
+        names, mine = device_names(storage, own), device.replica.reader.own_space().log_id
+        for space in device.replica.spaces():
+            staying = [each.places.get(space.space_id) for each in names if each.active]
+            out = [each.places.get(space.space_id) for each in names if not each.active and each.log_id == mine]
+            there = space.space_id not in world.invariants.torn and {device, other} <= {*members.get(space.space_id, [])}
+            if there and space.log_id in out and space.log_id not in staying:
+                yield device, other
 
 
 def cannot_end_a_pause(world: World, device: Device, space: SpaceRecord) -> bool:

@@ -197,6 +197,7 @@ class Device(Process):
                 self.replica = Replica(self.disk.open(self.reached), clock=self.clock, randomness=self.randomness())
                 if self.put_back is not None:
                     lost, self.put_back = self.put_back, None
+                    self.world.quiet.put_back(self)
                     self.world.invariants.disk_lost(self, lost)
                 self.world.invariants.kept_its_word(self)
                 require_shown(self)

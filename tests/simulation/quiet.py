@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bide.ids import LogId, SpaceId
+from bide.log.envelope import HEADER_BYTES
 from bide.replica.outgoing import furthest
 from bide.replica.stance import LEFT, read_stances
 from bide.replica.succession import own_logs
 
 if TYPE_CHECKING:
-    from simulation.processes import Device
+    from simulation.processes import Device, RelayProcess
     from simulation.world import World
 
 QUIET = "quiet"
@@ -49,6 +50,11 @@ class Quiet:
             if carrier := device.live.pop(space, None):
                 carrier._connection.link.sever()  # type: ignore[attr-defined]
 
+    def put_back(self, device: Device) -> None:
+        """Its home is an old copy: what it had heard since it hears anew, or never, if it was said there and nowhere else."""
+        for key in [key for key in self.upto if key[0] is device]:
+            del self.upto[key]
+
     def _handed(self, space: SpaceId, log: LogId, device: Device) -> int:
         """How far somebody else has a log: pairing hands over how it begins."""
         others = (other.replica.storage.heads(space).get(log) for other in self.world.devices if other is not device)
@@ -58,6 +64,11 @@ class Quiet:
         """Whether a device has heard that its person left a space."""
         return (device, space) in self.upto
 
+    @staticmethod
+    def _is_of(device: Device, relay: RelayProcess, space: SpaceId, log: LogId, seq: int) -> bool:
+        here, there = device.replica.storage.envelope(space, log, seq), relay.storage.header(space, log, seq)
+        return here is not None and there == here.data[:HEADER_BYTES]
+
     def check(self) -> None:
         """No relay has more of anybody's log than had gone out when they heard of it."""
         for (device, space), upto in self.upto.items():
@@ -65,7 +76,9 @@ class Quiet:
                 heads = relay.storage.heads(space)
                 for log, seq in upto.items():
                     # A file goes wherever its writer takes it, and whoever takes it in brings it to the relay.
-                    if log in heads and heads[log].seq > max(seq, self.world.filed.get((space, log), 0)):
+                    after = max(seq, self.world.filed.get((space, log), 0)) + 1
+                    # What stands there may be a copy's that has not heard of it, and writes the same log.
+                    if log in heads and heads[log].seq >= after and self._is_of(device, relay, space, log, after):
                         self.world.broke(f"{device.name} left a space quietly and sent something of it afterwards")
         self.world.deeds["looked at what was left quietly"] += len(self.upto)
 

@@ -10,6 +10,7 @@ from bide.replica.admitting import hand_on_keys
 from bide.replica.appending import NotWhole
 from bide.replica.belonging import read_belonging
 from bide.replica.copies import is_due, say_where, settle
+from bide.replica.devices import finish_removals
 from bide.replica.later_spaces import share_spaces
 from bide.replica.mending import still_missing, take_back
 from bide.replica.moving import say_place
@@ -68,6 +69,8 @@ def _among_devices(replica: ReplicaLike, space: SpaceRecord) -> None:
     belonging = read_belonging(storage, space.space_id)
     if space.log_id in belonging.ended:
         return
+    if read_stances(storage).get(space.space_id) != LEFT:
+        finish_removals(replica, space)
     if belonging.lacking:
         with storage.transaction():
             hand_on_keys(storage, appender, space)

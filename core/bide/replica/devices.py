@@ -16,6 +16,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.control import DeviceRecord
 from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX
 from bide.replica.admitting import admit, revoke_in
+from bide.replica.belonging import read_belonging
 from bide.replica.people import folded
 from bide.replica.personal import DEVICE_NAME_CHARS_MAX, DeviceName, device_key, device_names, my_devices, place_key
 from bide.replica.rebuilding import load_sayable
@@ -151,6 +152,28 @@ def revoke(replica: ReplicaLike, target: DeviceName) -> list[SpaceId]:
                     revoke_in(storage, appender, space, membership.devices[each], membership, replica.randomness)
                     done.append(space.space_id)
     return list(dict.fromkeys(done))
+
+
+def finish_removals(replica: ReplicaLike, space: SpaceRecord) -> None:
+    """Remove from a space what was removed from my devices, where that was not done: by one that was not let in there yet.
+
+    As long as none of my devices writes in its log there: a copy that went on as a device of its own may.
+    """
+    storage, own = replica.storage, replica.reader.own_space()
+    ended = read_belonging(storage, own.space_id).ended
+    if own.pending or own.log_id in ended or not ended or space.kind == "own":
+        return
+    mine = device_names(storage, own)
+    staying = {each.places[space.space_id] for each in mine if each.active and space.space_id in each.places}
+    gone = {each.places[space.space_id] for each in mine if not each.active and space.space_id in each.places}
+    gone -= {space.log_id, *staying, *read_belonging(storage, space.space_id).ended}
+    if not gone:
+        return
+    with storage.transaction():
+        for log in sorted(gone):
+            membership = load_sayable(storage, space.space_id)
+            if membership.is_active(log) and membership.devices[log].slot == space.slot:
+                revoke_in(storage, replica.writer.appender, space, membership.devices[log], membership, replica.randomness)
 
 
 def _of_one_home(storage: Storage, space: SpaceRecord, log: LogId, apart: Container[LogId | None]) -> list[LogId]:

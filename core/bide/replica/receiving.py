@@ -299,14 +299,17 @@ class Receiver:
         return ForkDetected(hint=_FORK_HINT, evidence=envelope.header)
 
     def _take_grants(self, envelope: Envelope, statement: Control) -> None:
-        """Open the epoch secrets that a control envelope seals to this device."""
+        """Open the epoch secrets that a control envelope seals to this device, or to one that its home was before."""
         if not isinstance(statement, Granting):
             return
         space = self._space
-        keys = DeviceKeys(space.signing_seed, space.sealing_secret)
-        mine = keys.device_id
+        # Who said it may not have heard yet that this home went on as another device, and be gone before they do.
+        formers = self._storage.former_devices(space.space_id)
+        faces = [DeviceKeys(space.signing_seed, space.sealing_secret)]
+        faces += [DeviceKeys(each.signing_seed, each.sealing_secret) for each in formers]
+        mine: dict[bytes, DeviceKeys] = {face.device_id: face for face in faces}
         for grant in statement.grants:
-            if grant.recipient != mine:
+            if (keys := mine.get(grant.recipient)) is None:
                 continue
             try:
                 secret = open_grant(grant.box, keys=keys, parent=envelope.prev_hash)

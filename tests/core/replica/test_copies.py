@@ -640,5 +640,22 @@ def test_words_that_nobody_else_has_stay_where_their_device_was_let_in_by_a_stat
     assert shared(twin) == shared(backup) == shared(robin) - {"by Sam"}
 
 
+def test_a_key_for_what_a_home_was_before_opens_here_as_well(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
+    """The phone removes the tablet, not having heard that the twin went on as a device of its own, and is never seen again."""
+    sam, robin = couple
+    phone, tablet = add_device(sam, "phone"), add_device(sam, "tablet")
+    sync_all(relay, sam, phone, tablet, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "by Sam")
+    thank(twin, "by the twin")
+    sync_all(relay, sam, twin, robin)
+    revoke(phone, next(each for each in my_devices(phone.storage) if each.name == "tablet"))
+    thank(phone, "by the phone, at last")
+    give(phone, twin)
+    assert "by the phone, at last" in shared(twin)
+    sync_all(relay, twin, sam, robin)
+    assert "by the phone, at last" in shared(sam) & shared(robin)
+
+
 def _tells_of_two_pasts(words: str) -> bool:
     return "two pasts" in words or "or a device was copied" in words

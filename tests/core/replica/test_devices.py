@@ -21,7 +21,7 @@ from bide.replica.reading import ON_RELAY
 from bide.replica.rebuilding import load_membership
 from bide.replica.removal import is_removed, note_turned_away, require_belonging, require_let_in
 from bide.storage.base import Storage
-from bide.testing_replicas import MemoryRelay, add_device, give, new_replica, pair_space, pair_up, sync
+from bide.testing_replicas import RELAY_URL, MemoryRelay, add_device, give, new_replica, pair_space, pair_up, sync
 
 
 def sync_all(relay: MemoryRelay, *replicas: Replica, rounds: int = 2) -> None:
@@ -272,6 +272,31 @@ def test_two_devices_that_remove_each_other_are_both_out(couple: tuple[Replica, 
     assert "Among those who remain." in str(texts(robin))
     after = lost(phone.storage, relay, pair_space(sam).space_id), lost(tablet.storage, relay, pair_space(sam).space_id)
     assert after == before
+
+
+def test_a_removal_by_a_device_that_is_not_let_in_everywhere_is_finished_by_one_that_is(relay: MemoryRelay) -> None:
+    """The phone removes the laptop before it was let into what Sam shares: the tablet, which is in it, does so there."""
+    sam, robin = new_replica("Sam"), new_replica("Robin")
+    for replica in (sam, robin):
+        replica.set_relay(RELAY_URL)
+    phone = add_device(sam, "phone")
+    sync_all(relay, sam, phone)
+    pair_up(sam, robin)
+    tablet = add_device(sam, "tablet")
+    sync_all(relay, sam, robin, tablet)
+    sync(phone, relay, space=phone.spaces()[0].space_id)
+    revoke(phone, next(each for each in my_devices(phone.storage) if each.log_id == sam.spaces()[0].log_id))
+    sync(phone, relay, space=phone.spaces()[0].space_id)
+    space = pair_space(sam)
+    assert load_membership(tablet.storage, space.space_id).is_active(space.log_id)
+    sync_all(relay, tablet, robin, phone, tablet, robin)
+    for home in (tablet, robin):
+        assert not load_membership(home.storage, space.space_id).is_active(space.log_id)
+    robin.write("appreciation", {"noticed": "Said after it was lost."})
+    sync_all(relay, robin, tablet, phone)
+    for home in (tablet, phone):
+        assert "Said after it was lost." in str(texts(home))
+    assert lost(sam.storage, relay, space.space_id) < lost(tablet.storage, relay, space.space_id)
 
 
 def test_a_device_added_while_another_is_removed_gets_every_key(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
