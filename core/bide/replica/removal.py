@@ -35,13 +35,9 @@ def is_removed(storage: Storage, space: SpaceRecord) -> bool:
     """Whether this device was removed from a space, as far as is known here."""
     if space.log_id in read_belonging(storage, space.space_id).ended:
         return True
-    return is_turned_away(storage, space)
-
-
-def is_turned_away(storage: Storage, space: SpaceRecord) -> bool:
-    """Whether this relay knows this device as removed; another one, or one whose storage is new, has not said so."""
-    store = storage.meta(_key(space))
-    return bool(store) and store == _store(storage, space)
+    # Another relay, or one whose storage is new, has not said so.
+    turned_away = storage.meta(_key(space))
+    return bool(turned_away) and turned_away == _store(storage, space)
 
 
 def require_belonging(storage: Storage, space: SpaceRecord) -> None:

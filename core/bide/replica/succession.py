@@ -17,7 +17,7 @@ from bide.replica.admitting import admit
 from bide.replica.belonging import read_belonging
 from bide.replica.founding import device_record
 from bide.replica.rebuilding import rebuild_members
-from bide.replica.removal import is_turned_away, note_let_in, note_turned_away
+from bide.replica.removal import is_removed, note_let_in, note_turned_away
 from bide.storage.base import FormerDevice, SpaceRecord, Storage, StoredEnvelope
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def face(storage: Storage, space: SpaceRecord) -> bytes:
     if not formers:
         return space.signing_seed
     ended = read_belonging(storage, space.space_id).ended
-    # Who can't become known as what it is now proves itself as what it was, and hears whether it is still out.
-    out = is_turned_away(storage, space)
+    # Who is out, and can't become known as what it is now, proves itself as what it was, and hears whether that still holds.
+    out = is_removed(storage, space)
     for former, after in zip(formers, own_logs(storage, space)[1:], strict=True):
         if not out and (former.log_id in ended or _is_refused(storage, space.space_id, former.log_id)):
             continue
@@ -126,7 +126,7 @@ def note_refused(storage: Storage, space: SpaceRecord, seed: bytes) -> bool:
         Whether it is one that this home was before: then the next contact is as a later one, which may belong all the same.
     """
     with storage.transaction():
-        if seed == space.signing_seed or is_turned_away(storage, space):
+        if seed == space.signing_seed or is_removed(storage, space):
             note_turned_away(storage, space)
             return False
         for former in storage.former_devices(space.space_id):

@@ -27,6 +27,7 @@ from bide.testing import SeededRandomness
 from bide.testing_replicas import (
     MemoryRelay,
     add_device,
+    carry,
     copied,
     give,
     new_replica,
@@ -265,11 +266,13 @@ def test_a_removed_copy_that_had_gone_on_in_another_log_comes_to_rest(
             sync(twin, relay)
     was = None
     for _ in range(4):
+        session = twin.sync_session(before.space_id, host=relay.host)
         with pytest.raises(NotAllowed, match="removed"):
-            sync(twin, relay)
+            carry(session, relay)
         there = twin.storage.heads(before.space_id), twin.storage.relay_heads(before.space_id)
         assert was is None or there == was
         was = there
+    assert session.sent == 0
     assert is_removed(twin.storage, after)
     assert twin.storage.heads(before.space_id)[after.log_id].seq == 1
     assert not [each for each in incidents(twin.storage, before.space_id) if each.kind == LOST]
