@@ -74,7 +74,7 @@ def test_a_relay_that_brings_nothing_forward_is_given_up(every_s: float) -> None
 
 
 def test_a_slow_relay_that_comes_forward_is_not_given_up() -> None:
-    assert carry(Talker(0.1), Session(8, finished_at=8), stall_max_s=0.3) > 0.6
+    assert carry(Talker(0.2), Session(8, finished_at=8), stall_max_s=1.0) > 1.0
 
 
 def test_coming_forward_wins_time_only_once() -> None:

@@ -244,12 +244,12 @@ async def test_a_reader_that_stalls_costs_one_buffer(tmp_path: Path, space: Spac
 
 async def test_half_open_connections_are_found(tmp_path: Path, space: SpaceBuilder) -> None:
     """Whoever doesn't answer a ping in time is gone, as after a change of network; whoever answers stays."""
-    flags = ("--registration", "open", "--ping-interval-s", "0.3", "--ping-timeout-s", "0.3", "--close-timeout-s", "0.3")
+    flags = ("--registration", "open", "--ping-interval-s", "0.3", "--ping-timeout-s", "1.5", "--close-timeout-s", "0.3")
     async with RelayProcess(tmp_path / "data", *flags) as relay:
         dead = await sync(relay, space, space.founder)
         alive = await sync(relay, space, space.founder)
         dead.ws.transport.pause_reading()
-        await asyncio.sleep(3)
+        await asyncio.sleep(4)
         dead.ws.transport.resume_reading()
         await gone(dead.ws)
         await alive.upload([space.envelopes[1].data])

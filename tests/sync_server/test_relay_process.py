@@ -93,7 +93,7 @@ def test_bytes_that_are_no_http(relay: RelayProcess) -> None:
 
 async def test_those_who_say_nothing_are_cut_off(tmp_path: Path) -> None:
     """After connecting, after the upgrade, after unknown_space, after the welcome."""
-    flags = ("--registration", "open", "--auth-timeout-s", "0.4", "--open-timeout-s", "0.4")
+    flags = ("--registration", "open", "--auth-timeout-s", "1.5", "--open-timeout-s", "1.5")
     async with RelayProcess(tmp_path / "data", *flags) as relay:
         reader, writer = await asyncio.open_connection(*relay.host.split(":"))
         silent = await WireClient.connect(relay.url)
@@ -103,7 +103,7 @@ async def test_those_who_say_nothing_are_cut_off(tmp_path: Path) -> None:
         await registering.expect_error("unknown_space")
         other = own_space()
         wanting, _ = await join(relay, other, other.founder)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await reader.read() == b""
             for client in (silent, registering, wanting):
                 error = await client.expect_error("remote_protocol")
@@ -123,12 +123,21 @@ async def test_connections_are_limited_with_a_reason(tmp_path: Path) -> None:
         error = await three.expect_error("too_many_connections")
         assert error.retry_after_ms > 0
         await one.close()
-        await asyncio.sleep(0.1)
-        four = await WireClient.connect(relay.url)
-        with pytest.raises(TimeoutError):
-            await four.receive(0.2)
+        four = await let_in(relay)
         await two.close()
         await four.close()
+
+
+async def let_in(relay: RelayProcess) -> WireClient:
+    """Connect as soon as there is room: whoever has just left is counted a moment longer."""
+    async with asyncio.timeout(10):
+        while True:
+            client = await WireClient.connect(relay.url)
+            try:
+                error = await client.expect(Error, 0.2)
+            except TimeoutError:
+                return client
+            assert error.code == "too_many_connections"
 
 
 async def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
@@ -464,7 +473,7 @@ async def test_a_trusted_proxy_names_the_address(tmp_path: Path) -> None:
             async with ws_connect(relay.url, compression=None, additional_headers={"X-Forwarded-For": forwarded}) as ws:
                 frames = [decode_frame(await ws.recv(decode=False))]
                 try:
-                    async with asyncio.timeout(0.3):
+                    async with asyncio.timeout(2):
                         frames.append(decode_frame(await ws.recv(decode=False)))
                 except TimeoutError:
                     pass
