@@ -299,7 +299,7 @@ def _missing(storage: Storage, space: SpaceRecord, reached: int) -> int:
     own = storage.heads(space.space_id).get(space.log_id, empty_head(space.log_id))
     belonging = read_belonging(storage, space.space_id)
     gone = {*own_logs(storage, space), *belonging.ended, *belonging.on_paper}
-    if all(member.log_id in gone for member in storage.members(space.space_id)):
+    if space.log_id in belonging.ended or all(member.log_id in gone for member in storage.members(space.space_id)):
         return 0
     cited = (each.seq for each in storage.cited(space.space_id) if each.log_id == space.log_id)
     return max(0, reached - own.seq, *(seq - own.seq for seq in cited))
