@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import history
 from benchmarks.measuring import CACHE, MIB, Report, Spread, run_worker, show, verdict
-from bide.replica.receiving import Receiver
+from bide.replica.sync.receiving import Receiver
 from bide_cli.building.founding import found_home
 from bide_cli.home.folder import KEY_FILE
 from bide_cli.unlocking.keeping import Locking

@@ -21,10 +21,10 @@ from bide.crypto.keys import new_device_keys
 from bide.ids import DeviceId, SpaceId, log_id
 from bide.log.envelope import parse_envelope
 from bide.replica import Replica
-from bide.replica.deriving import stored
-from bide.replica.founding import admission, device_record, found_space
-from bide.replica.rebuilding import rebuild_members
-from bide.replica.receiving import Receiver
+from bide.replica.authoring.founding import admission, device_record, found_space
+from bide.replica.derivation.deriving import stored
+from bide.replica.derivation.rebuilding import rebuild_members
+from bide.replica.sync.receiving import Receiver
 from bide.storage.base import SpaceRecord
 from bide.storage.opening import FORMAT, schema_text
 from bide.storage.sqlite import SqliteStorage

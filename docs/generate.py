@@ -22,7 +22,7 @@ import sys
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -416,23 +416,36 @@ def decisions() -> str:
 
 
 def rooms() -> str:
-    """The rooms of the command line, from above to below as pyproject.toml has them, with what each says of itself.
+    """The rooms of the command line."""
+    return _rooms_of("bide_cli", shown={"commands": "one a command"})
+
+
+def replica_rooms() -> str:
+    """The rooms of a replica, with the modules that stand between them."""
+    return _rooms_of("bide.replica", shown={})
+
+
+def _rooms_of(package: str, *, shown: Mapping[str, str]) -> str:
+    """The rooms of a package, from above to below as pyproject.toml has them, with what each says of itself.
+
+    Args:
+        package: such as ``bide_cli``.
+        shown: of some rooms, what is said instead of their modules.
 
     Raises:
         ValueError: a room has no layer, or a layer no room.
     """
-    import bide_cli
-
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["bide_cli"])
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == [package])
     layered = [(number, name.strip()) for number, layer in enumerate(layers, 1) for name in layer.split("|")]
-    if {name for _, name in layered} != {info.name for info in pkgutil.iter_modules(bide_cli.__path__) if info.ispkg}:
-        raise ValueError("The layers of the command line in pyproject.toml are not its rooms.")
+    there = {info.name: info.ispkg for info in pkgutil.iter_modules(importlib.import_module(package).__path__)}
+    if not {name for name, is_room in there.items() if is_room} <= {name for _, name in layered} <= set(there):
+        raise ValueError(f"The layers of {package} in pyproject.toml are not its rooms.")
     rows = []
     for number, name in layered:
-        room = importlib.import_module(f"bide_cli.{name}")
-        modules = ["one a command"] if name == "commands" else [info.name for info in pkgutil.iter_modules(room.__path__)]
-        rows.append((str(number), f"`{name}`", first_line(room), ", ".join(modules)))
+        room = importlib.import_module(f"{package}.{name}")
+        inside = [info.name for info in pkgutil.iter_modules(room.__path__)] if there[name] else []
+        rows.append((str(number), f"`{name}`", first_line(room), shown.get(name, ", ".join(inside))))
     return table(("layer", "room", "", "modules"), rows)
 
 
@@ -451,6 +464,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "error-codes": error_codes,
     "decisions": decisions,
     "rooms": rooms,
+    "replica-rooms": replica_rooms,
 }
 
 

@@ -50,8 +50,8 @@ from bide.log.envelope import (
 from bide.protocol.codec import decode_frame, encode_frame
 from bide.protocol.frames import Auth, CaughtUp, Envelopes, Frame, LogHead, Register, Stored, Welcome
 from bide.replica import Replica
-from bide.replica.founding import device_record
-from bide.replica.syncing import SpaceSync
+from bide.replica.authoring.founding import device_record
+from bide.replica.sync.syncing import SpaceSync
 from bide.testing_replicas import MemoryRelay, pair_space
 
 

@@ -11,7 +11,7 @@ from bide.log.envelope import ZERO_HASH, EnvelopeClass, authenticated_prefix, wr
 from bide.log.event import Event, write_event
 from bide.log.head import Head
 from bide.replica import Replica
-from bide.replica.deriving import stored
+from bide.replica.derivation.deriving import stored
 from bide.testing_replicas import pair_space
 
 

@@ -51,7 +51,7 @@ def storage(module):
 def vetting(module):
     module.TAKING_IN_S_MAX = module.TRIAL_S_MAX = 2
 
-ALTER = {"bide.crdt.document": document, "bide.replica.vetting": vetting}
+ALTER = {"bide.crdt.document": document, "bide.replica.derivation.vetting": vetting}
 if "%MARK%" == "off":
     ALTER["bide.storage.sqlite"] = storage
 sys.meta_path.insert(0, Hook())

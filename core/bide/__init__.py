@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bide.errors import BideError
     from bide.protocol.session import ClientSession, RelaySession
-    from bide.replica.pairing import PairingSession
+    from bide.replica.joining.pairing import PairingSession
     from bide.replica.replica import Replica
     from bide.storage.base import Storage
     from bide.storage.memory import MemoryStorage
@@ -45,7 +45,7 @@ _HOMES = {
     "BideError": "bide.errors",
     "ClientSession": "bide.protocol.session",
     "MemoryStorage": "bide.storage.memory",
-    "PairingSession": "bide.replica.pairing",
+    "PairingSession": "bide.replica.joining.pairing",
     "RelaySession": "bide.protocol.session",
     "Replica": "bide.replica.replica",
     "SqliteStorage": "bide.storage.sqlite",

@@ -47,14 +47,14 @@ from bide.protocol.frames import (
 )
 from bide.protocol.session import RelaySession, as_sentence
 from bide.protocol.states import REVOKED_LOG_CODE, UNKNOWN_SPACE_CODE, State
-from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
-from bide.replica.outgoing import note_left
-from bide.replica.pairing import CodeReady, Paired, PairingSession, WordsReady
-from bide.replica.rebuilding import control_envelopes
-from bide.replica.receiving import Receiver
-from bide.replica.recovering import TakenOver, leave_out, not_found, open_anchor, open_others, read_anchor, take_over
+from bide.replica.derivation.rebuilding import control_envelopes
+from bide.replica.joining.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
+from bide.replica.joining.pairing import CodeReady, Paired, PairingSession, WordsReady
+from bide.replica.joining.recovering import TakenOver, leave_out, not_found, open_anchor, open_others, read_anchor, take_over
 from bide.replica.replica import Replica
-from bide.replica.syncing import SpaceSync
+from bide.replica.single_writer.outgoing import note_left
+from bide.replica.sync.receiving import Receiver
+from bide.replica.sync.syncing import SpaceSync
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock, SeededRandomness

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from bide.errors import InputError, RelayUnreachable, RemoteProtocolError, StorageBusy
-from bide.replica.addresses import check_url, host_of
+from bide.replica.spaces.addresses import check_url, host_of
 from bide_cli.home.folder import Config
 from bide_cli.home.locks import Lock
 from bide_cli.syncing.background import poke, wanted

@@ -14,8 +14,8 @@ from client_cli.conftest import BIDE, Person, Relay, end
 from client_cli.test_unlocking import RIGHT, put_under_passphrase, secret_file
 
 from bide.errors import Phrase
-from bide.replica.doctor import LAID_BY, NOTE, Finding
-from bide.replica.mending import NoRelayHasIt
+from bide.replica.examining.doctor import LAID_BY, NOTE, Finding
+from bide.replica.examining.mending import NoRelayHasIt
 from bide.storage.opening import PAGE_BYTES, open_database
 from bide_cli.building import mending
 from bide_cli.cli import run

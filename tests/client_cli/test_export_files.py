@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from bide.ids import SpaceId
 from bide.replica import Replica
-from bide.replica.importing import imported_entry_id
+from bide.replica.authoring.importing import imported_entry_id
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock
 

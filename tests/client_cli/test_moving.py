@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from bide.replica.moving import Visit, settle
-from bide.replica.refusals import Stance
-from bide.replica.relays import GIVEN_UP, IN_USE, Former, read_formers
+from bide.replica.own_devices.moving import Visit, settle
+from bide.replica.spaces.relays import GIVEN_UP, IN_USE, Former, read_formers
+from bide.replica.sync.refusals import Stance
 from bide.testing import FakeClock
 from bide.testing_replicas import new_replica
 from bide_cli.syncing.moving import tend

@@ -14,7 +14,7 @@ import pytest
 from client_cli.conftest import Person, Relay, end, make_person, pair, wait_for
 
 from bide.replica import Replica
-from bide.replica.holding import Deed, Do
+from bide.replica.authoring.holding import Deed, Do
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock
 

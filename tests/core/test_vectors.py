@@ -56,7 +56,7 @@ from bide.log.membership import Membership
 from bide.log.packing import pack, unpack
 from bide.protocol import frames
 from bide.protocol.codec import decode_frame, encode_frame
-from bide.replica.phrases import blank_of
+from bide.replica.own_devices.phrases import blank_of
 from bide.testing import Member, SeededRandomness, control_envelope, device_record
 
 FOLDER = Path(__file__).parent.parent / "vectors"

@@ -13,8 +13,8 @@ from bide.errors import Locked
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.head import Head
 from bide.replica import Replica
-from bide.replica.doctor import DAMAGE
-from bide.replica.holding import Deed, Do, Held
+from bide.replica.authoring.holding import Deed, Do, Held
+from bide.replica.examining.doctor import DAMAGE
 from bide.storage.opening import rekey_database
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock, SeededRandomness, SpaceBuilder

@@ -20,7 +20,7 @@ from homes import Home
 
 from bide.errors import BideError, StorageError
 from bide.replica import Replica
-from bide.replica.doctor import DAMAGE
+from bide.replica.examining.doctor import DAMAGE
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock, SeededRandomness, SpaceBuilder
 from bide_relay.committer import Committer, Founding, Outcome, Upload

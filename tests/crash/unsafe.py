@@ -110,7 +110,7 @@ def _unsynced_folders() -> list[Patch]:
 
 def _early_keys() -> list[Patch]:
     """A new device names its keys before its home is there."""
-    from bide.replica.enrolling import SpacesReady
+    from bide.replica.joining.enrolling import SpacesReady
     from bide_cli.joining.enrolling import DeviceTalk
 
     handle = DeviceTalk._handle
@@ -128,7 +128,7 @@ def _early_keys() -> list[Patch]:
 
 def _late_space() -> list[Patch]:
     """Who joins keeps nothing of the space before it has heard that it was let in."""
-    from bide.replica.pairing import PairingSession
+    from bide.replica.joining.pairing import PairingSession
 
     keep, joined = PairingSession._keep_pending, PairingSession._joined
 

@@ -39,7 +39,7 @@ from bide.projections.entry import project_entry
 from bide.projections.order import judge
 from bide.projections.repair import project_group
 from bide.protocol.codec import decode_frame
-from bide.replica.bundles import read_bundle
+from bide.replica.sync.bundles import read_bundle
 from bide.storage.memory import MemoryStorage
 from bide.testing import SeededRandomness
 from bide.words.deckfiles import parse_deck

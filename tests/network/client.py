@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from bide.protocol.frames import Welcome
-from bide.replica import Replica, syncing
+from bide.replica import Replica
+from bide.replica.sync import syncing
 from bide.storage.sqlite import SqliteStorage
 from bide_cli.syncing import carrying, transport
 

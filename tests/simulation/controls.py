@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import bide.log.chain
-import bide.replica.bundles
-import bide.replica.receiving
-import bide.replica.recovering
+import bide.replica.joining.recovering
+import bide.replica.sync.bundles
+import bide.replica.sync.receiving
 import bide_cli.syncing.moving
 import bide_relay.service
 from bide.errors import ForkDetected
@@ -19,8 +19,8 @@ from bide.log.chain import Place
 from bide.log.envelope import Envelope
 from bide.log.head import Head
 from bide.log.membership import Membership
-from bide.replica.receiving import Receiver
 from bide.replica.replica import Replica
+from bide.replica.sync.receiving import Receiver
 from bide_relay.connection import DeviceConnection
 from bide_relay.rooms import Cursor, Room
 from bide_relay.storage.base import Entry
@@ -67,7 +67,7 @@ def _no_fork_check() -> list[tuple[Any, str, Any]]:
         return place_anyhow(head, envelope) is Place.KNOWN
 
     return [
-        (bide.replica.receiving, "place", place_anyhow),
+        (bide.replica.sync.receiving, "place", place_anyhow),
         (bide_relay.service, "place", place_anyhow),
         (bide_relay.service._Judge, "_recognize", lambda *_: None),
         (Receiver, "_is_known", is_known),
@@ -81,7 +81,7 @@ def _old_epochs_stay() -> list[tuple[Any, str, Any]]:
 
 def _nobody_is_removed() -> list[tuple[Any, str, Any]]:
     """Who comes back by the words lets the other devices be."""
-    return [(bide.replica.recovering, "_remove_others", lambda *_: 0)]
+    return [(bide.replica.joining.recovering, "_remove_others", lambda *_: 0)]
 
 
 def _files_count_as_they_are() -> list[tuple[Any, str, Any]]:
@@ -90,7 +90,7 @@ def _files_count_as_they_are() -> list[tuple[Any, str, Any]]:
     def end(self: Any, _body: bytes) -> None:
         self.ended = True
 
-    return [(bide.replica.bundles._Records, "_end", end)]
+    return [(bide.replica.sync.bundles._Records, "_end", end)]
 
 
 def _nobody_is_waited_for() -> list[tuple[Any, str, Any]]:
@@ -106,7 +106,7 @@ def _nothing_rests() -> list[tuple[Any, str, Any]]:
 SAFETIES: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
     **dict.fromkeys(DISKS, list),
     "relay verifies no signature": _no_verification(bide_relay.service),
-    "device verifies no signature": _no_verification(bide.replica.receiving),
+    "device verifies no signature": _no_verification(bide.replica.sync.receiving),
     "relay remembers what it sent": _cursor_of_what_was_sent,
     "removal mints no epoch": _old_epochs_stay,
     FORKS: _no_fork_check,

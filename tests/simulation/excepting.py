@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bide.ids import LogId, SpaceId
 from bide.log.envelope import SIGNED_BYTES, entry_hash
-from bide.replica.healing import is_said_again
-from bide.replica.personal import device_names
-from bide.replica.rebuilding import load_membership
-from bide.replica.succession import own_logs
+from bide.replica.derivation.rebuilding import load_membership
+from bide.replica.single_writer.succession import own_logs
+from bide.replica.spaces.personal import device_names
+from bide.replica.sync.healing import is_said_again
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 from bide_relay.service import load_state
 

@@ -15,10 +15,10 @@ from bide.errors import BideError
 from bide.ids import LogId, SpaceId
 from bide.log.head import Head
 from bide.log.packing import unpack
-from bide.replica.belonging import read_belonging
-from bide.replica.bundles import HOST, MAGIC, read_bundle, write_bundle
-from bide.replica.heads import forked_logs
-from bide.replica.syncing import SpaceSync
+from bide.replica.spaces.belonging import read_belonging
+from bide.replica.sync.bundles import HOST, MAGIC, read_bundle, write_bundle
+from bide.replica.sync.heads import forked_logs
+from bide.replica.sync.syncing import SpaceSync
 from bide.storage.base import Storage
 
 if TYPE_CHECKING:

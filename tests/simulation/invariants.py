@@ -13,12 +13,12 @@ from bide.log import chain
 from bide.log.chain import empty_head, head_of, place
 from bide.log.envelope import SIGNED_BYTES, entry_hash, parse_envelope
 from bide.log.head import Head
-from bide.replica.belonging import read_belonging
-from bide.replica.deriving import open_event
-from bide.replica.doctor import DAMAGE
-from bide.replica.personal import DeviceName, device_names, my_devices
-from bide.replica.rebuilding import BEYOND_THE_CUT, load_membership
-from bide.replica.succession import own_logs
+from bide.replica.derivation.deriving import open_event
+from bide.replica.derivation.rebuilding import BEYOND_THE_CUT, load_membership
+from bide.replica.examining.doctor import DAMAGE
+from bide.replica.single_writer.succession import own_logs
+from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.personal import DeviceName, device_names, my_devices
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError
 from bide.ids import SpaceId
-from bide.replica.belonging import read_belonging
-from bide.replica.relays import due, offered, read_formers
-from bide.replica.succession import own_logs
+from bide.replica.single_writer.succession import own_logs
+from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.relays import due, offered, read_formers
 from bide.storage.base import SpaceRecord
 from bide_cli.syncing.moving import follow_alone, move_alone
 from bide_relay.service import load_state

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bide.crdt.document import NothingChanged
 from bide.errors import BideError
-from bide.replica.devices import rename, revoke
-from bide.replica.enrolling import DeviceAdded
-from bide.replica.holding import Deed, Do
-from bide.replica.personal import my_devices
+from bide.replica.authoring.holding import Deed, Do
+from bide.replica.joining.enrolling import DeviceAdded
+from bide.replica.own_devices.devices import rename, revoke
+from bide.replica.spaces.personal import my_devices
 from bide.testing_replicas import AddingRun
 from simulation.clockwork import Crashed
 from simulation.files import BUNDLES, export_bundle, import_bundle

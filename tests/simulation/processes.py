@@ -17,10 +17,10 @@ from bide.errors import BideError, StorageError
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.chain import empty_head
 from bide.log.leaving import is_erased
-from bide.replica.addresses import host_of
-from bide.replica.belonging import read_belonging
-from bide.replica.relays import due, read_formers
 from bide.replica.replica import Replica
+from bide.replica.spaces.addresses import host_of
+from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.relays import due, read_formers
 from bide.storage.base import SpaceRecord, Storage
 from bide.testing import SeededRandomness
 from bide_cli.syncing.carrying import Carrier

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from bide.ids import LogId, SpaceId
 from bide.log.envelope import HEADER_BYTES
-from bide.replica.outgoing import furthest
-from bide.replica.stance import LEFT, read_stances
-from bide.replica.succession import own_logs
+from bide.replica.single_writer.outgoing import furthest
+from bide.replica.single_writer.succession import own_logs
+from bide.replica.spaces.stance import LEFT, read_stances
 
 if TYPE_CHECKING:
     from simulation.processes import Device, RelayProcess

@@ -18,10 +18,10 @@ from bide.errors import BideError, EnvelopeRejected, NotAllowed
 from bide.ids import LogId, SpaceId, log_id
 from bide.log.envelope import parse_envelope
 from bide.log.head import Head
-from bide.replica.belonging import read_belonging
-from bide.replica.deriving import open_event
-from bide.replica.phrases import anchor_for, create, destroy, own_logs, prepared
+from bide.replica.derivation.deriving import open_event
+from bide.replica.own_devices.phrases import anchor_for, create, destroy, own_logs, prepared
 from bide.replica.replica import Replica
+from bide.replica.spaces.belonging import read_belonging
 from bide.storage.base import Storage
 from bide_cli.joining.recovering import Recovery
 from bide_relay.service import load_state

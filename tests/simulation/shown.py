@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bide.replica.doctor import DAMAGE
+from bide.replica.examining.doctor import DAMAGE
 
 if TYPE_CHECKING:
     from simulation.processes import Device

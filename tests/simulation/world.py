@@ -15,8 +15,8 @@ from bide.entries.records import EntryRecord
 from bide.ids import EntryId, LogId, SpaceId, parse_entry_id
 from bide.log.head import Head
 from bide.protocol.frames import Stored
-from bide.replica.personal import DeviceName
-from bide.replica.writing import Written
+from bide.replica.authoring.writing import Written
+from bide.replica.spaces.personal import DeviceName
 from bide.storage.base import SpaceRecord
 from bide.testing_replicas import PairingRun
 from simulation.carrying import carried

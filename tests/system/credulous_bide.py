@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bide.replica import witnessing
+from bide.replica.sync import witnessing
 from bide_cli.main import main
 
 if __name__ == "__main__":

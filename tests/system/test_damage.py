@@ -24,7 +24,7 @@ from homes import SEED, Home
 
 from bide.errors import BideError
 from bide.replica import Replica
-from bide.replica.mending import KeysLost, Mended, laid_by, mend
+from bide.replica.examining.mending import KeysLost, Mended, laid_by, mend
 from bide.storage.opening import PAGE_BYTES
 from bide.storage.salvage import salvage
 from bide.storage.sqlite import SqliteStorage

@@ -17,10 +17,11 @@ from system.test_damage import BROKEN, DAMAGES, KEY, Couple, Damage, mended_into
 from bide.errors import BideError, NotAllowed
 from bide.ids import SpaceId
 from bide.log.envelope import EnvelopeClass
-from bide.replica import Replica, mending
-from bide.replica.appending import NotWhole
-from bide.replica.bundles import HOST, read_bundle, write_bundle
-from bide.replica.mending import go_on, laid_by, still_missing
+from bide.replica import Replica
+from bide.replica.authoring.appending import NotWhole
+from bide.replica.examining import mending
+from bide.replica.examining.mending import go_on, laid_by, still_missing
+from bide.replica.sync.bundles import HOST, read_bundle, write_bundle
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock
 from bide.testing_replicas import RELAY_URL, MemoryRelay, copied, new_replica, pair_space, pair_up, sync, wipe

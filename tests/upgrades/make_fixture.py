@@ -22,7 +22,7 @@ from bide.ids import SystemClock, SystemRandomness, new_entry_id
 from bide.log.envelope import EnvelopeClass, authenticated_prefix, write_envelope
 from bide.log.event import Event, write_event
 from bide.replica import Replica
-from bide.replica.deriving import stored
+from bide.replica.derivation.deriving import stored
 from bide.storage.sqlite import SqliteStorage
 from bide_relay.testing import RelayProcess
 

@@ -37,8 +37,8 @@ from bide_cli.terminal.waiting import Waiting
 from bide_cli.unlocking.opening import keys_at_hand, opened_with
 
 if TYPE_CHECKING:
-    from bide.replica.doctor import Finding
-    from bide.replica.mending import Mended
+    from bide.replica.examining.doctor import Finding
+    from bide.replica.examining.mending import Mended
     from bide_cli.home.folder import Config
 
 READY = "ready.db"
@@ -246,7 +246,7 @@ def _keep(home: Path, descriptor: int) -> Path:
 def _make_whole(kept: Path, key: bytes, work: Path, waiting: Waiting, *, opens: bool) -> tuple[Mended, list[Finding]]:
     """Build the new database as ``ready.db``, look at it whole, and have it on disk."""
     from bide.replica import Replica
-    from bide.replica.mending import KeysLost, NoRelayHasIt, mend
+    from bide.replica.examining.mending import KeysLost, NoRelayHasIt, mend
     from bide.storage.salvage import salvage
     from bide.storage.sqlite import SqliteStorage
 

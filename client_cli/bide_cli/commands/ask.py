@@ -9,8 +9,8 @@ import click
 from bide.entries.fields import clean_field
 from bide.entries.question import ANSWER_FIELDS, FIELDS, Reveal
 from bide.errors import InputError
-from bide.replica.holding import Deed, Do, Held
-from bide.replica.removal import require_belonging
+from bide.replica.authoring.holding import Deed, Do, Held
+from bide.replica.spaces.removal import require_belonging
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
 from bide_cli.options import field_options, now_option, shell_options, with_option

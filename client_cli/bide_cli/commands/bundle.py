@@ -18,8 +18,8 @@ from bide_cli.unlocking.opening import open_replica
 if TYPE_CHECKING:
     from bide.ids import SpaceId
     from bide.replica import Replica
-    from bide.replica.bundles import Taken
-    from bide.replica.syncing import SpaceSync
+    from bide.replica.sync.bundles import Taken
+    from bide.replica.sync.syncing import SpaceSync
     from bide.storage.base import SpaceRecord, Storage
 
 
@@ -48,7 +48,7 @@ def export(shell: Shell, file: str, with_: str, force: bool) -> None:
 
     For your other devices, as a backup together with a recovery phrase, or for the other person: with --with NAME.
     """
-    from bide.replica.bundles import write_bundle
+    from bide.replica.sync.bundles import write_bundle
     from bide_cli.exporting.output import check_place, write_bytes
 
     if file in ("", "-"):
@@ -115,7 +115,7 @@ def take_in(shell: Shell, file: str) -> None:
 
 
 def _read(replica: Replica, file: str) -> Iterator[Taken | None]:
-    from bide.replica.bundles import HOST, read_bundle
+    from bide.replica.sync.bundles import HOST, read_bundle
 
     here = {space.space_id for space in replica.spaces()}
 

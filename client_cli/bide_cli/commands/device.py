@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable
-from bide.replica.personal import DeviceName, enrolling_key, my_devices
-from bide.replica.removal import require_let_in
+from bide.replica.spaces.personal import DeviceName, enrolling_key, my_devices
+from bide.replica.spaces.removal import require_let_in
 from bide_cli.home.folder import exists, read_config
 from bide_cli.joining.devices import listed, note_devices, tell_devices
 from bide_cli.language import _, sentence
@@ -20,7 +20,7 @@ from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide.replica.enrolling import NewDeviceSession
+    from bide.replica.joining.enrolling import NewDeviceSession
     from bide.storage.base import Storage
 
 _CODE = re.compile(r"\d+-\w+-\w+-\w+(@.*)?", re.ASCII)
@@ -93,7 +93,7 @@ def add(shell: Shell, words_verified: bool) -> None:
     url = replica.relay()
     if not url:
         raise InputError("The two devices meet on a relay, and none is set.", hint=_HINT_RELAY)
-    from bide.replica.enrolling import AddingSession
+    from bide.replica.joining.enrolling import AddingSession
     from bide_cli.joining.enrolling import DeviceTalk
     from bide_cli.joining.pairing import require_way_to_compare
     from bide_cli.syncing.carrying import sync_once, sync_own
@@ -152,7 +152,7 @@ def join(
     replaced; any other stays as it is.
     """
     from bide.ids import SystemRandomness
-    from bide.replica.enrolling import NewDeviceSession
+    from bide.replica.joining.enrolling import NewDeviceSession
     from bide_cli.joining.enrolling import DeviceTalk, sync_in
     from bide_cli.joining.pairing import require_way_to_compare
     from bide_cli.terminal.stdin import STDIN, read_stdin
@@ -276,7 +276,7 @@ def ask_device_name(shell: Shell, given: str | None, *, hint: str) -> str:
     Raises:
         InputError: it can't be called so, or nobody can be asked.
     """
-    from bide.replica.devices import clean_device_name
+    from bide.replica.own_devices.devices import clean_device_name
     from bide_cli.terminal.asking import ask_until_good
 
     if given is not None:
@@ -338,8 +338,8 @@ def _into(shell: Shell, replica: Replica) -> Any:
 @shell_options
 def rename(shell: Shell, name: str, new_name: str) -> None:
     """Call a device of yours something else."""
-    from bide.replica.devices import find_device
-    from bide.replica.devices import rename as rename_device
+    from bide.replica.own_devices.devices import find_device
+    from bide.replica.own_devices.devices import rename as rename_device
 
     replica = open_replica(shell)
     require_let_in(replica.storage)
@@ -361,8 +361,8 @@ def revoke(shell: Shell, name: str, yes: bool) -> None:
     Nothing that is written from now on can be read with it, and nothing that is written on it counts. What it has, it keeps:
     nobody can take that back from afar.
     """
-    from bide.replica.devices import find_device, require_device
-    from bide.replica.devices import revoke as revoke_device
+    from bide.replica.own_devices.devices import find_device, require_device
+    from bide.replica.own_devices.devices import revoke as revoke_device
     from bide_cli.syncing.carrying import sync_now
 
     replica = open_replica(shell)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
-from bide.replica.doctor import DAMAGE, LAID_BY, NOTE, OK, STILL_MISSING, Finding
+from bide.replica.examining.doctor import DAMAGE, LAID_BY, NOTE, OK, STILL_MISSING, Finding
 from bide.storage.opening import NoRoom
 from bide_cli import failures
 from bide_cli.home import folder as homes
@@ -83,7 +83,7 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
 
 def _go_on(shell: Shell, replica: Replica) -> None:
     """Where others may have what was lost here: wait for them, or go on without, as the person decides."""
-    from bide.replica.mending import go_on, still_missing
+    from bide.replica.examining.mending import go_on, still_missing
     from bide_cli.terminal.asking import ask_yes
 
     shell.say(
@@ -155,7 +155,7 @@ def _repair(shell: Shell, replica: Replica | None, wrong: list[Finding], waiting
 
 def _mend(shell: Shell, waiting: Waiting) -> Mending:
     """Mend the home. Where that takes off the timeline what no relay has, only if somebody wants it all the same."""
-    from bide.replica.mending import NoRelayHasIt
+    from bide.replica.examining.mending import NoRelayHasIt
     from bide_cli.building.mending import mend_home
     from bide_cli.terminal.asking import ask_yes
 

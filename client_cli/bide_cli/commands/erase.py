@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import InputError
-from bide.replica.removal import require_belonging
+from bide.replica.spaces.removal import require_belonging
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
 from bide_cli.syncing import background

@@ -8,7 +8,7 @@ import click
 
 from bide.entries.hearing import CLARIFICATION, FIELDS, Verdict
 from bide.errors import InputError, NotAllowed
-from bide.replica.holding import Deed, Do
+from bide.replica.authoring.holding import Deed, Do
 from bide_cli.home.folder import read_config
 from bide_cli.language import N_, _
 from bide_cli.options import field_options, now_option, shell_options

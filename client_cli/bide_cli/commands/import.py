@@ -45,7 +45,7 @@ def command(shell: Shell, format_: str, file: str, dry_run: bool, with_: str, ye
     FORMAT is jrnl, dayone, daylio or bide; FILE is what that exported, or - for stdin. Each entry becomes a keepsake with the
     day and time that it had, and stays private. Importing the same file again brings only what is new in it.
     """
-    from bide.replica.removal import require_belonging
+    from bide.replica.spaces.removal import require_belonging
     from bide_cli.home.folder import read_config
     from bide_cli.importing.plan import SOURCES, plan
     from bide_cli.unlocking.opening import open_replica
@@ -97,7 +97,7 @@ def _is_meant(shell: Shell, count: int, name: str, *, from_stdin: bool, yes: boo
 
 
 def _write(shell: Shell, replica: Replica, space: SpaceRecord, planned: Plan) -> None:
-    from bide.replica.importing import write_keepsakes
+    from bide.replica.authoring.importing import write_keepsakes
     from bide_cli.terminal.waiting import Waiting
 
     total = sum(map(len, planned.groups))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bide.errors import InputError
-from bide.replica.removal import require_let_in
+from bide.replica.spaces.removal import require_let_in
 from bide_cli.language import _
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
@@ -35,7 +35,7 @@ def command(shell: Shell, code: str | None, code_option: str | None, words_verif
     text = code or code_option or ""
     if text == STDIN:
         text = read_stdin().strip()
-    from bide.replica.pairing import PairingSession
+    from bide.replica.joining.pairing import PairingSession
     from bide_cli.joining.pairing import PairingTalk, finish, require_way_to_compare
     from bide_cli.terminal.asking import ask, require_person, say_again
 

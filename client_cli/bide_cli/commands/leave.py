@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bide.replica.removal import require_belonging
+from bide.replica.spaces.removal import require_belonging
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
 from bide_cli.syncing import background
@@ -16,7 +16,7 @@ from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide.replica.people import Person
+    from bide.replica.spaces.people import Person
     from bide.storage.base import SpaceRecord
 
 

@@ -6,7 +6,7 @@ import click
 
 from bide.entries.person import PARTNER, RELATIONS, clean_relation
 from bide.errors import InputError
-from bide.replica.removal import require_let_in
+from bide.replica.spaces.removal import require_let_in
 from bide_cli.options import shell_options
 from bide_cli.terminal.shell import Shell
 from bide_cli.unlocking.opening import open_replica
@@ -38,7 +38,7 @@ def command(shell: Shell, kind: str, words_verified: bool) -> None:
     url = replica.relay()
     if not url:
         raise InputError("Pairing needs a relay to meet on, and none is set.", hint="bide relay set URL, then bide pair")
-    from bide.replica.pairing import PairingSession
+    from bide.replica.joining.pairing import PairingSession
     from bide_cli.joining.pairing import PairingTalk, finish, require_way_to_compare
     from bide_cli.syncing.carrying import sync_own
 

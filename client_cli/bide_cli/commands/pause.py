@@ -15,7 +15,7 @@ from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide.replica.people import Person
+    from bide.replica.spaces.people import Person
 
 
 @click.command(epilog="\b\nExamples:\n  bide pause\n  bide pause --with Robin\n  bide pause --end")

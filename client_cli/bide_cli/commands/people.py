@@ -16,7 +16,7 @@ from bide_cli.unlocking.opening import open_replica
 
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide.replica.people import Person
+    from bide.replica.spaces.people import Person
 
 
 @click.group(
@@ -89,7 +89,7 @@ def kind(shell: Shell, name: str, kind: str) -> None:
     It chooses which decks are offered, and nothing else. It goes to them sealed, as all you share does; they can call it
     otherwise for themselves.
     """
-    from bide.replica.removal import require_belonging
+    from bide.replica.spaces.removal import require_belonging
     from bide_cli.syncing import background
 
     config = read_config(shell.home)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bide.errors import BideError, InputError, NotAllowed
-from bide.replica.removal import require_let_in
+from bide.replica.spaces.removal import require_let_in
 from bide_cli.joining.devices import note_devices
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
@@ -45,7 +45,7 @@ def status(shell: Shell) -> None:
 
 
 def _status(shell: Shell) -> None:
-    from bide.replica.phrases import covered_by, prepared, ungiven
+    from bide.replica.own_devices.phrases import covered_by, prepared, ungiven
 
     replica = open_replica(shell)
     phrases = prepared(replica.storage)
@@ -80,7 +80,7 @@ def create(shell: Shell, words_noted: bool) -> None:
     They are shown once. Who finds the paper can do everything that you can: keep it as you would keep a key to your home, and
     not with your devices.
     """
-    from bide.replica.phrases import prepared
+    from bide.replica.own_devices.phrases import prepared
 
     _require_way(shell, words_noted=words_noted)
     replica = open_replica(shell)
@@ -101,7 +101,7 @@ def rotate(shell: Shell, words_noted: bool) -> None:
 
     For when somebody may have seen the paper, or after the words were typed on a device that isn't yours.
     """
-    from bide.replica.phrases import prepared
+    from bide.replica.own_devices.phrases import prepared
 
     _require_way(shell, words_noted=words_noted)
     replica = open_replica(shell)
@@ -124,8 +124,8 @@ def _require_way(shell: Shell, *, words_noted: bool) -> None:
 
 def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
     from bide.crypto.recovery import RecoveryPhrase
-    from bide.replica.phrases import anchor_for, note_given
-    from bide.replica.phrases import create as enrol
+    from bide.replica.own_devices.phrases import anchor_for, note_given
+    from bide.replica.own_devices.phrases import create as enrol
     from bide_cli.joining.paper import show_until_noted
 
     _sync(shell, replica)  # shows what the relay takes, and what was said on other devices
@@ -154,7 +154,7 @@ def _make(shell: Shell, replica: Replica, *, words_noted: bool) -> None:
 @shell_options
 def check(shell: Shell, words: str | None) -> None:
     """See whether the words on the paper are right, and what they bring back. Nothing is sent."""
-    from bide.replica.phrases import covers, is_ungiven, note_given, prepared
+    from bide.replica.own_devices.phrases import covers, is_ungiven, note_given, prepared
     from bide_cli.joining.paper import read_words
 
     replica = open_replica(shell)
@@ -183,8 +183,8 @@ def destroy(shell: Shell, yes: bool) -> None:
 
     Destroy the paper as well: who has it, and the help of a relay that deceives you, could claim to have used it before.
     """
-    from bide.replica.phrases import destroy as end
-    from bide.replica.phrases import prepared
+    from bide.replica.own_devices.phrases import destroy as end
+    from bide.replica.own_devices.phrases import prepared
 
     replica = open_replica(shell)
     require_let_in(replica.storage)
@@ -265,7 +265,7 @@ def use(shell: Shell, words: str | None, name: str | None, **options: Any) -> No
 
 
 def _where(shell: Shell, relay: str | None, bundle: str | None) -> str:
-    from bide.replica.addresses import check_url
+    from bide.replica.spaces.addresses import check_url
     from bide_cli.terminal.asking import ask_until_good
 
     if relay:
@@ -278,7 +278,7 @@ def _where(shell: Shell, relay: str | None, bundle: str | None) -> str:
 
 
 def _finish(shell: Shell, phrase: RecoveryPhrase, recovery: Any, device_name: str) -> None:
-    from bide.replica.phrases import covers
+    from bide.replica.own_devices.phrases import covers
 
     taken = recovery.taken
     replica = open_replica(shell)

@@ -14,7 +14,7 @@ from bide_cli.unlocking.opening import open_replica
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide.replica.people import Person
+    from bide.replica.spaces.people import Person
 
 
 @click.group(
@@ -72,7 +72,7 @@ def set_relay(shell: Shell, url: str, invite: str) -> None:
     next entry does. Private entries go too, sealed for your own other devices. A journal that you joined through another relay
     stays with that one, where the other person's device is.
     """
-    from bide.replica.addresses import check_url
+    from bide.replica.spaces.addresses import check_url
     from bide_cli.terminal.stdin import STDIN, read_stdin
 
     checked = check_url(url)
@@ -105,7 +105,7 @@ def move(shell: Shell, url: str, invite: str, with_: str, without_old: bool) -> 
     told, sealed, and follows when they like: until then both relays are synced with, and nobody misses anything. When everybody
     has moved, the old relay is asked to delete what it holds; it does so once both have asked.
     """
-    from bide.replica.addresses import check_url
+    from bide.replica.spaces.addresses import check_url
     from bide_cli.syncing import moving
     from bide_cli.terminal.stdin import STDIN, read_stdin
 
@@ -147,7 +147,7 @@ def follow(shell: Shell, url: str | None, with_: str, yes: bool) -> None:
     Bide never connects to an address that somebody else chose unless you say so here. With URL: one that they told you in
     another way. Only what you share with them moves.
     """
-    from bide.replica.addresses import check_url
+    from bide.replica.spaces.addresses import check_url
     from bide_cli.syncing import moving
 
     replica = open_replica(shell)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from bide.errors import NotAllowed
-from bide.replica.holding import Deed, Do
-from bide.replica.removal import require_belonging
+from bide.replica.authoring.holding import Deed, Do
+from bide.replica.spaces.removal import require_belonging
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
 from bide_cli.options import now_option, shell_options, with_option

@@ -12,8 +12,8 @@ from bide.entries.hearing import CLARIFICATION, Verdict
 from bide.entries.hearing import FIELDS as HEARING_FIELDS
 from bide.entries.repair import AGREEMENT_FIELD, GESTURE_FIELD, INVITE_FIELDS, TELL_FIELDS, Step
 from bide.errors import BideError, InputError, NotFound
-from bide.replica.holding import Deed, Do
-from bide.replica.removal import require_belonging
+from bide.replica.authoring.holding import Deed, Do
+from bide.replica.spaces.removal import require_belonging
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
 from bide_cli.options import field_options, now_option, shell_options, with_option

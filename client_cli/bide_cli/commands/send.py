@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bide.errors import BideError, InputError, NotAllowed, NotFound
-from bide.replica.removal import require_belonging
+from bide.replica.spaces.removal import require_belonging
 from bide.storage.base import HeldRecord
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bide.replica import Replica
-    from bide.replica.writing import Written
+    from bide.replica.authoring.writing import Written
 
 NOTHING = "Nothing is held back."
 

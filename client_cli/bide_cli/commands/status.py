@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from bide.replica.removal import removal_words
-from bide.replica.waiting import waiting_words
+from bide.replica.spaces.removal import removal_words
+from bide.replica.spaces.waiting import waiting_words
 from bide_cli.joining.devices import tell_devices
 from bide_cli.joining.relations import relation_word
 from bide_cli.language import N_, _, grouped, plural, worded

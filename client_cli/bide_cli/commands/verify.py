@@ -16,8 +16,8 @@ from bide_cli.unlocking.opening import open_replica
 if TYPE_CHECKING:
     from bide.crypto.comparing import Said
     from bide.replica import Replica
-    from bide.replica.comparing import Comparison
-    from bide.replica.people import Person
+    from bide.replica.examining.comparing import Comparison
+    from bide.replica.spaces.people import Person
 
 TRIES = 2
 STDIN_CHARS_MAX = 1000
@@ -56,7 +56,7 @@ def command(shell: Shell, with_: str, words_given: str | None) -> None:
     person = replica.reader.person(with_)
     said = _given(words_given) if words_given is not None else None
     synced = _sync(shell, replica, person)
-    from bide.replica.comparing import compare
+    from bide.replica.examining.comparing import compare
 
     space = replica.reader.person(with_).space
     comparison = compare(replica.storage, space)

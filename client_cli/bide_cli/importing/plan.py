@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bide.entries.fields import FEELINGS_MAX, LINE_CHARS_MAX, LINES_MAX, TEXT_CHARS_MAX
 from bide.ids import parse_entry_id
-from bide.replica.appending import Moment
-from bide.replica.importing import Kept, Planned, imported_entry_id, is_anywhere, is_here, kept
+from bide.replica.authoring.appending import Moment
+from bide.replica.authoring.importing import Kept, Planned, imported_entry_id, is_anywhere, is_here, kept
 from bide.storage.base import SpaceRecord
 from bide_cli.exporting import originals
 from bide_cli.importing.found import Found, Parsed

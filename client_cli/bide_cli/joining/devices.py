@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bide.replica.personal import DeviceName, device_names, my_devices
-from bide.replica.removal import is_removed
+from bide.replica.spaces.personal import DeviceName, device_names, my_devices
+from bide.replica.spaces.removal import is_removed
 from bide_cli.language import N_, _
 from bide_cli.terminal.shell import Shell, clean_line, quoted
 
@@ -19,7 +19,7 @@ MINE_REMOVED = N_("A device of yours was removed: {device}")
 THEIRS_ADDED = N_("{name} has another device now: {device}")
 THEIRS_REMOVED = N_("{name} has removed a device: {device}")
 ON_PAPER = N_("recovery phrase (on paper)")
-"""What `bide.replica.personal.ON_PAPER` is in the person's language."""
+"""What `bide.replica.spaces.personal.ON_PAPER` is in the person's language."""
 MINE_NOTED = N_("You have a recovery phrase now. If that was not you: bide recovery destroy")
 MINE_ENDED = N_("A recovery phrase of yours counts no more.")
 MINE_RECOVERED = N_(
@@ -43,7 +43,7 @@ A_GAP = N_(
 )
 WENT_ON = {"copy": A_COPY, "loss": A_LOSS, "gap": A_GAP}
 TELL_KEY = "went_on"
-"""As in `bide.replica.copies`, which is too heavy to be imported here."""
+"""As in `bide.replica.single_writer.copies`, which is too heavy to be imported here."""
 
 
 class News(NamedTuple):

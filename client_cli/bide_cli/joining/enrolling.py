@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError, Phrase
 from bide.ids import SpaceId
-from bide.replica.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
-from bide.replica.pairing import Paired, WordsReady
+from bide.replica.joining.enrolling import AddingSession, DeviceAdded, DeviceAdmitted, NewDeviceSession, SpacesReady
+from bide.replica.joining.pairing import Paired, WordsReady
 from bide_cli.joining.pairing import PairingTalk
 from bide_cli.language import _
 from bide_cli.terminal.shell import Shell
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
     from bide.replica import Replica
-    from bide.replica.pairing import PairingSession
+    from bide.replica.joining.pairing import PairingSession
     from bide_cli.syncing.carrying import Outcome
 
 SYNC_TRIES = 5

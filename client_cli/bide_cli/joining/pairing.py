@@ -1,4 +1,4 @@
-"""Pairing at the terminal: the code, the six words, and what both are told. The protocol is in `bide.replica.pairing`."""
+"""Pairing at the terminal: the code, the six words, what both are told. The protocol is in `bide.replica.joining.pairing`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, Phrase, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
-from bide.replica.addresses import check_url
-from bide.replica.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
+from bide.replica.joining.pairing import CodeReady, Paired, PairingEvent, PairingSession, WordsReady
+from bide.replica.spaces.addresses import check_url
 from bide_cli.language import N_, _, sentence
 from bide_cli.syncing.transport import as_frame, dialled_blocking
 from bide_cli.terminal.asking import ask

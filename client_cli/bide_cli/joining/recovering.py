@@ -1,4 +1,4 @@
-"""Coming back by a recovery phrase: the network and the file of `bide.replica.recovering`, inside the making of a home.
+"""Coming back by a recovery phrase: the network and the file of `bide.replica.joining.recovering`, inside the making of a home.
 
 All of it happens before the home is put in place: who is killed in between has no home yet, and begins anew with the same
 words.
@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bide.errors import BideError, InputError, NotFound, RelayUnreachable
 from bide.ids import Clock, Randomness, SpaceId, SystemClock, SystemRandomness
-from bide.replica.addresses import host_of
-from bide.replica.bundles import HOST, read_bundle
-from bide.replica.phrases import no_more
-from bide.replica.recovering import (
+from bide.replica.joining.recovering import (
     TakenOver,
     leave_out,
     move_in,
@@ -25,8 +22,11 @@ from bide.replica.recovering import (
     read_anchor,
     take_over,
 )
-from bide.replica.stance import LEFT, read_stances
-from bide.replica.syncing import SpaceSync
+from bide.replica.own_devices.phrases import no_more
+from bide.replica.spaces.addresses import host_of
+from bide.replica.spaces.stance import LEFT, read_stances
+from bide.replica.sync.bundles import HOST, read_bundle
+from bide.replica.sync.syncing import SpaceSync
 from bide_cli.syncing.carrying import Carrier, Outcome
 from bide_cli.syncing.progress import Progress
 from bide_cli.syncing.transport import dialled

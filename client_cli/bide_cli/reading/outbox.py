@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bide.replica.holding import RETRACTED, UNEXPECTED, WITHDRAWN
+from bide.replica.authoring.holding import RETRACTED, UNEXPECTED, WITHDRAWN
 from bide_cli.language import N_, _, language, plural
 from bide_cli.terminal.dates import epoch_seconds, local_minute
 from bide_cli.terminal.layout import labelled, text_columns, text_room, wrap

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bide.errors import InputError, NotFound
-from bide.replica.reading import ALL, HERE, LATER_PART
+from bide.replica.views.reading import ALL, HERE, LATER_PART
 from bide_cli.language import N_, _
 from bide_cli.reading.render import draw_history, draw_notes, draw_timeline
 from bide_cli.terminal.dates import check_day, day_of, today

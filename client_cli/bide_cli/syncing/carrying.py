@@ -1,4 +1,4 @@
-"""Syncing: all the protocol is in `bide.replica.syncing`; here bytes are carried, and the result is told."""
+"""Syncing: all the protocol is in `bide.replica.sync.syncing`; here bytes are carried, and the result is told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bide.errors import BideError, NotAllowed, RelayUnreachable
-from bide.replica.addresses import host_of
+from bide.replica.spaces.addresses import host_of
 from bide.storage.base import SpaceRecord
 from bide_cli.home.locks import SYNC_LOCK, Lock
 from bide_cli.language import sentence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from bide.replica import Replica
-    from bide.replica.syncing import SpaceSync
+    from bide.replica.sync.syncing import SpaceSync
     from bide_cli.terminal.shell import Shell
 
 LOCK_WAIT_S = 30
@@ -275,7 +275,7 @@ def tell_own_devices(shell: Shell, replica: Replica) -> bool:
     Returns:
         Whether there are others than a paper.
     """
-    from bide.replica.personal import my_devices
+    from bide.replica.spaces.personal import my_devices
 
     active = [device for device in my_devices(replica.storage) if device.active]
     if len(active) > 1 and replica.relay():

@@ -1,4 +1,4 @@
-"""Moving to another relay, following somebody there, and leaving the old one; the rules are in `bide.replica.relays`.
+"""Moving to another relay, following somebody there, and leaving the old one; the rules are in `bide.replica.spaces.relays`.
 
 A device that moved goes on syncing with the relay before as well, after its own, until everybody has moved: so nobody misses
 anything, whoever follows when. An old relay that is gone for good is no error; it is tried less and less often.
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError, InputError, NotAllowed, RelayUnreachable, VerificationFailed
 from bide.ids import SpaceId
-from bide.replica.addresses import host_of
-from bide.replica.belonging import read_belonging
-from bide.replica.moving import Visit, settle
-from bide.replica.refusals import Stance
-from bide.replica.relays import (
+from bide.replica.own_devices.moving import Visit, settle
+from bide.replica.spaces.addresses import host_of
+from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.relays import (
     ASKED,
     ASKING_MAX_MS,
     CANNOT,
@@ -29,7 +28,8 @@ from bide.replica.relays import (
     put_formers,
     read_formers,
 )
-from bide.replica.syncing import SpaceSync
+from bide.replica.sync.refusals import Stance
+from bide.replica.sync.syncing import SpaceSync
 from bide.storage.base import SpaceRecord
 from bide_cli.home.locks import SYNC_LOCK, Lock
 from bide_cli.syncing.carrying import LOCK_BUSY, LOCK_WAIT_S, Carrier, sync_all, worst_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bide.replica.relays import Former, offered, read_formers
+from bide.replica.spaces.relays import Former, offered, read_formers
 from bide_cli.language import N_, _
 from bide_cli.terminal.shell import Shell, clean_line
 

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from bide.errors import BideError, RelayUnreachable, RemoteProtocolError, VerificationFailed
 from bide.protocol.frames import FRAME_BYTES_MAX
-from bide.replica.addresses import check_url, is_loopback
+from bide.replica.spaces.addresses import check_url, is_loopback
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError, NotAllowed, RelayUnreachable, StorageError, VerificationFailed
 from bide.ids import SpaceId
-from bide.replica.addresses import host_of
+from bide.replica.spaces.addresses import host_of
 from bide.storage.base import SpaceRecord
 from bide_cli import failures
 from bide_cli.language import sentence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bide.entries.fields import clean_field
 from bide.entries.question import ANSWER_FIELDS, Reveal
 from bide.errors import NotAllowed
-from bide.replica.holding import Deed, Do
+from bide.replica.authoring.holding import Deed, Do
 from bide_cli.language import _
 from bide_cli.reading.render import draw_timeline
 from bide_cli.terminal.asking import ask_until_good

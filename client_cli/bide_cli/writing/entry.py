@@ -8,8 +8,8 @@ from typing import Any
 
 from bide.entries.fields import Field
 from bide.errors import InputError, NotPaired
-from bide.replica.holding import Deed, Do
-from bide.replica.removal import require_belonging, require_let_in
+from bide.replica.authoring.holding import Deed, Do
+from bide.replica.spaces.removal import require_belonging, require_let_in
 from bide_cli.home.folder import read_config
 from bide_cli.prompting.starters import ASKING, Starters
 from bide_cli.terminal.shell import Shell

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from bide.errors import BideError
 from bide.ids import parse_entry_id
-from bide.replica.holding import Deed, Held
-from bide.replica.removal import require_belonging
+from bide.replica.authoring.holding import Deed, Held
+from bide.replica.spaces.removal import require_belonging
 from bide_cli.language import _
 from bide_cli.terminal.shell import Shell
 
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide.replica.writing import Written
+    from bide.replica.authoring.writing import Written
     from bide.storage.base import HeldRecord, SpaceRecord
     from bide_cli.home.folder import Config
 
@@ -32,7 +32,7 @@ def put(
         private: nobody else gets it, so it is never held.
 
     Raises:
-        BideError: as `bide.replica.holding.Holding.put`.
+        BideError: as `bide.replica.authoring.holding.Holding.put`.
     """
     if space is not None:
         require_belonging(replica.storage, space)

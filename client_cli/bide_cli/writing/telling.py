@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bide.ids import entry_slot, parse_entry_id
-from bide.replica.removal import is_removed
-from bide.replica.stance import PAUSED
+from bide.replica.spaces.removal import is_removed
+from bide.replica.spaces.stance import PAUSED
 from bide_cli.home.folder import Config
 from bide_cli.language import N_, _
 from bide_cli.syncing import background
@@ -18,8 +18,8 @@ from bide_cli.terminal.shell import Shell, name_list
 
 if TYPE_CHECKING:
     from bide.replica import Replica
-    from bide.replica.holding import Held
-    from bide.replica.writing import Written
+    from bide.replica.authoring.holding import Held
+    from bide.replica.authoring.writing import Written
 
 NEXT_PRIVATE = N_("only your own devices can open it")
 NEXT_NO_RELAY = N_("stays here until a relay is set: bide relay set URL")
@@ -61,7 +61,7 @@ def tell_written(
         back: how to take it back by {code}, where that is not by `bide undo`.
         extra: what else a script is told.
     """
-    from bide.replica.holding import Held  # only who writes gets here
+    from bide.replica.authoring.holding import Held  # only who writes gets here
 
     if isinstance(written, Held):
         _tell_held(shell, command, replica, config, written, extra)

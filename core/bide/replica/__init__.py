@@ -1,7 +1,8 @@
 """A replica: one device's copy of everything. `Replica` is the one facade of the library.
 
-`reading` answers, `writing` makes events, `receiving` verifies what came, `deriving` builds the read model, `syncing` and
-`pairing` talk to a relay without a network of their own, `founding` makes spaces, `doctor` examines.
+Beneath it are rooms, which import downwards only; each says in its `__init__` what belongs there, and docs/architecture.md has
+all of them. In short: `authoring` puts events into this device's own log, `sync` sends the logs and verifies what comes,
+`derivation` builds the read model of them, `views` answers from that.
 """
 
 from bide.replica.replica import Replica

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from bide.errors import Phrase
 from bide.ids import SpaceId, person_entry_id
-from bide.replica.admitting import hand_on_keys
-from bide.replica.appending import NotWhole
-from bide.replica.belonging import read_belonging
-from bide.replica.copies import is_due, say_where, settle
-from bide.replica.devices import finish_removals
-from bide.replica.later_spaces import share_spaces
-from bide.replica.mending import still_missing, take_back
-from bide.replica.moving import say_place
-from bide.replica.personal import device_key, device_names, my_devices, place_key
-from bide.replica.phrases import keep_up
-from bide.replica.stance import LEFT, may_write, read_stances
+from bide.replica.authoring.admitting import hand_on_keys
+from bide.replica.authoring.appending import NotWhole
+from bide.replica.examining.mending import still_missing, take_back
+from bide.replica.own_devices.devices import finish_removals
+from bide.replica.own_devices.later_spaces import share_spaces
+from bide.replica.own_devices.moving import say_place
+from bide.replica.own_devices.phrases import keep_up
+from bide.replica.single_writer.copies import is_due, say_where, settle
+from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.personal import device_key, device_names, my_devices, place_key
+from bide.replica.spaces.stance import LEFT, may_write, read_stances
 from bide.storage.base import SpaceRecord
 
 if TYPE_CHECKING:
-    from bide.replica.replica_like import ReplicaLike
+    from bide.replica.authoring.replica_like import ReplicaLike
 
 _STILL_MISSING = (
     "{count} of the log entries that were lost here are on no relay. Another device may have them, and brings them back when it"

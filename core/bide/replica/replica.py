@@ -14,18 +14,18 @@ from bide.entries.repair import Step
 from bide.errors import InputError, NotAllowed, NotFound, StorageError
 from bide.ids import Clock, EntryId, Randomness, SpaceId, SystemClock, SystemRandomness
 from bide.projections import DERIVATION
-from bide.replica.people import NAME_CHARS_MAX
-from bide.replica.reading import Reader
-from bide.replica.stance import LEFT, read_stances
+from bide.replica.spaces.people import NAME_CHARS_MAX
+from bide.replica.spaces.stance import LEFT, read_stances
+from bide.replica.views.reading import Reader
 from bide.storage.base import SpaceRecord, Storage
 
 if TYPE_CHECKING:
-    from bide.replica.appending import Moment
-    from bide.replica.doctor import Finding
-    from bide.replica.holding import Holding
-    from bide.replica.rebuilding import Progress
-    from bide.replica.syncing import SpaceSync
-    from bide.replica.writing import Writer, Written
+    from bide.replica.authoring.appending import Moment
+    from bide.replica.authoring.holding import Holding
+    from bide.replica.authoring.writing import Writer, Written
+    from bide.replica.derivation.rebuilding import Progress
+    from bide.replica.examining.doctor import Finding
+    from bide.replica.sync.syncing import SpaceSync
 
 DAY_STARTS_MIN_DEFAULT = 4 * 60
 
@@ -89,9 +89,9 @@ class Replica:
             StorageError: there is a replica already.
         """
         from bide.entries.fields import clean_text
-        from bide.replica.deriving import stored
-        from bide.replica.founding import found_space
-        from bide.replica.rebuilding import rebuild_members
+        from bide.replica.authoring.founding import found_space
+        from bide.replica.derivation.deriving import stored
+        from bide.replica.derivation.rebuilding import rebuild_members
 
         cleaned = clean_text(name, what="name", chars_max=NAME_CHARS_MAX, one_line=True)
         if not cleaned:
@@ -116,7 +116,7 @@ class Replica:
     @cached_property
     def writer(self) -> Writer:
         """What writes events; made when first needed, since it brings the heavy imports."""
-        from bide.replica.writing import Writer
+        from bide.replica.authoring.writing import Writer
 
         return Writer(
             self.storage,
@@ -131,7 +131,7 @@ class Replica:
     @cached_property
     def holding(self) -> Holding:
         """What is held on this device before it is sent, and the way into it and out of it."""
-        from bide.replica.holding import Holding
+        from bide.replica.authoring.holding import Holding
 
         return Holding(self.storage, self.reader, lambda: self.writer, clock=self.clock, randomness=self.randomness)
 
@@ -191,7 +191,7 @@ class Replica:
             InputError: no weeks, or too many.
             NotFound: nobody of that name.
         """
-        from bide.replica.reviewing import look_back
+        from bide.replica.views.reviewing import look_back
 
         return look_back(
             self.storage,
@@ -346,7 +346,7 @@ class Replica:
             NotAllowed: it is so already.
             NotFound, NotPaired, InputError: as for `write`.
         """
-        from bide.replica.leaving import pause
+        from bide.replica.letting_go.leaving import pause
 
         pause(self, self.reader.pair_space(with_), end=end)
 
@@ -357,7 +357,7 @@ class Replica:
             NotAllowed: it has ended already, or this device was removed.
             NotFound, NotPaired, InputError: as for `write`.
         """
-        from bide.replica.leaving import leave_quietly, leave_with_notice
+        from bide.replica.letting_go.leaving import leave_quietly, leave_with_notice
 
         (leave_quietly if quietly else leave_with_notice)(self, self.reader.pair_space(with_))
 
@@ -375,7 +375,7 @@ class Replica:
             NotAllowed: nothing of it is mine, or this device was removed.
             NotFound, NotPaired, InputError: as for `show` and `write`.
         """
-        from bide.replica.erasing import erase_all, erase_entries
+        from bide.replica.letting_go.erasing import erase_all, erase_entries
 
         if all_with is not None:
             return erase_all(self, self.reader.space_to_read(all_with))
@@ -419,7 +419,7 @@ class Replica:
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """Drop everything derived and build it again from the log; `progress` is told how far it is, and of how much."""
-        from bide.replica.rebuilding import counting, rebuild
+        from bide.replica.derivation.rebuilding import counting, rebuild
 
         with self.storage.transaction():
             rebuild(self.storage, counting(self.storage, progress))
@@ -427,7 +427,7 @@ class Replica:
 
     def doctor(self, progress: Progress | None = None) -> list[Finding]:
         """What is well and what is not, a sentence each; `progress` is told how far it is, and of how much."""
-        from bide.replica.doctor import examine
+        from bide.replica.examining.doctor import examine
 
         return examine(self.storage, self.reader, progress)
 
@@ -437,7 +437,7 @@ class Replica:
         Returns:
             How many of them are taken in now, and how many stay set aside.
         """
-        from bide.replica.vetting import look_again
+        from bide.replica.derivation.vetting import look_again
 
         with self.storage.transaction():
             return look_again(self.storage)
@@ -458,7 +458,7 @@ class Replica:
             NotAllowed: it is paused, or was left quietly.
         """
         from bide.replica.catching_up import catch_up
-        from bide.replica.syncing import SpaceSync
+        from bide.replica.sync.syncing import SpaceSync
 
         space = next((space for space in self.storage.spaces() if space.space_id == space_id), None)
         if space is None:
@@ -478,13 +478,13 @@ class Replica:
 
     def note_difference(self, space_id: SpaceId) -> None:
         """Keep for doctor that two people compared what they hold, and it was not the same."""
-        from bide.replica.incidents import DIFFERED, note_incident
+        from bide.replica.sync.incidents import DIFFERED, note_incident
 
         with self.storage.transaction():
             note_incident(self.storage, space_id, DIFFERED, self.today())
 
     def today(self) -> str:
         """The person's day now, ``YYYY-MM-DD``."""
-        from bide.replica.reviewing import local_day
+        from bide.replica.views.reviewing import local_day
 
         return local_day(self.clock.now_ms(), zone=self.zone, day_starts_min=self.day_starts_min)

@@ -118,7 +118,7 @@ class HeldRecord(NamedTuple):
     """The id that a new entry will get; of anything else one of its own."""
     space_id: SpaceId
     deed: str
-    """JSON: what is to be done, with its words; see `bide.replica.holding`."""
+    """JSON: what is to be done, with its words; see `bide.replica.authoring.holding`."""
     held_ms: int
     """When it was held, by this device's clock."""
     due_ms: int

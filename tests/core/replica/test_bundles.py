@@ -10,9 +10,9 @@ import pytest
 from bide.errors import BideError, ForkDetected, InputError, NewerFormat, VerificationFailed
 from bide.ids import SpaceId
 from bide.replica import Replica
-from bide.replica.bundles import HOST, MAGIC, Taken, read_bundle, write_bundle
-from bide.replica.outgoing import note_loss
-from bide.replica.syncing import SpaceSync
+from bide.replica.single_writer.outgoing import note_loss
+from bide.replica.sync.bundles import HOST, MAGIC, Taken, read_bundle, write_bundle
+from bide.replica.sync.syncing import SpaceSync
 from bide.storage.base import Storage
 from bide.testing import SeededRandomness
 from bide.testing_replicas import MemoryRelay, add_device, new_replica, pair_space, pair_up, sync

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from bide.errors import BideError, ForkDetected, RelayUnreachable
-from bide.replica import Replica, copies, receiving
+from bide.replica import Replica
+from bide.replica.single_writer import copies
+from bide.replica.sync import receiving
 from bide.storage.memory import MemoryStorage
 from bide.testing_replicas import MemoryRelay, copied, new_replica, pair_up, sync, wipe
 

@@ -12,14 +12,14 @@ from bide.log.control import Granting, read_control
 from bide.log.envelope import parse_envelope
 from bide.log.membership import DEVICES_EVER_MAX, DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
-from bide.replica.deriving import open_event
-from bide.replica.devices import find_device, rename, revoke
-from bide.replica.doctor import NOTE
-from bide.replica.enrolling import AddingSession
-from bide.replica.personal import device_names, my_devices
-from bide.replica.reading import ON_RELAY
-from bide.replica.rebuilding import load_membership
-from bide.replica.removal import is_removed, note_turned_away, require_belonging, require_let_in
+from bide.replica.derivation.deriving import open_event
+from bide.replica.derivation.rebuilding import load_membership
+from bide.replica.examining.doctor import NOTE
+from bide.replica.joining.enrolling import AddingSession
+from bide.replica.own_devices.devices import find_device, rename, revoke
+from bide.replica.spaces.personal import device_names, my_devices
+from bide.replica.spaces.removal import is_removed, note_turned_away, require_belonging, require_let_in
+from bide.replica.views.reading import ON_RELAY
 from bide.storage.base import Storage
 from bide.testing_replicas import RELAY_URL, MemoryRelay, add_device, give, new_replica, pair_space, pair_up, sync
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bide.replica import Replica, doctor
-from bide.replica.doctor import DAMAGE, Finding
+from bide.replica import Replica
+from bide.replica.examining import doctor
+from bide.replica.examining.doctor import DAMAGE, Finding
 from bide.storage.aside import Aside
 from bide.storage.sqlite import SqliteStorage
 from bide.testing_replicas import new_replica

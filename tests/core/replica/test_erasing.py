@@ -9,8 +9,8 @@ from bide.errors import MembershipRejected, NotAllowed
 from bide.log.control import BodiesErased, Span, write_control
 from bide.log.envelope import HEADER_BYTES, parse_envelope
 from bide.replica import Replica
-from bide.replica.deriving import AFTER_THE_END
-from bide.replica.devices import find_device, revoke
+from bide.replica.derivation.deriving import AFTER_THE_END
+from bide.replica.own_devices.devices import find_device, revoke
 from bide.testing_replicas import (
     MemoryRelay,
     add_device,

@@ -12,7 +12,7 @@ import pytest
 from bide.errors import BideError, InputError, NotAllowed, NotFound, NotPaired
 from bide.ids import EntryId, new_entry_id, parse_entry_id
 from bide.replica import Replica
-from bide.replica.holding import HELD_MAX, Deed, Do, Held
+from bide.replica.authoring.holding import HELD_MAX, Deed, Do, Held
 from bide.storage.base import HeldRecord
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock, SeededRandomness

@@ -15,7 +15,8 @@ from bide.entries.records import Standing
 from bide.errors import ChangeRejected, StorageError
 from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id
 from bide.projections import order
-from bide.replica import Replica, deriving
+from bide.replica import Replica
+from bide.replica.derivation import deriving
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock
 from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up

@@ -42,8 +42,8 @@ from bide.log.envelope import is_signed_header, parse_envelope
 from bide.protocol.codec import encode_frame
 from bide.protocol.frames import LogHead, MailboxMessage, MailboxReady
 from bide.replica import Replica
-from bide.replica.comparing import compare
-from bide.replica.devices import find_device, revoke
+from bide.replica.examining.comparing import compare
+from bide.replica.own_devices.devices import find_device, revoke
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock, SeededRandomness
 from bide.testing_replicas import RELAY_HOST, MemoryRelay, PairingRun, add_device, new_replica, pair_space, pair_up
@@ -150,7 +150,7 @@ def test_what_is_withheld_and_cited_is_told_with_whose_it_is_and_since_when(worl
 
 def test_without_the_citations_it_goes_unnoticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: doctor that doesn't look at citations."""
-    monkeypatch.setattr("bide.replica.honesty.withheld", lambda *_: [])
+    monkeypatch.setattr("bide.replica.examining.honesty.withheld", lambda *_: [])
     assert not withheld_is_cited(world)
 
 
@@ -170,7 +170,7 @@ def test_what_is_announced_and_not_sent_is_told_then_and_later(world: World) -> 
 
 def test_a_client_that_believes_that_this_was_all_notices_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: nothing was announced, as far as it remembers."""
-    from bide.replica.syncing import SpaceSync
+    from bide.replica.sync.syncing import SpaceSync
 
     whole = SpaceSync._compare
 
@@ -255,7 +255,7 @@ def test_whoever_was_shown_another_history_is_found_out_by_what_they_cite(world:
 
 def test_numbers_alone_would_not_find_it_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the hash of a citation is not looked at."""
-    monkeypatch.setattr("bide.replica.witnessing.holds", lambda *_: True)
+    monkeypatch.setattr("bide.replica.sync.witnessing.holds", lambda *_: True)
     assert not shown_two_histories(world)
 
 
@@ -299,7 +299,7 @@ def test_the_other_person_finds_it_out_too(world: World) -> None:
 def test_words_over_numbers_alone_would_fit_two_histories(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the six words: without the hashes they are the same over two histories of one length."""
     without = lambda space, places: comparison_words(space, [(log, seq, bytes(32)) for log, seq, _ in places])  # noqa: E731
-    monkeypatch.setattr("bide.replica.comparing.comparison_words", without)
+    monkeypatch.setattr("bide.replica.examining.comparing.comparison_words", without)
     copy_of_robin = copied(world.robin)
     world.robin.write("appreciation", {"noticed": "one past"})
     copy_of_robin.write("appreciation", {"noticed": "another past"})
@@ -437,7 +437,7 @@ def test_nothing_altered_is_taken_over(world: World, how: str) -> None:
 @pytest.mark.parametrize("how", ["body and hash", "swapped", "truncated and its length", "epoch"])
 def test_without_signatures_what_was_altered_would_come_in(world: World, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the device's signature is not looked at. What is sealed then fails to open, which is all that is left."""
-    for module in ("bide.replica.receiving", "bide.log.membership"):
+    for module in ("bide.replica.sync.receiving", "bide.log.membership"):
         monkeypatch.setattr(f"{module}.verify_signature", lambda *_, **__: None)
     assert taken_over(world, how)
 
@@ -595,7 +595,7 @@ def test_whatever_lies_are_told_nothing_false_is_shown_and_nothing_is_lost(steps
 
 def test_the_campaign_fails_without_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: a client that looks at no signature ends with what nobody wrote, or can't be mended."""
-    for module in ("bide.replica.receiving", "bide.log.membership"):
+    for module in ("bide.replica.sync.receiving", "bide.log.membership"):
         monkeypatch.setattr(f"{module}.verify_signature", lambda *_, **__: None)
     forging = next(n for n in range(1000) if n % 14 == 9 and FORGERIES[n % len(FORGERIES)] == "into their log")
     with pytest.raises((AssertionError, BideError)):
@@ -604,7 +604,7 @@ def test_the_campaign_fails_without_signatures(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_campaign_fails_where_a_receipt_is_believed_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: a client that never looks again at what was once confirmed loses what was thrown away."""
-    from bide.replica.syncing import SpaceSync
+    from bide.replica.sync.syncing import SpaceSync
 
     whole = SpaceSync._compare
 

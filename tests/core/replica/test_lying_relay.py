@@ -15,10 +15,10 @@ from bide.log.envelope import SIGNED_BYTES, parse_envelope
 from bide.protocol.frames import CaughtUp, Envelopes, Frame, Hello, LogHead, Stored
 from bide.protocol.session import RelaySession
 from bide.replica import Replica
-from bide.replica.founding import Founded, device_record, found_space
-from bide.replica.rebuilding import load_membership
-from bide.replica.receiving import Receiver
-from bide.replica.syncing import SpaceSync
+from bide.replica.authoring.founding import Founded, device_record, found_space
+from bide.replica.derivation.rebuilding import load_membership
+from bide.replica.sync.receiving import Receiver
+from bide.replica.sync.syncing import SpaceSync
 from bide.testing_replicas import RELAY_HOST, PairingRun, exchange, give, missing, new_replica, pair_space, pair_up
 
 SEED = bytes(range(32))
@@ -168,7 +168,7 @@ def test_a_broken_key_doesnt_stop_what_comes_after(label: str) -> None:
 
 def offer(sam: Replica, robin: Replica, founded: Founded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sam runs a pairing with a space of his choice; Robin's side refuses it."""
-    monkeypatch.setattr("bide.replica.pairing.found_space", lambda *_, **__: founded)
+    monkeypatch.setattr("bide.replica.joining.pairing.found_space", lambda *_, **__: founded)
     run = PairingRun(sam, robin).finish()
     assert isinstance(run.errors[1], VerificationFailed)
     assert run.paired == (False, False)

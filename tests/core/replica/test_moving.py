@@ -6,9 +6,8 @@ import pytest
 
 from bide.errors import NotAllowed
 from bide.replica import Replica
-from bide.replica.moving import Visit, settle
-from bide.replica.refusals import Stance
-from bide.replica.relays import (
+from bide.replica.own_devices.moving import Visit, settle
+from bide.replica.spaces.relays import (
     FORMERS_MAX,
     MOVED_KEY,
     Former,
@@ -19,6 +18,7 @@ from bide.replica.relays import (
     read_formers,
     relay_key,
 )
+from bide.replica.sync.refusals import Stance
 from bide.storage.base import SpaceRecord
 from bide.testing_replicas import (
     RELAY_HOST,

@@ -8,7 +8,7 @@ from bide.errors import BideError, CodeMismatch, InputError, NotAllowed, NotFoun
 from bide.log.packing import pack
 from bide.protocol.frames import MailboxClosed
 from bide.replica import Replica
-from bide.replica.pairing import PairingSession, WordsReady
+from bide.replica.joining.pairing import PairingSession, WordsReady
 from bide.testing_replicas import (
     RELAY_URL,
     MemoryRelay,

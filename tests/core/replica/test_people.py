@@ -7,7 +7,7 @@ import pytest
 from bide.errors import InputError, NotFound, NotPaired
 from bide.ids import SpaceId
 from bide.replica import Replica
-from bide.replica.pairing import PairingSession
+from bide.replica.joining.pairing import PairingSession
 from bide.testing_replicas import RELAY_URL, PairingRun, give, new_replica
 
 

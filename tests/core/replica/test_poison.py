@@ -17,7 +17,8 @@ from bide.entries.records import EventRecord, Standing
 from bide.ids import LogId, SpaceId, SystemRandomness, new_entry_id
 from bide.projections import order
 from bide.projections.order import judge
-from bide.replica import Replica, vetting
+from bide.replica import Replica
+from bide.replica.derivation import vetting
 from bide.storage.base import Suspect
 from bide.storage.mark import SUFFIX, Mark
 from bide.storage.sqlite import SqliteStorage

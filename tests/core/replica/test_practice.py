@@ -13,7 +13,7 @@ from bide.entries.kinds import KINDS
 from bide.errors import InputError, NotAllowed, NotPaired
 from bide.ids import new_entry_id
 from bide.replica import Replica
-from bide.replica.appending import Moment
+from bide.replica.authoring.appending import Moment
 from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up
 
 VALUES: Mapping[str, Mapping[str, Any]] = {

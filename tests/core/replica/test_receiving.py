@@ -21,7 +21,7 @@ from bide.log.envelope import EnvelopeClass, authenticated_prefix, parse_envelop
 from bide.log.head import Head
 from bide.log.packing import pack
 from bide.replica import Replica
-from bide.replica.receiving import Receiver
+from bide.replica.sync.receiving import Receiver
 from bide.testing import FakeClock, SpaceBuilder
 from bide.testing_replicas import exchange, give, missing, new_replica, pair_space, pair_up, receive
 
@@ -263,7 +263,7 @@ def test_an_event_waits_for_what_it_builds_on(pair: tuple[Replica, Replica]) -> 
         for epoch, secret in robin.storage.epochs(pair_space_of_robin.space_id).items():
             lost.storage.put_epoch(pair_space_of_robin.space_id, epoch, secret)
         lost.storage.append(pair_space_of_robin.space_id, sam.storage.controls(pair_space_of_robin.space_id)[0])
-        from bide.replica.rebuilding import rebuild_members
+        from bide.replica.derivation.rebuilding import rebuild_members
 
         rebuild_members(lost.storage, pair_space_of_robin.space_id)
     of_sam, of_robin = missing(sam, lost)

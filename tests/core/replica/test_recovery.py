@@ -11,10 +11,20 @@ from bide.errors import EnvelopeRejected, InputError, MembershipRejected, NotAll
 from bide.ids import LogId, SpaceId
 from bide.log.control import DeviceRecord, RecoveryAdded, write_control
 from bide.replica import Replica
-from bide.replica.devices import find_device, rename, revoke
-from bide.replica.personal import my_devices
-from bide.replica.phrases import anchor_for, blank_of, covers, create, destroy, is_ungiven, note_given, prepared, ungiven
-from bide.replica.rebuilding import load_membership
+from bide.replica.derivation.rebuilding import load_membership
+from bide.replica.own_devices.devices import find_device, rename, revoke
+from bide.replica.own_devices.phrases import (
+    anchor_for,
+    blank_of,
+    covers,
+    create,
+    destroy,
+    is_ungiven,
+    note_given,
+    prepared,
+    ungiven,
+)
+from bide.replica.spaces.personal import my_devices
 from bide.testing import SeededRandomness
 from bide.testing_replicas import (
     RELAY_URL,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bide.errors import InputError, NotFound
-from bide.replica import Replica, reviewing
+from bide.replica import Replica
+from bide.replica.views import reviewing
 from bide.testing import FakeClock
 from bide.testing_replicas import exchange, new_replica, pair_up
 

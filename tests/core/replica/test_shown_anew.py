@@ -13,7 +13,7 @@ from bide.crypto.keys import seal_grant
 from bide.entries.question import CLOSED
 from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id
 from bide.replica import Replica
-from bide.replica.devices import find_device, revoke
+from bide.replica.own_devices.devices import find_device, revoke
 from bide.testing import FakeClock
 from bide.testing_replicas import MemoryRelay, add_device, copied, exchange, give, new_replica, pair_space, pair_up, sync
 
@@ -53,7 +53,7 @@ def test_a_key_that_is_not_what_it_is_called_is_named_and_no_damage(
 ) -> None:
     sam, robin = couple
     add_device(sam, "phone")
-    monkeypatch.setattr("bide.replica.devices.seal_grant", lambda _, **to: seal_grant(bytes(32), **to))
+    monkeypatch.setattr("bide.replica.own_devices.devices.seal_grant", lambda _, **to: seal_grant(bytes(32), **to))
     revoke(sam, find_device(sam.storage, "phone"))
     give(sam, robin)
     assert robin.storage.quarantine(pair_space(robin).space_id)

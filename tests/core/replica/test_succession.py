@@ -7,8 +7,8 @@ import pytest
 from bide.errors import MembershipRejected
 from bide.log.membership import DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
-from bide.replica.rebuilding import load_membership
-from bide.replica.succession import succeed
+from bide.replica.derivation.rebuilding import load_membership
+from bide.replica.single_writer.succession import succeed
 from bide.storage.base import SpaceRecord
 from bide.testing_replicas import exchange, new_replica, pair_space, pair_up
 

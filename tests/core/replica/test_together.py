@@ -11,18 +11,18 @@ from bide.crypto.recovery import RecoveryPhrase
 from bide.errors import NotAllowed, NotPaired, RelayUnreachable
 from bide.log.envelope import HEADER_BYTES, parse_envelope
 from bide.replica import Replica
-from bide.replica.belonging import read_belonging
-from bide.replica.comparing import _places
-from bide.replica.deriving import open_event
-from bide.replica.devices import find_device, revoke
-from bide.replica.holding import Deed, Do
-from bide.replica.incidents import NEW_STORAGE, incidents
-from bide.replica.leaving import leave_quietly, leave_with_notice, pause
-from bide.replica.moving import Visit, settle
-from bide.replica.phrases import anchor_for, create, destroy, spaces_for
-from bide.replica.refusals import Stance
-from bide.replica.relays import nobody_needs
-from bide.replica.stance import LEFT, PAUSED, read_stances
+from bide.replica.authoring.holding import Deed, Do
+from bide.replica.derivation.deriving import open_event
+from bide.replica.examining.comparing import _places
+from bide.replica.letting_go.leaving import leave_quietly, leave_with_notice, pause
+from bide.replica.own_devices.devices import find_device, revoke
+from bide.replica.own_devices.moving import Visit, settle
+from bide.replica.own_devices.phrases import anchor_for, create, destroy, spaces_for
+from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.relays import nobody_needs
+from bide.replica.spaces.stance import LEFT, PAUSED, read_stances
+from bide.replica.sync.incidents import NEW_STORAGE, incidents
+from bide.replica.sync.refusals import Stance
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock, SeededRandomness
 from bide.testing_replicas import (

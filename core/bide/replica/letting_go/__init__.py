@@ -1,0 +1,1 @@
+"""Pausing what is shared, ending it, and erasing one's own words."""
