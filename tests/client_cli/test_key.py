@@ -112,6 +112,7 @@ def test_a_rotated_home_keeps_its_passphrase(sam: Person, tmp_path: Path) -> Non
     """The passphrase stays while the key under it is another; what was wrapped before opens nothing."""
     old = passphrase_file(tmp_path, OLD)
     sam.ok("key", "change", "--passphrase", "--new-passphrase-file", old, "--no-input")
+    opened_quickly(sam.home, OLD)
     sam.env["BIDE_PASSPHRASE_FILE"] = old
     sam.ok("unlock")
     [was] = wrapped(sam.home)
@@ -130,6 +131,7 @@ def test_who_is_at_an_open_computer_can_not_change_the_lock(sam: Person, tmp_pat
     """An agent opens entries; changing the passphrase or the key takes the passphrase itself."""
     old, new = passphrase_file(tmp_path, OLD), passphrase_file(tmp_path, NEW)
     sam.ok("key", "change", "--passphrase", "--new-passphrase-file", old, "--no-input")
+    opened_quickly(sam.home, OLD)
     assert sam.run("unlock", env={"BIDE_PASSPHRASE_FILE": old}).code == 0
     assert sam.json("key", "status")["open"] is True
     assert sam.run("key", "change", "--passphrase", "--new-passphrase-file", new, "--no-input").code == 7
