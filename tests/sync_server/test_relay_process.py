@@ -364,6 +364,7 @@ async def test_the_kill_campaign_can_fail(tmp_path: Path) -> None:
     relay = RelayProcess(tmp_path / "data", *UNTHROTTLED, program=[sys.executable, forgetful])
     with pytest.raises(AssertionError, match="an acknowledged entry is gone"):
         await kill_campaign(relay, kills=KILLS, seed=7)
+    relay.kill()  # the campaign ended while it ran
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, to let a sync fail")
