@@ -233,7 +233,7 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be in time"
-        time.sleep(0.05)
+        time.sleep(0.01)  # short: some wait to kill what has just begun
 
 
 @pytest.fixture(scope="session")
