@@ -485,6 +485,7 @@ def test_a_relay_waits_for_who_holds_its_file_and_an_admin_is_told(
 ) -> None:
     """A big purge or a slow checkpoint takes longer than SQLite's patience; nothing was promised yet, so nothing has failed."""
     monkeypatch.setattr("bide_relay.storage.sqlite.BUSY_TIMEOUT_MS", 20)
+    caplog.set_level("INFO")
     serving = SqliteStorage(tmp_path)
     admin = SqliteStorage(tmp_path, create=False)
     other = apsw.Connection(str(tmp_path / "relay.db"))  # the same library: locks of two don't count within one process
@@ -495,10 +496,22 @@ def test_a_relay_waits_for_who_holds_its_file_and_an_admin_is_told(
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive()
-    assert "in use elsewhere" in caplog.text
     other.execute("COMMIT")
     waiting.join(10)
+    assert [record.message.partition(";")[0] for record in caplog.records] == [
+        "the database is in use elsewhere",
+        "the database is free again",
+    ]
     assert other.execute("SELECT digest FROM invites").fetchall() == [(b"b" * 32,)]
     other.close()
     admin.close()
     serving.close()
+
+
+def test_less_than_a_page_is_a_damaged_database_and_no_new_one(tmp_path: Path) -> None:
+    """SQLite would make a new relay of it, without a word."""
+    (tmp_path / "relay.db").write_bytes(b"x")
+    for create in (True, False):
+        with pytest.raises(StorageDamaged):
+            SqliteStorage(tmp_path, create=create)
+    assert (tmp_path / "relay.db").read_bytes() == b"x"

@@ -216,14 +216,19 @@ class SqliteStorage:
 
         Who holds the file is an admin command with much to do, or our own checkpoint on a disk that takes its time.
         """
+        waited = False
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                return
+                break
             except apsw.BusyError as error:
                 if not self._serves:
                     raise StorageBusy("Another process holds the relay's database too long.") from error
-                log.warning("the database is in use elsewhere; what clients bring waits")
+                if not waited:
+                    log.warning("the database is in use elsewhere; what clients bring waits")
+                waited = True
+        if waited:
+            log.info("the database is free again")
 
     def _append(self, connection: apsw.Connection, batch: Batch) -> Appended:
         space = batch.space

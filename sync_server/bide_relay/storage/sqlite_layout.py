@@ -9,7 +9,9 @@ from pathlib import Path
 import apsw
 
 from bide.errors import NewerFormat, StorageError
+from bide_relay.storage.base import StorageDamaged
 
+_PAGE_BYTES_MIN = 512
 _SCHEMA_NAME = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -42,12 +44,17 @@ def refuse_strange(path: Path, *, busy_timeout_ms: int) -> None:
     """Look at version and tables without a connection that could write.
 
     Raises:
+        StorageDamaged: it is less than a page.
         NewerFormat: a newer relay wrote it.
         StorageError: no relay did.
         apsw.Error: it can't be read.
     """
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         return
+    if size < _PAGE_BYTES_MIN and not path.with_name(f"{path.name}-journal").exists():
+        # SQLite would take it for a new one. With a journal it was being made when the power went.
+        raise StorageDamaged
     try:
         version, here = _look(path, apsw.SQLITE_OPEN_READONLY, busy_timeout_ms)
     except apsw.ReadOnlyError:
