@@ -434,6 +434,21 @@ def test_what_stands_beside_a_log_is_kept_once(box: Box) -> None:
     assert again.beside(PAIR) == []
 
 
+def test_a_statement_that_is_kept_beside_no_more_counts_as_taken_out(box: Box) -> None:
+    """Something may build on it. Words that are in no log any more are gone, and what waits goes on waiting."""
+    words, statement, mine = envelope(THEIRS, 1), envelope(THEIRS, 2, control=True), envelope(MINE, 1, control=True)
+    append(box.storage, mine)
+    with box.storage.transaction():
+        box.storage.displace(PAIR, MINE, 0)
+        for each in (words, statement, mine):
+            box.storage.put_beside(PAIR, each)
+        for each in (words, statement, mine):
+            box.storage.remove_beside(PAIR, each.hash)
+    again = box.reopen()
+    assert again.beside(PAIR) == []
+    assert again.displaced(PAIR) == [Displaced(PAIR, mine, waiting=True), Displaced(PAIR, statement, waiting=False)]
+
+
 # Derived
 
 

@@ -285,7 +285,10 @@ class Storage(Protocol):
         ...
 
     def remove_beside(self, space: SpaceId, digest: bytes) -> None:
-        """What is kept beside and has this hash is of no past any more that anybody has."""
+        """What is kept beside and has this hash is of no past that anybody goes on with.
+
+        A statement counts among what was taken out of a log from now on, since something may build on it.
+        """
         ...
 
     def beside(self, space: SpaceId) -> list[StoredEnvelope]:

@@ -241,7 +241,9 @@ class MemoryStorage:
 
     def remove_beside(self, space: SpaceId, digest: bytes) -> None:
         """See the contract."""
-        self._t.beside = {key: each for key, each in self._t.beside.items() if (key[0], key[2]) != (space, digest)}
+        for key in [key for key in self._t.beside if (key[0], key[2]) == (space, digest)]:
+            if (envelope := self._t.beside.pop(key)).control:
+                self._t.displaced.setdefault(key, Displaced(space, envelope, waiting=False))
 
     def beside(self, space: SpaceId) -> list[StoredEnvelope]:
         """See the contract."""

@@ -364,6 +364,12 @@ class SqliteTruth:
 
     def remove_beside(self, space: SpaceId, digest: bytes) -> None:
         """See the contract."""
+        self._run(
+            "INSERT OR IGNORE INTO displaced (space_id, log_id, seq, hash, control, data, waiting)"
+            " SELECT space_id, log_id, seq, hash, control, data, 0 FROM beside WHERE space_id = ? AND hash = ? AND control = 1",
+            space,
+            digest,
+        )
         self._run("DELETE FROM beside WHERE space_id = ? AND hash = ?", space, digest)
 
     def beside(self, space: SpaceId) -> list[StoredEnvelope]:

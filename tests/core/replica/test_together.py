@@ -295,6 +295,32 @@ def test_another_past_that_is_kept_beside_keeps_no_words(couple: tuple[Replica, 
     assert "secret-word" not in everything_kept(robin)
 
 
+def test_what_was_said_on_a_past_that_no_relay_has_any_more_is_said_again(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """Robin was shown what a copy of Sam's home had erased, and erases something on top; then the relay has Sam's past."""
+    sam, robin = couple
+    erased = thank(sam, "to be erased"), thank(robin, "to be erased by Robin")
+    sync_all(relay, sam, robin)
+    twin = copied(sam, "twin")
+    thank(sam, "by Sam")
+    give(sam, robin)
+    upto = twin.storage.heads(pair_space(twin).space_id)[pair_space(twin).log_id].seq
+    twin.erase([erased[0]])
+    datas = twin.storage.envelopes_after(
+        pair_space(twin).space_id, pair_space(twin).log_id, upto, bytes_max=1 << 20, count_max=9
+    )
+    receive(robin, [each.data for each in datas])
+    assert any(each.control for each in robin.storage.beside(pair_space(robin).space_id))
+    robin.erase([erased[1]])
+    thank(robin, "and goes on")
+    sync_all(relay, sam, robin)
+    assert "and goes on" in shared(sam)
+    assert "to be erased by Robin" not in shared(sam) | shared(robin)
+    sync_all(relay, twin, sam, robin)
+    assert shared(sam) == shared(robin) == shared(twin) == {"before", "also before", "by Sam", "and goes on"}
+
+
 def test_a_backup_from_before_leaving_quietly_rests_again(couple: tuple[Replica, Replica], relay: MemoryRelay) -> None:
     sam, _ = couple
     space = pair_space(sam)

@@ -129,7 +129,8 @@ def lift_what_hangs(storage: Storage, space: SpaceRecord) -> SpaceRecord:
     if not has_taken_out(storage, space.space_id):
         return space
     for log in own_logs(storage, space):
-        controls = [parse_envelope(each.data) for each in storage.controls(space.space_id)]
+        beside = (each for each in storage.beside(space.space_id) if each.control)
+        controls = [parse_envelope(each.data) for each in (*storage.controls(space.space_id), *beside)]
         hanging = {each.hash for each in orphaned_on(storage, space.space_id, controls)}
         if not hanging or log not in own_logs(storage, space):
             continue

@@ -42,6 +42,7 @@ def compare(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) -> Com
     mine = own_logs(storage, space)
     forked = forked_logs(storage, space)
     beside = {each.hash for each in storage.beside(space.space_id)}
+    parted = {each.log_id for each in storage.beside(space.space_id) if each.control}
     found = Comparison({log: head.seq for log, head in heads.items()})
     for head in theirs:
         log = head.log_id
@@ -49,6 +50,8 @@ def compare(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) -> Com
         found.to_receive += max(0, head.seq - here)
         if is_here(storage, space, head):
             found.same.add(log)
+            # What builds on another past, kept beside, the relay can't judge: that is settled once all has come.
+            found.halted = found.halted or log in parted
         elif log in mine:
             # Another copy of this home has written: its log is looked at from the beginning, and nothing is sent before.
             found.asked[log] = 0

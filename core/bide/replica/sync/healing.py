@@ -27,12 +27,15 @@ def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) 
     Args:
         storage: the replica.
         space: which.
-        theirs: the ends of the logs that the relay has another past of.
+        theirs: the ends of the logs at the relay.
     """
     for head in theirs:
-        if head.log_id in own_logs(storage, space) or is_here(storage, space, head):
+        if head.log_id in own_logs(storage, space):
             continue
         beside = {each.hash: each for each in storage.beside(space.space_id) if each.log_id == head.log_id}
+        if is_here(storage, space, head):
+            _give_up_beside(storage, space.space_id, head, beside.values())
+            continue
         other = _other_past(storage, space.space_id, head, beside)
         if not other:
             continue
@@ -45,11 +48,27 @@ def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) 
     _let_go_of_strays(storage, space)
 
 
+def _give_up_beside(storage: Storage, space: SpaceId, head: Head, beside: Iterable[StoredEnvelope]) -> None:
+    """The relay has what stands here: no relay can judge any more what builds on a past that is kept beside."""
+    gone: dict[bytes, StoredEnvelope] = {}
+    for each in sorted(beside, key=lambda each: each.seq):
+        if each.seq <= head.seq or parse_envelope(each.data).prev_hash in gone:
+            gone[each.hash] = each
+    if gone:
+        with storage.transaction():
+            for digest in gone:
+                storage.remove_beside(space, digest)
+            if any(each.control for each in gone.values()):
+                rebuild_members(storage, space)
+
+
 def _let_go_of_strays(storage: Storage, space: SpaceRecord) -> None:
     """A log that began with a statement that was taken out since: its home went on in another one, and said it there again."""
     if not has_taken_out(storage, space.space_id):
         return
-    out = {each.envelope.hash for each in storage.displaced(space.space_id)}
+    # A relay may have had another past for a while, and have it again.
+    beside = {each.hash for each in storage.beside(space.space_id)}
+    out = {each.envelope.hash for each in storage.displaced(space.space_id)} - beside
     strays = {log for log, device in load_membership(storage, space.space_id).devices.items() if device.admitted_by in out}
     strays -= {admitted(space, each) for each in storage.controls(space.space_id)}
     for log in sorted(strays.difference(own_logs(storage, space))):

@@ -364,7 +364,7 @@ class SpaceSync:
         if any(log not in left_out for log in lacking) or any(not self._is_proved(head) for head in self._claims):
             self._suspicion = incidents.NOT_SENT
             raise VerificationFailed("The relay announced entries that it did not send.", hint=_WITHHELD_HINT)
-        healing.make_room_for(self._storage, self._space, (head for log, head in self._announced.items() if log in left_out))
+        healing.make_room_for(self._storage, self._space, self._announced.values())
         self._announced.clear()
         if not self._caught_up:
             self.progress += 1
