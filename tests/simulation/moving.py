@@ -109,9 +109,9 @@ class Moving:
             storage = device.replica.storage
             if space.space_id in device.replica.resting() or space.log_id in read_belonging(storage, space.space_id).ended:
                 continue
-            left = any(each == space.space_id for _, each in self.world.quiet.upto)
             # Who moved and then left brings nothing back to the relay that is offered.
-            if (url := offered(storage, space)) and not left:
+            url = offered(storage, space)
+            if url and (not self._left(space.space_id) or self._is_anybody_at(url, space.space_id)):
                 return space, url
             here = self.world.relay_at(space.relay_url)
             # So is a copy, and a home that was put back to one: it looks where the space was then.
@@ -124,6 +124,18 @@ class Moving:
                 self.stranded += 1
                 return space, url
         return None
+
+    def _left(self, space: SpaceId) -> bool:
+        """Whether somebody left a space quietly, on a device that may belong no more."""
+        return any(each == space for _, each in self.world.quiet.upto)
+
+    def _is_anybody_at(self, url: str, space: SpaceId) -> bool:
+        """Whether there is a device at a relay that brings there what it lacks."""
+        for device in self.world.devices:
+            at = any(each.space_id == space and each.relay_url == url and not each.pending for each in device.replica.spaces())
+            if at and not self.world.quiet.rests(device, space) and "not_allowed" not in device.errors:
+                return True
+        return False
 
     def _where_its_copy_is(self, device: Device, space: SpaceRecord) -> str:
         """Of two copies one may move before they have met: then they never do, unless their person says where.
@@ -144,6 +156,17 @@ class Moving:
                 return there.relay_url
         return ""
 
+    def _removed_each_other(self, device: Device, space: SpaceId, url: str, here: list[Device]) -> bool:
+        """Whether the one that moved removed this device there, while it was removed here: neither relay lets the other one in.
+
+        As long as nobody belongs at both, what is said at one does not come to the other.
+        """
+        relay = self.world.relay_at(url)
+        state = load_state(relay.storage, space) if relay is not None else None
+        if state is None or not self.world.invariants.may_be_removed(device):
+            return False
+        return not any(state.membership.is_active(_record(each, space).log_id) for each in here)
+
     @staticmethod
     def _syncs_with(device: Device, space: SpaceRecord, url: str) -> bool:
         return url in (space.relay_url, *(former.url for former in read_formers(device.replica.storage, space.space_id)))
@@ -160,7 +183,8 @@ class Moving:
             if len(urls) > 1:
                 self.world.broke(f"{', '.join(records)} are at different relays with one space")
             for device in devices:
-                if due(device.replica.storage, records[device.name]):
+                url = due(device.replica.storage, records[device.name])
+                if url and not self._removed_each_other(device, space, url, devices):
                     self.world.broke(f"{device.name} did not go after its person")
             left = [former.url for device in devices for former in read_formers(device.replica.storage, space)]
             self.world.deeds["a relay that was left still holds a space at rest"] += bool(left)

@@ -22,11 +22,12 @@ from simulation.files import BUNDLES
 from simulation.operations import LEAVING, ON_SWITCH, OPERATIONS
 from simulation.planning import Plan, draw_plan
 from simulation.quiet import QUIET
+from simulation.recovery import RECOVERY
 from simulation.world import Broken, World
 
 ALWAYS = frozenset({faults.COPIES, LEAVING})
 """The kinds of faults and deeds that are in every world unless somebody leaves them out."""
-SOME = {BUNDLES: 0.3, QUIET: 0.15}
+SOME = {BUNDLES: 0.3, QUIET: 0.15, RECOVERY: 0.15}
 """Kinds that are in some worlds, and in how many of them: in each they would take it away from all the rest."""
 USUAL = ALWAYS | SOME.keys()
 """All that is drawn unless somebody leaves it out."""

@@ -21,6 +21,7 @@ from bide.replica.own_devices.phrases import (
     destroy,
     is_ungiven,
     note_given,
+    own_logs,
     prepared,
     ungiven,
 )
@@ -69,6 +70,13 @@ def made(replica: Replica, seed: str = "paper") -> RecoveryPhrase:
 def copied(replica: Replica) -> Replica:
     """A thief's copy of a device."""
     return Replica(copy.deepcopy(replica.storage), clock=replica.clock, randomness=SeededRandomness("thief"))
+
+
+def opens_what_is_shared(phrase: RecoveryPhrase, replica: Replica) -> bool:
+    """Whether a phrase is enrolled in what two people share, as far as somebody knows."""
+    space = pair_space(replica).space_id
+    membership = load_membership(replica.storage, space)
+    return any(membership.is_active(log) for log in own_logs(phrase, space))
 
 
 def on_paper(replica: Replica) -> list[bool]:
@@ -249,6 +257,36 @@ def test_a_phrase_ended_on_one_device_is_ended_where_another_has_just_enrolled_i
     sync_all(relay, ada, phone, ada, phone)
     devices = load_membership(phone.storage, space).active_devices()
     assert not [each for each in devices if each.recovery]
+
+
+def test_words_that_only_the_shared_space_still_knows_are_ended_by_the_home_that_was_put_back(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """It had said them in its own space, too, but that was on its disk alone: they would open what is shared for good."""
+    ada, robin = couple
+    backup = copied(ada)
+    words = made(ada)
+    sync(ada, relay, space=pair_space(ada).space_id)
+    sync(robin, relay)
+    assert opens_what_is_shared(words, robin)
+    sync_all(relay, backup, robin)
+    assert not on_paper(backup)
+    assert not opens_what_is_shared(words, backup)
+    assert not opens_what_is_shared(words, robin)
+
+
+def test_words_that_a_home_said_in_its_own_space_count_after_it_was_put_back(
+    couple: tuple[Replica, Replica], relay: MemoryRelay
+) -> None:
+    """What the relay has of them comes back before anything is judged, whichever space comes first."""
+    ada, robin = couple
+    backup = copied(ada)
+    words = made(ada)
+    sync_all(relay, ada)
+    sync(backup, relay, space=pair_space(backup).space_id)
+    sync_all(relay, backup, robin)
+    assert on_paper(backup) == [True]
+    assert opens_what_is_shared(words, robin)
 
 
 def test_who_has_no_place_on_the_relay_for_private_entries_gets_back_the_rest(relay: MemoryRelay) -> None:

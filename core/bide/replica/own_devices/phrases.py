@@ -20,6 +20,7 @@ from bide.log.membership import recovery_proof_message
 from bide.log.packing import pack, unpack
 from bide.replica.authoring.admitting import admit, revoke_in, spaces_to_share
 from bide.replica.derivation.rebuilding import load_membership, load_sayable
+from bide.replica.single_writer.succession import own_logs as logs_of_home
 from bide.replica.single_writer.succession import read_statement
 from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.personal import (
@@ -328,10 +329,10 @@ def _is_contested(storage: Storage, space: SpaceRecord, phrase: Prepared) -> boo
 
 
 def _left_over(storage: Storage) -> dict[SpaceId, set[LogId]]:
-    """What is enrolled in other spaces, by devices that were removed since, of phrases that never counted in the own one.
+    """What devices that were removed since, or this one, enrolled in other spaces of phrases that never counted in the own one.
 
-    Whoever removed such a device knew what it had enrolled there, and not what it said of it in the own space. Judged only
-    when everything of that is here.
+    Whoever removed such a device knew what it had enrolled there, and not what it said of it in the own space. A home that was
+    put back lost what it had said in the own space, if no relay had that yet. Judged only when everything of that is here.
     """
     known = [blank for phrase in prepared(storage) for blank in phrase.blanks]
     found: dict[SpaceId, set[LogId]] = {}
@@ -343,8 +344,9 @@ def _left_over(storage: Storage) -> dict[SpaceId, set[LogId]]:
             continue
         authors = {control.hash: control.log_id for control in storage.controls(space.space_id)}
         devices = load_membership(storage, space.space_id).devices
-        if by_removed := {log for log in logs if authors.get(devices[log].admitted_by) in belonging.ended}:
-            found[space.space_id] = by_removed
+        judged = belonging.ended.keys() | {*logs_of_home(storage, space)}
+        if left_over := {log for log in logs if authors.get(devices[log].admitted_by) in judged}:
+            found[space.space_id] = left_over
     return found
 
 
