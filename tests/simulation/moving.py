@@ -103,8 +103,8 @@ class Moving:
 
     def _whereto(self, device: Device) -> tuple[SpaceRecord, str] | None:
         """Whom to follow; or what another device of the person shows, for one that is told that its space moved away."""
-        if "not_allowed" in device.errors and self.world.invariants.may_be_removed(device):
-            return None  # it was told so
+        if self._was_told_that_it_is_out(device):
+            return None
         for space in device.replica.spaces():
             storage = device.replica.storage
             if space.space_id in device.replica.resting() or space.log_id in read_belonging(storage, space.space_id).ended:
@@ -124,6 +124,10 @@ class Moving:
                 self.stranded += 1
                 return space, url
         return None
+
+    def _was_told_that_it_is_out(self, device: Device) -> bool:
+        """Whether somebody removed it, and it knows: it follows nobody, though it may be in something that its person left."""
+        return "not_allowed" in device.errors and self.world.invariants.may_be_removed(device)
 
     def _left(self, space: SpaceId) -> bool:
         """Whether somebody left a space quietly, on a device that may belong no more."""
@@ -179,7 +183,7 @@ class Moving:
             if any(read_belonging(device.replica.storage, space).over for device in devices):
                 continue  # nothing is said there any more, not even where somebody is: both relays go on having it
             records = {device.name: _record(device, space) for device in devices}
-            urls = {record.relay_url for record in records.values()}
+            urls = {records[device.name].relay_url for device in devices if not self._was_told_that_it_is_out(device)}
             if len(urls) > 1:
                 self.world.broke(f"{', '.join(records)} are at different relays with one space")
             for device in devices:
