@@ -10,6 +10,7 @@ from bide.ids import LogId, SpaceId
 from bide.log.envelope import SIGNED_BYTES, entry_hash
 from bide.replica.derivation.rebuilding import load_membership
 from bide.replica.single_writer.succession import own_logs
+from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.personal import device_names
 from bide.replica.sync.healing import is_said_again
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
@@ -87,6 +88,22 @@ def cannot_end_a_pause(world: World, device: Device, space: SpaceRecord) -> bool
     own = device.replica.reader.own_space()
     state = load_state(world.relay_of(own).storage, own.space_id)
     return state is not None and not state.membership.is_active(own.log_id) and not own.pending
+
+
+def was_left_by_all(world: World, space: SpaceId) -> bool:
+    """A relay lost a space, and nobody brings it back: they left it quietly, were removed, or have not been there yet."""
+    if not sum(world.counts[name] for name in _LOSSES):
+        return False
+    left = False
+    for device in world.devices:
+        record = next((each for each in device.replica.spaces() if each.space_id == space), None)
+        if record is None:
+            continue
+        if world.quiet.rests(device, space):
+            left = True
+        elif not record.pending and record.log_id not in read_belonging(device.replica.storage, space).ended:
+            return False
+    return left
 
 
 def went_on_unheard(world: World, device: Device) -> bool:

@@ -22,7 +22,7 @@ from bide.replica.spaces.personal import DeviceName, device_names, my_devices
 from bide.storage.base import SpaceRecord, Storage
 from bide_relay.service import load_state
 from bide_relay.storage.base import Span
-from simulation.excepting import cannot_end_a_pause, is_torn, went_on_unheard
+from simulation.excepting import cannot_end_a_pause, is_torn, was_left_by_all, went_on_unheard
 from simulation.granted import secrets_for
 from simulation.processes import Device, Place, RelayProcess, Said
 
@@ -221,12 +221,12 @@ class Invariants:
                 state = load_state(self.where_the_others_are(space).storage, space.space_id)
                 if state is None:
                     # Nothing is brought back to a relay that lost everything by who was removed, or was let in and has not
-                    # been there since: those who could are gone for good.
+                    # been there since: those who could are gone for good, or have left it quietly.
                     storage = device.replica.storage
                     gone = space.log_id in read_belonging(storage, space.space_id).ended or space.pending
                     forgotten = self._world.relay_of(space).storage.was_forgotten(space.space_id)
-                    moved_without = forgotten and self.may_be_removed(device)
-                    if not moved_without and not (gone and self._world.recoveries.lost):
+                    nobody = self._world.recoveries.lost or was_left_by_all(self._world, space.space_id)
+                    if not (forgotten and self.may_be_removed(device)) and not (gone and nobody):
                         self._broke(f"a space of {device.name} is not at the relay")
                 elif cannot_end_a_pause(self._world, device, space):
                     continue
