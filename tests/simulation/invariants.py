@@ -24,7 +24,7 @@ from bide_relay.service import load_state
 from bide_relay.storage.base import Span
 from simulation.excepting import cannot_end_a_pause, is_torn, was_left_by_all, went_on_unheard
 from simulation.granted import secrets_for
-from simulation.processes import Device, Place, RelayProcess, Said
+from simulation.processes import Device, Place, RelayProcess, Said, waits
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -68,12 +68,11 @@ class Invariants:
             here = storage.envelope(said.space, at.log, at.seq)
             if here is not None and here.hash == at.hash:
                 continue
-            waiting = (each.envelope.hash for each in storage.displaced(said.space, waiting=True))
             ended = read_belonging(storage, said.space).ended
             if any(each.space_id == said.space and each.log_id in ended for each in device.replica.spaces()):
                 continue  # it was removed, and says there what nobody hears: that is kept, and not shown
             # What is erased after it was said again in another log is in neither.
-            if at.hash not in waiting and said not in self.erased_said and _where(storage, said) is None:
+            if said not in self.erased_said and _where(storage, said) is None and not waits(storage, said, at):
                 self._broke(f"{device.name} lost what it had acknowledged as written")
 
     def acknowledged_at(self, relay: str, *, forget: SpaceId | None = None) -> dict[tuple[SpaceId, LogId], Head]:

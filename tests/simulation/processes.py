@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
-from bide.errors import BideError, StorageError
+from bide.errors import BideError, EnvelopeRejected, StorageError
 from bide.ids import EntryId, LogId, SpaceId
 from bide.log.chain import empty_head
+from bide.log.envelope import parse_envelope
 from bide.log.leaving import is_erased
+from bide.replica.derivation.deriving import open_event
 from bide.replica.replica import Replica
 from bide.replica.spaces.addresses import host_of
 from bide.replica.spaces.belonging import read_belonging
@@ -65,6 +67,19 @@ class Place(NamedTuple):
     log: LogId
     seq: int
     hash: bytes
+
+
+def waits(storage: Storage, said: Said, at: Place) -> bool:
+    """Whether something that was said, there or since in a later log, was taken out of it and waits to be said again."""
+    epochs = storage.epochs(said.space)
+    for each in storage.displaced(said.space, waiting=True):
+        if each.envelope.hash == at.hash:
+            return True
+        with contextlib.suppress(EnvelopeRejected):
+            event = open_event(parse_envelope(each.envelope.data), space=said.space, epochs=epochs)
+            if (event.entry_id, event.change) == (said.entry, said.change):
+                return True
+    return False
 
 
 class SkewedClock:
