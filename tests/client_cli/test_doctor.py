@@ -206,17 +206,33 @@ def test_whoever_lost_what_the_relay_lost_too_may_go_on_without_it(
     relays[0].stop()
     shutil.rmtree(relays[0].data)
     relays[0].start()
-    assert sam.json("doctor", "--repair")["mended"]["must_sync"] == 1
+    repaired = sam.json("doctor", "--repair")
+    assert repaired["mended"]["must_sync"] == 1
+    assert not [finding for finding in repaired["findings"] if "another relay" in finding["words"]], "it is not the relay's"
     assert "are on no relay" in sam.ok("sync").err
     refused = sam.run("thank", "--noticed", "too early", "--json")
     assert (refused.code, refused.error["code"]) == (8, "not_allowed"), refused
     sam.ok("thank", "--private", "--noticed", "to nobody")
+    for args in (("thank", "--noticed", "too early"), ("erase", "--all", "--yes"), ("leave", "--yes")):
+        hint = sam.run(*args, "--json").error["hint"]
+        assert ("bide sync" in hint, "bide doctor --repair" in hint) == (True, True), args
+    assert "bide leave --quietly" in sam.run("leave", "--yes").err
+    assert "Nothing can be written here now" in sam.ok("status").out
     for answer in ("n", "y"):
         child = sam.terminal("doctor", "--repair")
+        child.expect("keeps and shows it, and it can't be erased")
         child.expect("Go on without it")
         child.sendline(answer)
         assert end(child) == 0, child.before
-    sam.ok("sync")
+        assert ("doctor --repair" in str(child.before)) is (answer == "n")
+    for words in (("thank", "--noticed", "too early"), ("doctor",), ("doctor", "--repair")):
+        decided = sam.run(*words)
+        assert "bide sync" in decided.out + decided.err
+        assert "doctor --repair" not in decided.out + decided.err, words
+    told = sam.ok("sync").err
+    assert "goes on as a new device" in told
+    assert "revoke" not in told, "what it was is no device of its own any more"
+    assert "Nothing can be written here now" not in sam.ok("status").out
     sam.ok("thank", "--noticed", "gone on")
     for person in (sam, robin, sam):
         person.ok("sync")

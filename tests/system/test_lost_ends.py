@@ -21,6 +21,8 @@ from bide.replica import Replica
 from bide.replica.authoring.appending import NotWhole
 from bide.replica.examining import mending
 from bide.replica.examining.mending import go_on, laid_by, still_missing
+from bide.replica.spaces.removal import note_turned_away
+from bide.replica.spaces.stance import LEFT, read_stances
 from bide.replica.sync.bundles import HOST, read_bundle, write_bundle
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock
@@ -220,6 +222,39 @@ def test_whoever_goes_on_without_it_does_so_in_a_new_log(tmp_path: Path, *, robi
     assert {AFTERWARDS, "from Robin"} <= set(hard(lost.sam)) & set(hard(lost.robin))
     assert bool(lost.forks()) is robin_has_it
     assert not lost.missing()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("kind", ["pair", "own"])
+def test_a_removed_home_is_told_of_the_removal_and_waits_for_nothing(tmp_path: Path, kind: str, *, asked: bool) -> None:
+    """Neither a sync nor a repair could do anything for it."""
+    lost = Lost(tmp_path)
+    lost.damage("seq >= 6")
+    put_back(lost)
+    if asked:
+        lost.sync(lost.sam)
+    space = next(space for space in lost.sam.spaces() if space.kind == kind)
+    if kind == "own":
+        sync(lost.sam, lost.relay, space=space.space_id)  # so that it is known whose word it is
+    with lost.sam.storage.transaction():
+        note_turned_away(lost.sam.storage, space)
+    with pytest.raises(NotWhole, match="removed") as refused:
+        lost.write_afterwards()
+    told = [refused.value.hint, *(str(finding.words) for finding in lost.sam.doctor())]
+    assert not [words for words in told if "--repair" in words or "bide sync" in words]
+    assert [words for words in told if "was removed from" in words]
+
+
+def test_whoever_waits_can_leave_quietly(tmp_path: Path) -> None:
+    """A notice waits for what is missing; that nothing is sent any more is said elsewhere."""
+    lost = Lost(tmp_path)
+    lost.damage("seq >= 6")
+    put_back(lost)
+    lost.sync(lost.sam)
+    with pytest.raises(NotWhole):
+        lost.sam.leave("Robin", quietly=False)
+    lost.sam.leave("Robin", quietly=True)
+    assert read_stances(lost.sam.storage)[pair_space(lost.sam).space_id] == LEFT
 
 
 def test_if_it_comes_back_after_all_nothing_goes_on_without_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
-from bide.replica.examining.doctor import DAMAGE, LAID_BY, NOTE, OK, STILL_MISSING, Finding
+from bide.replica.examining.doctor import DAMAGE, GOES_ON, LAID_BY, NOTE, OK, STILL_MISSING, Finding
 from bide.storage.opening import NoRoom
 from bide_cli import failures
 from bide_cli.home import folder as homes
@@ -56,7 +56,8 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
         mending = None
         if repair and not wrong and any(finding.words.template == STILL_MISSING for finding in findings):
             assert replica is not None  # it was looked at
-            _go_on(shell, replica)
+            if _go_on(shell, replica):
+                findings = [_decided(finding) for finding in findings]
         elif repair and not wrong:
             shell.say(_("There is nothing to mend; nothing was changed."))
         elif repair:
@@ -81,14 +82,19 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
     return failures.OK if sound else failures.ERROR
 
 
-def _go_on(shell: Shell, replica: Replica) -> None:
-    """Where others may have what was lost here: wait for them, or go on without, as the person decides."""
+def _go_on(shell: Shell, replica: Replica) -> bool:
+    """Where others may have what was lost here: wait for them, or go on without, as the person decides.
+
+    Returns:
+        Whether it is gone on without.
+    """
     from bide.replica.examining.mending import go_on, still_missing
     from bide_cli.terminal.asking import ask_yes
 
     shell.say(
         _("What is missing comes back if another device has it and syncs. If you go on without it, it stays away for good.")
     )
+    shell.say(_("Whoever has what is missing keeps and shows it, and it can't be erased from here any more."))
     if not shell.may_ask:
         shell.say(_("That is asked on a terminal; nothing was changed."))
     elif ask_yes(shell, _("Go on without it?"), default=False):
@@ -96,6 +102,15 @@ def _go_on(shell: Shell, replica: Replica) -> None:
             if still_missing(replica.storage, space):
                 go_on(replica.storage, space)
         shell.say(_("Now run: bide sync"))
+        return True
+    return False
+
+
+def _decided(finding: Finding) -> Finding:
+    """What there is to say of it once it is decided to go on."""
+    if finding.words.template != STILL_MISSING:
+        return finding
+    return finding._replace(words=finding.words._replace(template=GOES_ON))
 
 
 def _look(shell: Shell, waiting: Waiting, *, again: bool) -> tuple[Replica | None, list[Finding]]:

@@ -37,7 +37,7 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
     replica = open_replica(shell)
     person = replica.reader.person(with_)
     if not quietly:
-        require_belonging(replica.storage, person.space)  # nobody would hear of a notice
+        _require_notice(replica, person)
     if not yes and not _agreed(shell, replica, person, quietly=quietly):
         shell.say(_("Fine. Nothing changed."))
         return
@@ -62,6 +62,29 @@ def command(shell: Shell, with_: str, quietly: bool, yes: bool) -> None:
     if not told:
         why = sentence(error)[0] if error is not None else _("No relay is set.")
         shell.say(_("The relay does not know it yet; bide sync tells it. ({why})").format(why=why))
+
+
+def _require_notice(replica: Replica, person: Person) -> None:
+    """See to it, before anybody is asked, that the other would hear of a notice.
+
+    Raises:
+        NotAllowed: this device was removed, or can't write there until something lost has come back.
+    """
+    from bide.replica.authoring.appending import NotWhole, require_whole
+    from bide.replica.spaces.removal import is_out
+    from bide.replica.spaces.waiting import is_short
+
+    require_belonging(replica.storage, person.space)
+    try:
+        require_whole(replica.storage, person.space)
+    except NotWhole as error:
+        own = replica.reader.own_space()  # where it is said to leave quietly
+        if not is_out(replica.storage, person.space) and not is_short(replica.storage, own):
+            error.advise(
+                "First run: bide sync. If it doesn't come back, bide doctor --repair goes on without it."
+                " To leave at once, without a notice: bide leave --quietly"
+            )
+        raise
 
 
 def _space(replica: Replica, person: Person) -> SpaceRecord:

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from bide.replica.spaces.removal import removal_words
-from bide.replica.spaces.waiting import waiting_words
+from bide.replica.spaces.removal import is_out, removal_words
+from bide.replica.spaces.waiting import is_short, waiting_words
 from bide_cli.joining.devices import tell_devices
 from bide_cli.joining.relations import relation_word
 from bide_cli.language import N_, _, grouped, plural, worded
@@ -47,13 +47,16 @@ def command(shell: Shell) -> None:
     for told in removal_words(replica.storage, replica.reader.view()):
         shell.tell(worded(*told))
     waits_for = {space.space_id.hex(): waiting_words(replica.storage, space) for space in replica.spaces() if space.pending}
+    storage = replica.storage
+    short = {each.space_id.hex() for each in replica.spaces() if is_short(storage, each) and not is_out(storage, each)}
     for space in status["spaces"]:
         if space["state"] == "pending":
             words = waits_for[space["id"]]
             if words is not None:
                 shell.tell(worded(*words))
             continue
-        for line in _space_lines(space, [item for item in held if item["space"] == space["id"]]):
+        of_it = [item for item in held if item["space"] == space["id"]]
+        for line in _space_lines(space, of_it, short=space["id"] in short):
             shell.tell(line, indent="  ")
     if len(status["spaces"]) == 1:
         shell.tell(_("You share with nobody yet. (bide pair, or bide join)"))
@@ -64,7 +67,7 @@ def command(shell: Shell) -> None:
     tell_relays(shell, replica)
 
 
-def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]:
+def _space_lines(space: dict[str, Any], held: list[dict[str, Any]], *, short: bool) -> list[str]:
     standing = [standing_line(name, space["state"], space["ended"]) for name in space["with"]]
     if space["state"] in (ENDED, LEFT):
         return standing
@@ -81,6 +84,8 @@ def _space_lines(space: dict[str, Any], held: list[dict[str, Any]]) -> list[str]
         return [f"{label}: {', '.join(parts)}"]
     lines = [f"{label}: {', '.join(parts)}; {_devices(space)}"]
     lines += ["  " + line for line in standing if space["state"] == PAUSED]
+    if short:
+        lines.append("  " + _("Nothing can be written here now, since something was lost; bide doctor says what to do"))
     lines += ["  " + _(words).format(n=grouped(space[key])) for key, words in NOTES if space[key]]
     return lines
 

@@ -35,12 +35,9 @@ A_COPY = N_(
 )
 A_LOSS = N_(
     "The relay had lost something while words of yours waited here, so this home goes on as a new device, called {device}; "
-    "nothing of yours was lost. The one that it was before can be removed: bide device list, then bide device revoke NAME"
+    "nothing of yours was lost."
 )
-A_GAP = N_(
-    "Some of what was lost here did not come back, so this home goes on as a new device, called {device}. The one that it was "
-    "before can be removed: bide device list, then bide device revoke NAME"
-)
+A_GAP = N_("Some of what was lost here did not come back, so this home goes on as a new device, called {device}.")
 WENT_ON = {"copy": A_COPY, "loss": A_LOSS, "gap": A_GAP}
 TELL_KEY = "went_on"
 """As in `bide.replica.single_writer.copies`, which is too heavy to be imported here."""

@@ -16,6 +16,7 @@ from bide.replica.own_devices.phrases import keep_up
 from bide.replica.single_writer.copies import is_due, say_where, settle
 from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.personal import device_key, device_names, my_devices, place_key
+from bide.replica.spaces.removal import is_out
 from bide.replica.spaces.stance import LEFT, may_write, read_stances
 from bide.storage.base import SpaceRecord
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _STILL_MISSING = (
     "{count} of the log entries that were lost here are on no relay. Another device may have them, and brings them back when it"
-    " syncs; until then nothing can be written there. If none can: bide doctor --repair"
+    " syncs; until then nothing can be written there. To go on without them: bide doctor --repair"
 )
 
 
@@ -40,7 +41,7 @@ def catch_up(replica: ReplicaLike, space_id: SpaceId) -> list[Phrase]:
         return []
     take_back(storage, space)
     if missing := still_missing(storage, space):
-        return [Phrase(_STILL_MISSING, {"count": missing})]
+        return [] if is_out(storage, space) else [Phrase(_STILL_MISSING, {"count": missing})]
     try:
         return _go_on(replica, space)
     except NotWhole:

@@ -13,12 +13,12 @@ from bide.errors import NotAllowed, RelayUnreachable
 from bide.ids import SpaceId
 from bide.log.membership import DEVICES_PER_PERSON_MAX
 from bide.replica import Replica
-from bide.replica.authoring.appending import short_key
 from bide.replica.derivation.rebuilding import load_membership
 from bide.replica.own_devices.devices import rename, revoke
 from bide.replica.single_writer.succession import succeed
 from bide.replica.spaces.personal import device_names, my_devices
 from bide.replica.spaces.removal import is_removed
+from bide.replica.spaces.waiting import short_key
 from bide.replica.sync.bundles import HOST, read_bundle, write_bundle
 from bide.replica.sync.incidents import LOST, incidents
 from bide.replica.sync.syncing import SpaceSync

@@ -11,7 +11,7 @@ from bide.crypto import sealing
 from bide.entries.kinds import EventType
 from bide.entries.records import Standing
 from bide.errors import NotAllowed
-from bide.ids import Clock, EntryId, Randomness, SpaceId
+from bide.ids import Clock, EntryId, Randomness
 from bide.log.envelope import (
     ZERO_HASH,
     Envelope,
@@ -24,23 +24,15 @@ from bide.log.event import Event, write_event
 from bide.log.head import Head
 from bide.replica.derivation.deriving import derive, stored
 from bide.replica.spaces.belonging import read_belonging
-from bide.replica.spaces.removal import NOT_LET_IN, NOT_LET_IN_HINT
+from bide.replica.spaces.removal import NOT_LET_IN, NOT_LET_IN_HINT, is_out
 from bide.replica.spaces.stance import LEFT, read_stances
+from bide.replica.spaces.waiting import ASKED, go_on_key, is_short, short_key
 from bide.storage.base import SpaceRecord, Storage
 
 _DAY_MINUTES = 24 * 60
 _STAYS = "What is here stays readable; bide export takes it along. To share again: bide pair"
-
-
-ASKED = " asked"
-"""What stands behind it once a relay has been asked, and had not all of it; or if there is none to ask."""
-
-
-def short_key(space: SpaceId) -> str:
-    """Where it is kept that this device's own log was longer than it is here, and how far others may have it: see
-    `bide.replica.examining.mending`.
-    """
-    return f"mended.short.{space.hex()}"
+_REMOVED = "This device was removed from the devices of this journal, so it can't write any more."
+_REMOVED_HINT = "What is here stays readable. To go on with it: bide export"
 
 
 class NotWhole(NotAllowed):
@@ -122,13 +114,10 @@ class Appender:
         Raises:
             NotAllowed: it was this device; or the space has ended, or was left.
         """
-        self._require_whole(space)
+        require_whole(self._storage, space)
         belonging = read_belonging(self._storage, space.space_id)
         if space.log_id in belonging.ended:
-            raise NotAllowed(
-                "This device was removed from the devices of this journal, so it can't write any more.",
-                hint="What is here stays readable. To go on with it: bide export",
-            )
+            raise NotAllowed(_REMOVED, hint=_REMOVED_HINT)
         if belonging.over and not again:
             raise NotAllowed("This has ended, so nothing can be written in it any more.", hint=_STAYS)
         if space.kind == "pair" and read_stances(self._storage).get(space.space_id) == LEFT:
@@ -144,31 +133,12 @@ class Appender:
 
     def control(self, body: bytes, *, space: SpaceRecord) -> Envelope:
         """Sign, chain and store a control payload. Inside a transaction; the caller brings members up to date."""
-        self._require_whole(space)
+        require_whole(self._storage, space)
         heads = self._storage.heads(space.space_id)
         prefix = _prefix(space, heads, klass=EnvelopeClass.CONTROL, epoch_id=bytes(16), nonce=bytes(24))
         envelope = write_envelope(prefix, body, space=space.space_id, signing_seed=space.signing_seed)
         self._storage.append(space.space_id, stored(envelope))
         return envelope
-
-    def _require_whole(self, space: SpaceRecord) -> None:
-        """Whoever has lost the end of their own log must not write at its place anew: others may have what was there.
-
-        Raises:
-            NotWhole: that is so, until it has come back or nobody can have it.
-        """
-        short = self._storage.meta(short_key(space.space_id))
-        if short.endswith(ASKED):
-            raise NotWhole(
-                "Something that was written here was lost, and no relay has it; another device may, so nothing can be written"
-                " before it has come back.",
-                hint="It comes with: bide sync, once that device has synced. If no other has it: bide doctor --repair",
-            )
-        if short:
-            raise NotWhole(
-                "This home was mended, and has to ask the relay for what is missing before anything can be written.",
-                hint="Run: bide sync",
-            )
 
     def _local_day(self, now_ms: int) -> str:
         try:
@@ -178,6 +148,33 @@ class Appender:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now_ms)
         # The day begins when the person's does: an entry at two in the morning belongs to the evening before.
         return (moment.astimezone(zone).replace(tzinfo=None) - timedelta(minutes=self._day_starts_min)).date().isoformat()
+
+
+def require_whole(storage: Storage, space: SpaceRecord) -> None:
+    """Whoever has lost the end of their own log must not write at its place anew: others may have what was there.
+
+    Raises:
+        NotWhole: that is so, until it has come back or nobody can have it. Who is known to be removed waits for nothing.
+    """
+    if not is_short(storage, space):
+        return
+    if is_out(storage, space):
+        raise NotWhole(_REMOVED, hint=_REMOVED_HINT)
+    if not storage.meta(short_key(space.space_id)).endswith(ASKED):
+        raise NotWhole(
+            "This home was mended, and has to ask the relay for what is missing before anything can be written.",
+            hint="Run: bide sync",
+        )
+    if storage.meta(go_on_key(space.space_id)):
+        raise NotWhole(
+            "Something that was written here was lost. The next sync goes on without it; before that nothing can be written.",
+            hint="Run: bide sync",
+        )
+    raise NotWhole(
+        "Something that was written here was lost, and no relay has it; another device may, so nothing can be written"
+        " before it has come back.",
+        hint="It comes with: bide sync, once that device has synced. To go on without it: bide doctor --repair",
+    )
 
 
 def _prefix(space: SpaceRecord, heads: Mapping[Any, Head], *, klass: EnvelopeClass, epoch_id: bytes, nonce: bytes) -> bytes:

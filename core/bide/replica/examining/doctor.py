@@ -16,12 +16,12 @@ from bide.log.head import Head
 from bide.log.leaving import is_erased
 from bide.replica.derivation.rebuilding import Passed, Progress, counting, load_membership, rebuild
 from bide.replica.examining.honesty import examine_honesty
-from bide.replica.examining.mending import is_short, laid_by, still_missing
+from bide.replica.examining.mending import laid_by, still_missing
 from bide.replica.own_devices.phrases import ungiven
 from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.relays import CANNOT, GIVEN_UP, read_formers
-from bide.replica.spaces.removal import removal_words
-from bide.replica.spaces.waiting import waiting_words
+from bide.replica.spaces.removal import is_out, removal_words
+from bide.replica.spaces.waiting import go_on_key, is_short, waiting_words
 from bide.replica.views.reading import Reader
 from bide.storage.aside import Aside
 from bide.storage.base import SpaceRecord, Storage
@@ -31,7 +31,11 @@ _BATCH_COUNT = 500
 OK, NOTE, DAMAGE = "ok", "note", "damage"
 STILL_MISSING = (
     "{count} log entries that this home wrote in {space} were lost, and no relay has them. Another device may, and brings"
-    " them back when it syncs; until then nothing can be written there. If none can: bide doctor --repair"
+    " them back when it syncs; until then nothing can be written there. To go on without them: bide doctor --repair"
+)
+GOES_ON = (
+    "{count} log entries that this home wrote in {space} were lost, and the next sync goes on without them; until then nothing"
+    " can be written there. Run: bide sync"
 )
 LAID_BY = "{count} log entries of {space} are laid by until what was before them comes back."
 _OWN_SPACE = Phrase("your own space")
@@ -216,8 +220,11 @@ def _the_few(storage: Storage, space: SpaceRecord) -> tuple[object, ...]:
 
 def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list[Finding]:
     findings = []
-    if missing := still_missing(storage, space):
-        findings.append(_finding(NOTE, STILL_MISSING, count=missing, space=label))
+    if is_out(storage, space):
+        pass  # that is what is told of it; nothing is waited for
+    elif missing := still_missing(storage, space):
+        words = GOES_ON if storage.meta(go_on_key(space.space_id)) else STILL_MISSING
+        findings.append(_finding(NOTE, words, count=missing, space=label))
     elif is_short(storage, space):
         words = (
             "{space} was mended: nothing can be written there before the relay was asked for what is missing. Run: bide sync"

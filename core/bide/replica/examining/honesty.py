@@ -9,6 +9,7 @@ from bide.errors import Phrase
 from bide.ids import LogId
 from bide.projections.timeline import View
 from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.waiting import is_short
 from bide.replica.sync import incidents
 from bide.replica.sync.witnessing import holds
 from bide.storage.base import SpaceRecord, Storage
@@ -118,7 +119,11 @@ def examine_honesty(storage: Storage, space: SpaceRecord, label: Phrase, view: V
 
 
 def withheld(storage: Storage, space: SpaceRecord) -> list[_Withheld]:
-    """What somebody's events refer to that is not here, by log: a relay that withholds shows itself so."""
+    """What somebody's events refer to that is not here, by log: a relay that withholds shows itself so.
+
+    Not of this device's own log while its end is known to have been lost here.
+    """
+    lost = space.log_id if is_short(storage, space) else None
     heads = storage.heads(space.space_id)
     # What a removed device wrote beyond this is passed on to nobody.
     needed = read_belonging(storage, space.space_id).needed
@@ -130,7 +135,7 @@ def withheld(storage: Storage, space: SpaceRecord) -> list[_Withheld]:
     return [
         _Withheld(log, seq - here[log], _since(storage, space, log, here[log]))
         for log, seq in sorted(furthest.items())
-        if seq > here[log]
+        if seq > here[log] and log != lost
     ]
 
 

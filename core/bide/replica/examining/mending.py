@@ -26,13 +26,13 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope, verify_si
 from bide.log.leaving import is_erased
 from bide.log.membership import Membership
 from bide.projections import DERIVATION
-from bide.replica.authoring.appending import ASKED, short_key
 from bide.replica.derivation.deriving import stored
 from bide.replica.derivation.rebuilding import Progress, counting, rebuild
 from bide.replica.single_writer.copies import LOST, note_foreign
 from bide.replica.single_writer.outgoing import furthest
 from bide.replica.single_writer.succession import own_logs
 from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.waiting import ASKED, go_on_key, short_key
 from bide.replica.sync.receiving import Receiver
 from bide.storage.base import SpaceRecord, Storage
 
@@ -273,11 +273,6 @@ def _is_in_its_place(storage: Storage, space: SpaceId, envelope: Envelope) -> bo
     return there is not None and there.hash == envelope.hash
 
 
-def is_short(storage: Storage, space: SpaceRecord) -> bool:
-    """Whether nothing may be written in a space yet, since this device's own log was longer."""
-    return bool(storage.meta(short_key(space.space_id)))
-
-
 def still_missing(storage: Storage, space: SpaceRecord) -> int:
     """How many entries of this device's own log others may have, and neither this home nor a relay has, as a sync has shown."""
     short = storage.meta(short_key(space.space_id))
@@ -292,7 +287,7 @@ def go_on(storage: Storage, space: SpaceRecord) -> None:
     """
     with storage.transaction():
         if still_missing(storage, space):
-            storage.put_meta(_go_on_key(space.space_id), "1")
+            storage.put_meta(go_on_key(space.space_id), "1")
 
 
 def _missing(storage: Storage, space: SpaceRecord, reached: int) -> int:
@@ -309,16 +304,12 @@ def _settle_end(storage: Storage, space: SpaceRecord) -> None:
     """All that the relay has is here: write again, go on in a new log, or wait for another device."""
     short = storage.meta(short_key(space.space_id)).removesuffix(ASKED)
     waits = bool(short) and _missing(storage, space, int(short)) > 0
-    if waits and storage.meta(_go_on_key(space.space_id)):
+    if waits and storage.meta(go_on_key(space.space_id)):
         note_foreign(storage, space.space_id, LOST)
         waits = False
     storage.put_meta(short_key(space.space_id), short + ASKED if waits else "")
     if not waits:
-        storage.put_meta(_go_on_key(space.space_id), "")
-
-
-def _go_on_key(space: SpaceId) -> str:
-    return f"mended.go_on.{space.hex()}"
+        storage.put_meta(go_on_key(space.space_id), "")
 
 
 def _laid_key(space: SpaceId, number: int = 0) -> str:

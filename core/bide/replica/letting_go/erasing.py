@@ -12,6 +12,7 @@ from bide.errors import NotAllowed
 from bide.ids import EntryId, LogId, SpaceId, person_entry_id
 from bide.log.control import SPANS_MAX, BodiesErased, Span
 from bide.log.leaving import joined
+from bide.replica.authoring.appending import require_whole
 from bide.replica.derivation.rebuilding import load_sayable
 from bide.replica.letting_go.leaving import say
 from bide.replica.spaces.belonging import read_belonging
@@ -46,6 +47,7 @@ def erase_all(replica: ReplicaLike, space: SpaceRecord) -> list[SpaceId]:
     me = person_entry_id(space.space_id, space.slot)
     places: Places = {}
     with storage.transaction():
+        require_whole(storage, space)  # or what was lost would count as nothing
         heads = storage.heads(space.space_id)
         for log in _own_logs(replica, space.space_id, space.slot):
             if log in heads:

@@ -23,7 +23,6 @@ from bide.ids import EntryId, SpaceId
 from bide.log.control import DeviceAdded, EpochMinted
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import empty_head
-from bide.replica.authoring.appending import short_key
 from bide.replica.derivation.citing import cite_again
 from bide.replica.derivation.deriving import project
 from bide.replica.derivation.rebuilding import fold_here, has_taken_out, orphaned_on, rebuild_members
@@ -34,6 +33,7 @@ from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.people import folded
 from bide.replica.spaces.personal import DEVICE_NAME_CHARS_MAX, device_key, device_names, my_devices, place_key, was_key
 from bide.replica.spaces.stance import LEFT, may_write, read_stances
+from bide.replica.spaces.waiting import short_key
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 if TYPE_CHECKING:

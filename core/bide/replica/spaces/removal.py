@@ -40,6 +40,11 @@ def is_removed(storage: Storage, space: SpaceRecord) -> bool:
     return bool(turned_away) and turned_away == _store(storage, space)
 
 
+def is_out(storage: Storage, space: SpaceRecord) -> bool:
+    """Whether this device was removed from a space, or from the person's devices altogether, as far as is known here."""
+    return any(is_removed(storage, each) for each in storage.spaces() if each.kind == "own" or each.space_id == space.space_id)
+
+
 def require_belonging(storage: Storage, space: SpaceRecord) -> None:
     """See to it, before anybody is asked for words, that what is said in a space can reach somebody.
 

@@ -1,10 +1,31 @@
-"""What a space waits for that this device has not been let into yet. Imports nothing heavy."""
+"""What a space waits for: to be let into it, or for the lost end of this device's own log. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from bide.errors import Phrase
+from bide.ids import SpaceId
 from bide.replica.spaces.personal import enrolling_key
 from bide.storage.base import SpaceRecord, Storage
+
+ASKED = " asked"
+"""What stands behind it once a relay has been asked, and had not all of it; or if there is none to ask."""
+
+
+def short_key(space: SpaceId) -> str:
+    """Where it is kept that this device's own log was longer than it is here, and how far others may have it: see
+    `bide.replica.examining.mending`.
+    """
+    return f"mended.short.{space.hex()}"
+
+
+def go_on_key(space: SpaceId) -> str:
+    """Where it is kept that its person has decided to go on without that, which the next sync does."""
+    return f"mended.go_on.{space.hex()}"
+
+
+def is_short(storage: Storage, space: SpaceRecord) -> bool:
+    """Whether nothing may be written in a space yet, since this device's own log was longer."""
+    return bool(storage.meta(short_key(space.space_id)))
 
 
 def waiting_words(storage: Storage, space: SpaceRecord) -> Phrase | None:
