@@ -6,6 +6,7 @@ Replay: ``SEED=… DAMAGES=… .venv/bin/pytest tests/system/test_damage.py``; t
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import random
@@ -22,7 +23,7 @@ import apsw
 import pytest
 from homes import SEED, Home
 
-from bide.errors import BideError
+from bide.errors import BideError, StorageDamaged
 from bide.replica import Replica
 from bide.replica.examining.mending import KeysLost, Mended, laid_by, mend
 from bide.storage.opening import PAGE_BYTES
@@ -314,6 +315,20 @@ def test_doctor_names_what_does_not_fit_together_and_mends_it(
     assert replica.name == "Sam"
     replica.storage.close()
     shutil.rmtree(kept)
+
+
+@pytest.mark.parametrize("place", [1, 2, 5, 9])
+def test_a_sync_where_log_entries_are_missing_says_that_the_home_is_damaged(whole: Couple, tmp_path: Path, place: int) -> None:
+    """The relay has them and sends them again, and the log is here further than they are: doctor is what helps."""
+    path = tmp_path / "bide.db"
+    shutil.copyfile(whole.path, path)
+    pair = "(SELECT log_id FROM space WHERE kind = 'pair')"
+    with_sql(path, KEY, f"DELETE FROM envelope WHERE log_id = {pair} AND seq >= {place}")
+    replica = Replica(SqliteStorage(path, KEY))
+    with pytest.raises(StorageDamaged) as told:
+        sync_all(replica, copy.deepcopy(whole.relay))
+    assert "bide doctor --repair" in told.value.hint
+    replica.storage.close()
 
 
 def test_a_damaged_home_is_mended_by_two_commands(couple: tuple[Home, Home], relay: RelayProcess) -> None:

@@ -272,7 +272,7 @@ def test_a_removed_copy_that_had_gone_on_in_another_log_comes_to_rest(
         there = twin.storage.heads(before.space_id), twin.storage.relay_heads(before.space_id)
         assert was is None or there == was
         was = there
-    assert session.sent == 0
+    assert session.sent == session.to_send == 0
     assert is_removed(twin.storage, after)
     assert twin.storage.heads(before.space_id)[after.log_id].seq == 1
     assert not [each for each in incidents(twin.storage, before.space_id) if each.kind == LOST]

@@ -108,9 +108,11 @@ def test_delivery_is_told_honestly(pair: tuple[Replica, Replica]) -> None:
     mine = sam.write("appreciation", {"noticed": "you"})
     private = sam.write("checkin", {"hard": "alone"}, private=True)
     assert sam.show(mine.id)["delivery"] == "here"
-    assert sync(sam, relay, frames_max=5).sent
+    cut = sync(sam, relay, frames_max=5)
+    assert (cut.sent, cut.to_send > 0) == (0, True), "on the wire is not sent"
     assert sam.show(mine.id)["delivery"] == "here"
-    sync(sam, relay)
+    session = sync(sam, relay)
+    assert session.sent == session.to_send > 0
     assert sam.show(mine.id)["delivery"] == "on the relay"
     sync(robin, relay)
     sync(sam, relay)

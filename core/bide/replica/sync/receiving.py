@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bide.crypto import sealing
 from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
-from bide.errors import EnvelopeRejected, ForkDetected, MembershipRejected, Phrase
+from bide.errors import EnvelopeRejected, ForkDetected, MembershipRejected, Phrase, StorageDamaged
 from bide.ids import EntryId, LogId
 from bide.log.chain import Head, Place, empty_head, head_of, place
 from bide.log.control import Control, Granting
@@ -275,7 +275,9 @@ class Receiver:
         there = self._storage.envelope(self._space.space_id, envelope.log_id, envelope.seq)
         here = there.hash if there is not None else None
         if here is None:  # it came earlier in this same batch
-            here = next(e.hash for e in fresh if (e.log_id, e.seq) == (envelope.log_id, envelope.seq))
+            here = next((e.hash for e in fresh if (e.log_id, e.seq) == (envelope.log_id, envelope.seq)), None)
+        if here is None:
+            raise StorageDamaged  # its log is here further than this, and it is not
         if here != envelope.hash:
             raise self._fork(envelope, envelope.seq, fresh)
         return True

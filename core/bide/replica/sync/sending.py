@@ -36,8 +36,8 @@ class Sender:
         """How far each log is at the relay, as it said."""
         self._there: dict[LogId, int] = {}
         """How far each log is at the relay, as it said or as was sent."""
-        self._in_flight: list[tuple[LogId, int]] = []
-        """The last entry of each batch that is not yet acknowledged."""
+        self._in_flight: list[tuple[LogId, int, int]] = []
+        """The last entry of each batch that is not yet acknowledged, and how many are in it."""
         self._looked_at = -1
         """At so many control entries it was last seen whether there is something to give back."""
         self._giving_back = ""
@@ -46,6 +46,11 @@ class Sender:
     def on_its_way(self) -> int:
         """Batches that are sent and not yet acknowledged."""
         return len(self._in_flight)
+
+    @property
+    def entries_on_their_way(self) -> int:
+        """How many entries are in these."""
+        return sum(count for _, _, count in self._in_flight)
 
     def go_on_as(self, space: SpaceRecord) -> None:
         """This home may be another device of the space now."""
@@ -60,10 +65,12 @@ class Sender:
         self._there[log] = max(self._there.get(log, 0), seq)
         self.confirmed[log] = max(self.confirmed.get(log, 0), seq)
 
-    def acknowledged(self, head: Head) -> None:
-        """The relay has a log up to here for good."""
+    def acknowledged(self, head: Head) -> int:
+        """The relay has a log up to here for good; returns how many entries of those on their way that settles."""
+        before = self.entries_on_their_way
         self.confirmed[head.log_id] = max(self.confirmed.get(head.log_id, 0), head.seq)
-        self._in_flight = [(log, seq) for log, seq in self._in_flight if log != head.log_id or seq > head.seq]
+        self._in_flight = [each for each in self._in_flight if each[0] != head.log_id or each[1] > head.seq]
+        return before - self.entries_on_their_way
 
     def again(self, log: LogId) -> None:
         """Send a log from its beginning, if the relay has any of it."""
@@ -131,7 +138,7 @@ class Sender:
                     note_left(self._storage, space, log, batch[-1].seq)
                 send([envelope.data for envelope in batch])
                 self._there[log] = batch[-1].seq
-                self._in_flight.append((log, batch[-1].seq))
+                self._in_flight.append((log, batch[-1].seq, len(batch)))
                 sent += len(batch)
         return sent
 

@@ -420,7 +420,7 @@ class SpaceSync:
                     raise RemoteProtocolError("The relay acknowledged something that was not sent.")
                 if head.log_id not in known or known[head.log_id].seq < head.seq:
                     self._storage.put_relay_head(space, head)
-                self._sender.acknowledged(head)
+                self.sent += self._sender.acknowledged(head)
         self.progress += on_its_way - self._sender.on_its_way
         self._send_more()
 
@@ -429,8 +429,8 @@ class SpaceSync:
         if not self._halted and self._unsent() and self._rests():
             self._session.fail("resting", "Nothing more is sent.")
         elif not self._halted:
-            self.sent += self._sender.send(lambda batch: self._session.send(Envelopes(batch)), self._left_out())
-            self.to_send = max(self.to_send, self.sent + self._unsent())
+            self._sender.send(lambda batch: self._session.send(Envelopes(batch)), self._left_out())
+            self.to_send = max(self.to_send, self.sent + self._sender.entries_on_their_way + self._unsent())
 
     def passed_on(self) -> dict[LogId, int]:
         """How far each log has to be on a relay for nothing to be missing there."""
