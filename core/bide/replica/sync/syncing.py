@@ -1,8 +1,7 @@
 """Syncing one space with a relay: what to send, what to take, and when it is done. Bytes in, bytes out, no network.
 
-The exact answer to "what is missing" is small, since a pair has a handful of logs: the relay tells its heads, this side says
-how far it is, and both send what the other lacks, at once. Everything is idempotent by (log, seq, hash), so a connection may
-break at any byte and the next one goes on from the heads.
+What is missing is quickly said, since a pair has a handful of logs: each side tells how far it is and sends what the other lacks.
+Everything is idempotent by (log, seq, hash): a connection may break at any byte, and the next one goes on from the heads.
 """
 
 from __future__ import annotations
