@@ -1,6 +1,6 @@
 """Syncing one space with a relay: what to send, what to take, and when it is done. Bytes in, bytes out, no network.
 
-What is missing is quickly said, since a pair has a handful of logs: each side tells how far it is and sends what the other lacks.
+What is missing is quickly said, as a pair has a handful of logs: each side tells how far it is and sends what the other lacks.
 Everything is idempotent by (log, seq, hash): a connection may break at any byte, and the next one goes on from the heads.
 """
 
