@@ -245,6 +245,19 @@ def test_a_removed_home_is_told_of_the_removal_and_waits_for_nothing(tmp_path: P
     assert [words for words in told if "was removed from" in words]
 
 
+def test_no_relay_is_blamed_for_what_was_lost_here(tmp_path: Path) -> None:
+    """Robin has referred to it; of a log that this home didn't lose, that would tell of a relay which withholds."""
+    lost = Lost(tmp_path)
+    lost.robin.write("checkin", {"hard": "seen"})
+    lost.sync(lost.robin, lost.sam)
+    lost.damage("seq >= 6")
+    own = pair_space(lost.sam).log_id
+    assert [each.seq for each in lost.sam.storage.cited(pair_space(lost.sam).space_id) if each.log_id == own and each.seq >= 6]
+    told = [str(finding.words) for finding in lost.sam.doctor()]
+    assert not [words for words in told if "another relay" in words]
+    assert [words for words in told if "was mended: nothing can be written there" in words]
+
+
 def test_whoever_waits_can_leave_quietly(tmp_path: Path) -> None:
     """A notice waits for what is missing; that nothing is sent any more is said elsewhere."""
     lost = Lost(tmp_path)
