@@ -24,6 +24,8 @@ LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 THOUSAND = "1,000"
 """As translators write it; what stands between the 1 and the zeros groups the digits of every number."""
 _UNSPOKEN = ("C", "POSIX")
+_COUNTS = ("count", "entries")
+"""Values of the core's words that are how many of something there are; other numbers, such as a port, are not grouped."""
 
 _tag = ENGLISH
 _catalogue: GNUTranslations | None = None
@@ -66,9 +68,9 @@ def worded(template: str, values: Mapping[str, object]) -> str:
 
     A translation that asks for other values than the English is not used: better an English sentence than half a one.
     """
+    said = {name: _said(name, value) for name, value in values.items()}
     if _catalogue is None:
-        return filled(template, values)
-    said = {name: worded(*value) if isinstance(value, Phrase) else value for name, value in values.items()}
+        return filled(template, said)
     translated = _(template)
     try:
         if said and placeholders(translated) != placeholders(template):
@@ -76,6 +78,12 @@ def worded(template: str, values: Mapping[str, object]) -> str:
         return filled(translated, said)
     except (LookupError, ValueError, AttributeError):
         return filled(template, said)
+
+
+def _said(name: str, value: object) -> object:
+    if isinstance(value, Phrase):
+        return worded(*value)
+    return grouped(value) if name in _COUNTS and isinstance(value, int) else value
 
 
 def placeholders(template: str) -> frozenset[str]:

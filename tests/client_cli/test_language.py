@@ -208,6 +208,14 @@ def test_english_is_said_as_it_stands() -> None:
     assert language._("") == ""
 
 
+def test_how_many_there_are_is_grouped_in_the_words_of_the_core_too(speaking: Any) -> None:
+    """Also in words within words; other numbers are not."""
+    error = BideError("{what} at {port}", what=Phrase("{count} entries", {"count": 2503}), port=8765)
+    assert language.sentence(error)[0] == "2,503 entries at 8765"
+    speaking({"{count} entries": "{count} Einträge", "1,000": "1.000"})
+    assert language.sentence(error)[0] == "2.503 Einträge at 8765"
+
+
 def test_an_error_is_said_with_its_values(speaking: Any) -> None:
     """Those that are words are said in the language too."""
     speaking({"{who} is away.": "{who} ist fort.", "the other": "die andere Person", "Ask {name}.": "Frag {name}."})

@@ -236,7 +236,7 @@ def test_an_older_state_and_an_empty_one_are_noticed_and_refilled(town: Town, tm
     town.process.start()
     _, _, err = town.robin.call("sync")
     assert "storage is new" in err
-    assert "had a new, empty storage" in told(town.robin)
+    assert "storage was new when the space with Sam was synced" in told(town.robin)
     town.settle()
 
 

@@ -171,6 +171,9 @@ def test_what_another_device_still_has_comes_back_before_anything_is_written(tmp
     lost = Lost(tmp_path)
     before = hard(lost.robin)
     lost.damage(which)
+    told = [str(finding.words) for finding in lost.sam.doctor()]
+    assert any("Mended: nothing can be written in the space with Robin" in words for words in told)
+    assert [words for words in told if not words[0].isupper() or words.startswith("1 ")] == []
     FATES[fate](lost)
     told = lost.sync(lost.sam)
     if lost.missing():  # a copy that has the one entry is enough: what was laid by follows it
@@ -221,6 +224,8 @@ def test_whoever_goes_on_without_it_does_so_in_a_new_log(tmp_path: Path, *, robi
         lost.sync(lost.sam, lost.robin)
     assert {AFTERWARDS, "from Robin"} <= set(hard(lost.sam)) & set(hard(lost.robin))
     assert bool(lost.forks()) is robin_has_it
+    told = " ".join(str(finding.words) for finding in lost.robin.doctor())
+    assert ("or it lost the end of its log and went on without it" in told) is robin_has_it
     assert not lost.missing()
 
 

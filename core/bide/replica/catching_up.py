@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bide.replica.authoring.replica_like import ReplicaLike
 
 _STILL_MISSING = (
-    "{count} of the log entries that were lost here are on no relay. Another device may have them, and brings them back when it"
+    "Log entries that were lost here are on no relay ({count}). Another device may have them, and brings them back when it"
     " syncs; until then nothing can be written there. To go on without them: bide doctor --repair"
 )
 

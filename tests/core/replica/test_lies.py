@@ -360,11 +360,12 @@ def test_an_empty_storage_is_told_and_refilled_and_another_relay_by_choice_is_no
     """A relay that was wiped gets everything again. Who chose another relay did it knowingly, and is told nothing."""
     world.relay = MemoryRelay(store_id=b"another".ljust(16))
     world.settle()
-    assert "had a new, empty storage" in told(world.sam)
+    assert "storage was new when the space with Robin was synced" in told(world.sam)
+    assert "got everything" not in told(world.sam), "it is noted before anything goes there"
     other = new_world()
     other.relay = MemoryRelay(host="127.0.0.1:9999", store_id=b"elsewhere".ljust(16))
     other.settle()
-    assert "empty storage" not in told(other.sam)
+    assert "storage was new" not in told(other.sam)
 
 
 def test_repeating_changes_nothing(world: World) -> None:

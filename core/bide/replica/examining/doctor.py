@@ -30,19 +30,19 @@ _BATCH_BYTES = 1024 * 1024
 _BATCH_COUNT = 500
 OK, NOTE, DAMAGE = "ok", "note", "damage"
 STILL_MISSING = (
-    "{count} log entries that this home wrote in {space} were lost, and no relay has them. Another device may, and brings"
+    "Log entries that this home wrote in {space} were lost ({count}), and no relay has them. Another device may, and brings"
     " them back when it syncs; until then nothing can be written there. To go on without them: bide doctor --repair"
 )
 GOES_ON = (
-    "{count} log entries that this home wrote in {space} were lost, and the next sync goes on without them; until then nothing"
-    " can be written there. Run: bide sync"
+    "Log entries that this home wrote in {space} were lost ({count}), and the next sync goes on without them; until then"
+    " nothing can be written there. Run: bide sync"
 )
-LAID_BY = "{count} log entries of {space} are laid by until what was before them comes back."
+LAID_BY = "Log entries of {space} are laid by until what was before them comes back ({count})."
 _OWN_SPACE = Phrase("your own space")
 _STANDINGS = {
-    "waiting": "{count} events in {space} wait for something that has not arrived yet.",
-    "newer": "{count} events in {space} are from a newer Bide and come to life after an upgrade.",
-    "ignored": "{count} events in {space} were not allowed where they were made; they are kept and not shown.",
+    "waiting": "Events in {space} wait for something that has not arrived yet ({count}).",
+    "newer": "Events in {space} are from a newer Bide and come to life after an upgrade ({count}).",
+    "ignored": "Events in {space} were not allowed where they were made; they are kept and not shown ({count}).",
 }
 _LEFT_BEHIND = {
     GIVEN_UP: "The relay {url} was asked for 30 days to delete {space} and never did; it is not asked any more.",
@@ -114,7 +114,7 @@ def _examine_spaces(storage: Storage, reader: Reader, passed: Passed) -> list[Fi
         if not space.relay_url:
             findings.append(_finding(NOTE, "No relay is set for {space}: it stays on this device.", space=label))
         elif pending:
-            waiting = "{count} of your log entries in {space} are waiting for the relay."
+            waiting = "Log entries of yours in {space} are waiting for the relay ({count})."
             findings.append(_finding(NOTE, waiting, count=pending, space=label))
     return findings
 
@@ -226,9 +226,7 @@ def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list
         words = GOES_ON if storage.meta(go_on_key(space.space_id)) else STILL_MISSING
         findings.append(_finding(NOTE, words, count=missing, space=label))
     elif is_short(storage, space):
-        words = (
-            "{space} was mended: nothing can be written there before the relay was asked for what is missing. Run: bide sync"
-        )
+        words = "Mended: nothing can be written in {space} before the relay was asked for what is missing. Run: bide sync"
         findings.append(_finding(NOTE, words, space=label))
     if count := len(laid_by(storage, space.space_id)):
         findings.append(_finding(NOTE, LAID_BY, count=count, space=label))
@@ -241,7 +239,7 @@ def _examine_derived(storage: Storage, space: SpaceRecord, label: Phrase) -> lis
     findings.extend(_examine_pasts(storage, space, label))
     if withheld := _kept_back(storage, space):
         words = (
-            "{count} log entries of {space} came without their words, and nobody erased them: somebody keeps them back."
+            "Log entries of {space} came without their words, and nobody erased them ({count}): somebody keeps them back."
             " They are asked for again at every sync, and filled in by whoever has them."
         )
         findings.append(_finding(NOTE, words, space=label, count=withheld))
@@ -257,7 +255,7 @@ def _examine_pasts(storage: Storage, space: SpaceRecord, label: Phrase) -> list[
     findings = []
     displaced = storage.displaced(space.space_id)
     if waiting := sum(item.waiting for item in displaced):
-        words = "{count} log entries of this home in {space} wait to be moved to a log of its own. bide sync goes on with it."
+        words = "Log entries of this home in {space} wait to be moved to a log of its own ({count}). bide sync goes on with it."
         findings.append(_finding(NOTE, words, space=label, count=waiting))
     if storage.former_devices(space.space_id):
         words = (
@@ -272,13 +270,14 @@ def _examine_pasts(storage: Storage, space: SpaceRecord, label: Phrase) -> list[
         findings.append(_finding(NOTE, words, space=label, count=len(displaced)))
     if forks := len(storage.evidence(space.space_id)):
         words = (
-            "There are two pasts of a log in {space}: a device wrote both, or a copy of it did. This one keeps to the past that"
-            " came first, the other is kept beside it, and all else goes on. Signed proof is kept ({count})."
+            "There are two pasts of a log in {space}: a device wrote both, or a copy of it did, or it lost the end of its log"
+            " and went on without it. This one keeps to the past that came first, the other is kept beside it, and all else"
+            " goes on. Signed proof is kept ({count})."
         )
         findings.append(_finding(DAMAGE, words, space=label, count=forks))
     if wrong := _cuts_beside_the_log(storage, space):
         words = (
-            "{count} devices of {space} were removed at a log entry that is not the one here: their log had two pasts."
+            "Devices of {space} were removed at a log entry that is not the one here ({count}): their log had two pasts."
             " The removals are the signed proof."
         )
         findings.append(_finding(DAMAGE, words, space=label, count=wrong))
@@ -305,14 +304,14 @@ def _examine_set_aside(storage: Storage, space: SpaceRecord, label: Phrase) -> l
     if stopping:
         entries = len({suspect.entry_id for suspect in suspects if suspect.set_aside})
         words = (
-            "{count} changes to {entries} entries in {space} stop Bide when they are taken in. They were set aside and kept;"
+            "Changes in {space} stop Bide when they are taken in ({count}; entries: {entries}). They were set aside and kept;"
             " all else goes on. After an upgrade, try them again: bide doctor --again"
         )
         findings.append(_finding(NOTE, words, count=len(stopping), entries=entries, space=label))
     if untried := len(suspects) - len(stopping):
-        words = "A process ended while it took in {count} changes in {space}. They are tried apart before they are taken in."
+        words = "A process ended while it took in changes in {space} ({count}). They are tried apart before they are taken in."
         findings.append(_finding(NOTE, words, count=untried, space=label))
-    words = "{count} log entries in {space} were set aside and kept: {reason}"
+    words = "Log entries in {space} were set aside and kept ({count}): {reason}"
     others = (item for item in storage.quarantine(space.space_id) if (item.log_id, item.seq) not in stopping)
     for reason, count in sorted(Counter(item.reason for item in others).items()):
         findings.append(_finding(NOTE, words, count=count, space=label, reason=Phrase(reason)))

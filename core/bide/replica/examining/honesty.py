@@ -31,21 +31,24 @@ _WITHHELD = {
 _CONTRADICTED = {
     "theirs": (
         "A device of {name} says that it was shown other log entries in {space} than this one. Either the relay shows you"
-        " different histories, or a device was copied. Nothing was overwritten, and the proof is kept ({count})."
+        " different histories, or a device was copied, or one lost the end of its log and went on without it."
+        " Nothing was overwritten, and the proof is kept ({count})."
         " Compare with {name}: bide verify"
     ),
     "mine": (
         "Another device of yours was shown other log entries in {space} than this one. Either the relay shows them"
-        " different histories, or a device was copied. Nothing was overwritten, and the proof is kept ({count})."
+        " different histories, or a device was copied, or one lost the end of its log and went on without it."
+        " Nothing was overwritten, and the proof is kept ({count})."
     ),
 }
 _INCIDENTS = {
     incidents.NEW_STORAGE: (
-        "The relay had a new, empty storage and got everything of {space} again ({count}×, last on {day}). Nothing is lost."
+        "The relay's storage was new when {space} was synced ({count}×, last on {day}). What is here stays, and is sent to it"
+        " again as soon as it takes it."
     ),
     incidents.LOST: (
-        "The relay lacked log entries of {space} that it had confirmed, and got them again ({count}×, last on {day})."
-        " Nothing is lost. If it goes on like that: another relay, with bide relay set"
+        "The relay lacked log entries of {space} that it had confirmed ({count}×, last on {day})."
+        " What is here stays, and is sent to it again. If it goes on like that: another relay, with bide relay set"
     ),
     incidents.NOT_SENT: (
         "The relay announced log entries of {space} and did not send them ({count}×, last on {day})."

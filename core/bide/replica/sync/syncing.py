@@ -232,7 +232,7 @@ class SpaceSync:
         if known != now:
             if known:
                 self._store_is_new = True
-                self.notices.append(Phrase("The relay's storage is new; it gets everything again."))
+                self.notices.append(Phrase("The relay's storage is new; it gets everything again as soon as it takes it."))
                 if self._same_relay:
                     self._note(incidents.NEW_STORAGE)
             with self._storage.transaction():
