@@ -260,7 +260,7 @@ def test_no_relay_is_blamed_for_what_was_lost_here(tmp_path: Path) -> None:
     assert [each.seq for each in lost.sam.storage.cited(pair_space(lost.sam).space_id) if each.log_id == own and each.seq >= 6]
     told = [str(finding.words) for finding in lost.sam.doctor()]
     assert not [words for words in told if "another relay" in words]
-    assert [words for words in told if "was mended: nothing can be written there" in words]
+    assert [words for words in told if "Mended: nothing can be written in" in words]
 
 
 def test_whoever_waits_can_leave_quietly(tmp_path: Path) -> None:
