@@ -71,11 +71,11 @@ simulate: setup  ## live through worlds in which everything goes wrong (SEED= ST
 
 soak: setup  ## longer campaigns; prints seeds that replay, and what really hit (KILLS=20000 CUTS=100000 STEPS=10000000 SEED=1)
 	@rm -f $(TALLY)
-	BIDE_TALLY=$(TALLY) KILLS=$${KILLS:-20000} CUTS=$${CUTS:-100000} HOME_CUTS=$${HOME_CUTS:-1000} ALL_PLACES=1 \
+	SEED=$${SEED:-random} BIDE_TALLY=$(TALLY) KILLS=$${KILLS:-20000} CUTS=$${CUTS:-100000} HOME_CUTS=$${HOME_CUTS:-1000} ALL_PLACES=1 \
 	  $(BIN)/pytest -q -n $(WORKERS) tests/crash; result=$$?; \
 	  PYTHONPATH=tests $(BIN)/python -m crash.tally $(TALLY); exit $$result
 	HYPOTHESIS_PROFILE=soak BIDE_COPIES=deep $(BIN)/pytest -q -n $(WORKERS) tests/core/replica
-	PARTITIONS=$${PARTITIONS:-2000} WEEK_EVENTS=$${WEEK_EVENTS:-1000} DAMAGES=$${DAMAGES:-4000} FUZZ_SESSIONS=$${FUZZ_SESSIONS:-3000} \
+	SEED=$${SEED:-random} PARTITIONS=$${PARTITIONS:-2000} WEEK_EVENTS=$${WEEK_EVENTS:-1000} DAMAGES=$${DAMAGES:-4000} FUZZ_SESSIONS=$${FUZZ_SESSIONS:-3000} \
 	  $(BIN)/pytest -q -n $(WORKERS) -rA tests/network tests/system/test_damage.py tests/system/test_lost_ends.py \
 	  tests/fuzz/test_sessions.py
 	$(BIN)/python tests/simulation --seed "$${SEED:-}" --steps $${STEPS:-10000000} --workers $(WORKERS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 TIMEOUT_S = 60
-SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 KILLS = int(os.environ.get("KILLS", "80"))
 """Of writes; other kinds follow from it. make soak raises it."""
 

@@ -16,7 +16,6 @@ from bide.errors import BideError
 from crash import tally
 from crash.disk import Disk, Image, Op, put
 
-SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 CUTS = int(os.environ.get("CUTS", "400"))
 """Of each campaign on a VFS; make soak raises it."""
 Check = Callable[[Path, list[object]], None]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from homes import Home
+from seeds import SEED
 
 from bide_relay.testing import RelayProcess
 from crash import tally
-from crash.campaign import SEED
 from crash.forking import QuickHome
 from crash.tracing import program
 

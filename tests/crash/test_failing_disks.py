@@ -17,6 +17,7 @@ from pathlib import Path
 import apsw
 import pytest
 from homes import Home
+from seeds import SEED
 
 from bide.errors import BideError, StorageError
 from bide.replica import Replica
@@ -28,7 +29,7 @@ from bide_relay.service import load_state
 from bide_relay.storage.sqlite import SqliteStorage as RelayStorage
 from bide_relay.testing import RelayProcess
 from crash import tally, unsafe
-from crash.campaign import SEED, memory_folder
+from crash.campaign import memory_folder
 from crash.disk import Said, read_image
 from crash.forking import Forge, QuickHome
 from crash.histories import OPEN, RelayCheck, Serving, Stored

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from homes import KILLS, kill_after
+from seeds import SEED
 
 from bide.errors import InputError
 from bide.ids import SpaceId
@@ -21,7 +22,6 @@ from bide_relay.admin import check_spaces
 from bide_relay.service import invite_digest
 from bide_relay.storage.base import StorageDamaged
 from bide_relay.storage.sqlite import FILE_NAME, SqliteStorage
-from crash.campaign import SEED
 from crash.disk import read_image
 from crash.dying import DIES_AT
 from crash.forking import Forge, QuickHome, QuickRelay

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from homes import KILLS, Home
+from seeds import SEED
 
-from crash.campaign import SEED
 from crash.forking import Forge, QuickHome, QuickRelay
 from crash.test_kills import Killing
 

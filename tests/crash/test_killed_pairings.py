@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import pytest
 from homes import KILLS, Home
+from seeds import SEED
 
-from crash.campaign import SEED
 from crash.forking import Forge, Forked, QuickHome, QuickRelay
 from crash.test_kills import Killing
 

@@ -16,9 +16,9 @@ from typing import Self
 
 import pytest
 from homes import KILLS, Home, kill_after, pair
+from seeds import SEED
 
 from crash import tally
-from crash.campaign import SEED
 from crash.forking import Forge, QuickHome, QuickRelay
 
 SYNC_KILLS = RELAY_KILLS = KILLS if KILLS > 1_000 else KILLS // 2

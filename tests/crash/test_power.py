@@ -11,9 +11,10 @@ import random
 from collections.abc import Callable
 
 import pytest
+from seeds import SEED
 
 from crash import unsafe
-from crash.campaign import CUTS, SEED, cut_power, memory_folder
+from crash.campaign import CUTS, cut_power, memory_folder
 from crash.disk import Op
 from crash.histories import Device, DeviceCheck, RelayCheck, run_relay
 from crash.recording import Recording

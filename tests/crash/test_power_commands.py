@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from seeds import SEED
 
 from crash import tally
-from crash.campaign import SEED, memory_folder
+from crash.campaign import memory_folder
 from crash.disk import Disk, Op, Said, put, read_image
 from crash.forking import Forge, QuickHome, QuickRelay
 from crash.recording import read_steps

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 from homes import TIMEOUT_S
+from seeds import SEED
 
 from crash import tally
-from crash.campaign import SEED
 from crash.forking import Forge, QuickHome, QuickRelay
 from crash.tracing import program
 

@@ -8,7 +8,8 @@ import os
 import random
 from pathlib import Path
 
-from homes import SEED, Home, pair
+from homes import Home, pair
+from seeds import SEED
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 

@@ -22,7 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from homes import SEED, Home, pair
+from homes import Home, pair
+from seeds import SEED
 
 from bide_relay.testing import RelayProcess
 from network.proxy import Proxy

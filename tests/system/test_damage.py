@@ -21,7 +21,8 @@ from pathlib import Path
 
 import apsw
 import pytest
-from homes import SEED, Home
+from homes import Home
+from seeds import SEED
 
 from bide.errors import BideError, StorageDamaged
 from bide.replica import Replica

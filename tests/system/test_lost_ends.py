@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from homes import SEED
+from seeds import SEED
 from system.test_damage import BROKEN, DAMAGES, KEY, Couple, Damage, mended_into, sync_all, with_sql
 
 from bide.errors import BideError, NotAllowed
