@@ -524,8 +524,8 @@ async def test_status_and_check_while_the_relay_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE envelopes SET data = CAST(substr(data, 1, length(data) - 1) || x'00' AS BLOB) WHERE seq = 3",
-        "UPDATE envelopes SET data = CAST(substr(data, 1, 150) || x'0000' || substr(data, 153) AS BLOB) WHERE seq = 5",
+        "UPDATE envelopes SET data = CAST(substr(data, 1, length(data) - 8) || zeroblob(8) AS BLOB) WHERE seq = 3",
+        "UPDATE envelopes SET data = CAST(substr(data, 1, 150) || zeroblob(8) || substr(data, 159) AS BLOB) WHERE seq = 5",
         "DELETE FROM envelopes WHERE seq = 3",
         "DELETE FROM envelopes WHERE seq = 5",
         "DELETE FROM envelopes WHERE seq = 1",
