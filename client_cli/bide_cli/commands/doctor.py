@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bide.errors import Locked, NewerFormat, Phrase, StorageBusy, StorageDamaged, StorageError, VerificationFailed
-from bide.replica.examining.doctor import DAMAGE, GOES_ON, LAID_BY, NOTE, OK, STILL_MISSING, Finding
+from bide.replica.examining.doctor import DAMAGE, LAID_BY, NOTE, OK, Finding
 from bide.storage.opening import NoRoom
 from bide_cli import failures
 from bide_cli.home import folder as homes
@@ -23,7 +24,7 @@ from bide_cli.unlocking.opening import keys_at_hand, open_replica
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
-    from bide.storage.base import SpaceRecord
+    from bide.storage.base import SpaceRecord, Storage
     from bide_cli.building.mending import Mending
 
 MARKS = {OK: N_("ok"), NOTE: N_("note"), DAMAGE: N_("DAMAGE")}
@@ -48,20 +49,21 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
     home. Then it saves the keys and all log entries that can be proved, and builds everything else again. What is missing
     comes back with the next bide sync. Where no relay has it, and another device may, it asks whether to go on without.
     """
+    from bide.replica.examining.mending import undecided
+
     waiting = Waiting(shell)
     try:
         replica, findings = _look(shell, waiting, again=again)
         waiting.end()
         wrong = [finding for finding in findings if finding.mendable]
         mending = None
-        if repair and not wrong and any(finding.words.template == STILL_MISSING for finding in findings):
-            assert replica is not None  # it was looked at
-            if _go_on(shell, replica):
-                findings = [_decided(finding) for finding in findings]
-        elif repair and not wrong:
-            shell.say(_("There is nothing to mend; nothing was changed."))
-        elif repair:
+        if repair and wrong:
             mending, findings = _repair(shell, replica, wrong, waiting)
+        elif repair and replica is not None and (short := undecided(replica.storage)):
+            if _go_on(shell, replica.storage, short):
+                findings = replica.doctor(waiting.progress)
+        elif repair:
+            shell.say(_("There is nothing to mend; nothing was changed."))
     finally:
         waiting.end()
     findings = [*findings, *_ways_back(shell.home, findings), *_permissions(shell.home)]
@@ -82,13 +84,13 @@ def command(shell: Shell, again: bool, repair: bool) -> int:
     return failures.OK if sound else failures.ERROR
 
 
-def _go_on(shell: Shell, replica: Replica) -> bool:
+def _go_on(shell: Shell, storage: Storage, spaces: Sequence[SpaceRecord]) -> bool:
     """Where others may have what was lost here: wait for them, or go on without, as the person decides.
 
     Returns:
         Whether it is gone on without.
     """
-    from bide.replica.examining.mending import go_on, still_missing
+    from bide.replica.examining.mending import go_on
     from bide_cli.terminal.asking import ask_yes
 
     shell.say(
@@ -98,19 +100,11 @@ def _go_on(shell: Shell, replica: Replica) -> bool:
     if not shell.may_ask:
         shell.say(_("That is asked on a terminal; nothing was changed."))
     elif ask_yes(shell, _("Go on without it?"), default=False):
-        for space in replica.spaces():
-            if still_missing(replica.storage, space):
-                go_on(replica.storage, space)
+        for space in spaces:
+            go_on(storage, space)
         shell.say(_("Now run: bide sync"))
         return True
     return False
-
-
-def _decided(finding: Finding) -> Finding:
-    """What there is to say of it once it is decided to go on."""
-    if finding.words.template != STILL_MISSING:
-        return finding
-    return finding._replace(words=finding.words._replace(template=GOES_ON))
 
 
 def _look(shell: Shell, waiting: Waiting, *, again: bool) -> tuple[Replica | None, list[Finding]]:

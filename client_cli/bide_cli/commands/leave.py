@@ -79,7 +79,7 @@ def _require_notice(replica: Replica, person: Person) -> None:
         require_whole(replica.storage, person.space)
     except NotWhole as error:
         own = replica.reader.own_space()  # where it is said to leave quietly
-        if not is_out(replica.storage, person.space) and not is_short(replica.storage, own):
+        if not is_out(replica.storage, person.space) and not is_short(replica.storage, own.space_id):
             error.advise(
                 "First run: bide sync. If it doesn't come back, bide doctor --repair goes on without it."
                 " To leave at once, without a notice: bide leave --quietly"

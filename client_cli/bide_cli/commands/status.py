@@ -48,7 +48,7 @@ def command(shell: Shell) -> None:
         shell.tell(worded(*told))
     waits_for = {space.space_id.hex(): waiting_words(replica.storage, space) for space in replica.spaces() if space.pending}
     storage = replica.storage
-    short = {each.space_id.hex() for each in replica.spaces() if is_short(storage, each) and not is_out(storage, each)}
+    short = {each.space_id.hex() for each in replica.spaces() if is_short(storage, each.space_id) and not is_out(storage, each)}
     for space in status["spaces"]:
         if space["state"] == "pending":
             words = waits_for[space["id"]]

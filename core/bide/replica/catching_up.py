@@ -70,12 +70,13 @@ def _among_devices(replica: ReplicaLike, space: SpaceRecord) -> None:
     belonging = read_belonging(storage, space.space_id)
     if space.log_id in belonging.ended:
         return
-    if read_stances(storage).get(space.space_id) != LEFT:
+    left = read_stances(storage).get(space.space_id) == LEFT
+    if not left:
         finish_removals(replica, space)
     if belonging.lacking:
         with storage.transaction():
             hand_on_keys(storage, appender, space)
-    if read_stances(storage).get(space.space_id) != LEFT:
+    if not left:
         keep_up(replica, space)  # the words bring back what has ended as well
     if not may_write(storage, space):
         return

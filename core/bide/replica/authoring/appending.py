@@ -156,7 +156,7 @@ def require_whole(storage: Storage, space: SpaceRecord) -> None:
     Raises:
         NotWhole: that is so, until it has come back or nobody can have it. Who is known to be removed waits for nothing.
     """
-    if not is_short(storage, space):
+    if not is_short(storage, space.space_id):
         return
     if is_out(storage, space):
         raise NotWhole(_REMOVED, hint=_REMOVED_HINT)

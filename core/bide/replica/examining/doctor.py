@@ -29,11 +29,11 @@ from bide.storage.base import SpaceRecord, Storage
 _BATCH_BYTES = 1024 * 1024
 _BATCH_COUNT = 500
 OK, NOTE, DAMAGE = "ok", "note", "damage"
-STILL_MISSING = (
+_STILL_MISSING = (
     "Log entries that this home wrote in {space} were lost ({count}), and no relay has them. Another device may, and brings"
     " them back when it syncs; until then nothing can be written there. To go on without them: bide doctor --repair"
 )
-GOES_ON = (
+_GOES_ON = (
     "Log entries that this home wrote in {space} were lost ({count}), and the next sync goes on without them; until then"
     " nothing can be written there. Run: bide sync"
 )
@@ -131,7 +131,7 @@ def _finding(level: str, words: str, **values: object) -> Finding:
 
 def _examine_log(storage: Storage, space: SpaceRecord, label: Phrase, passed: Passed) -> list[Finding]:
     """Every chain from its first entry, and the signature on each head and each control envelope."""
-    mended = is_short(storage, space)
+    mended = is_short(storage, space.space_id)
     if mended and not storage.heads(space.space_id):
         return [_finding(NOTE, "The log of {space} is not here; it comes back with: bide sync", space=label)]
     if not storage.epochs(space.space_id) and not space.pending:
@@ -223,9 +223,9 @@ def _examine_mended(storage: Storage, space: SpaceRecord, label: Phrase) -> list
     if is_out(storage, space):
         pass  # that is what is told of it; nothing is waited for
     elif missing := still_missing(storage, space):
-        words = GOES_ON if storage.meta(go_on_key(space.space_id)) else STILL_MISSING
+        words = _GOES_ON if storage.meta(go_on_key(space.space_id)) else _STILL_MISSING
         findings.append(_finding(NOTE, words, count=missing, space=label))
-    elif is_short(storage, space):
+    elif is_short(storage, space.space_id):
         words = "Mended: nothing can be written in {space} before the relay was asked for what is missing. Run: bide sync"
         findings.append(_finding(NOTE, words, space=label))
     if count := len(laid_by(storage, space.space_id)):

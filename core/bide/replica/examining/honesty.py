@@ -126,7 +126,7 @@ def withheld(storage: Storage, space: SpaceRecord) -> list[_Withheld]:
 
     Not of this device's own log while its end is known to have been lost here.
     """
-    lost = space.log_id if is_short(storage, space) else None
+    lost = space.log_id if is_short(storage, space.space_id) else None
     heads = storage.heads(space.space_id)
     # What a removed device wrote beyond this is passed on to nobody.
     needed = read_belonging(storage, space.space_id).needed

@@ -32,6 +32,7 @@ from bide.replica.single_writer.copies import LOST, note_foreign
 from bide.replica.single_writer.outgoing import furthest
 from bide.replica.single_writer.succession import own_logs
 from bide.replica.spaces.belonging import read_belonging
+from bide.replica.spaces.removal import is_out
 from bide.replica.spaces.waiting import ASKED, go_on_key, short_key
 from bide.replica.sync.receiving import Receiver
 from bide.storage.base import SpaceRecord, Storage
@@ -277,6 +278,15 @@ def still_missing(storage: Storage, space: SpaceRecord) -> int:
     """How many entries of this device's own log others may have, and neither this home nor a relay has, as a sync has shown."""
     short = storage.meta(short_key(space.space_id))
     return _missing(storage, space, int(short.removesuffix(ASKED))) if short.endswith(ASKED) else 0
+
+
+def undecided(storage: Storage) -> list[SpaceRecord]:
+    """Spaces in which this home waits for what is `still_missing`, and its person may decide to `go_on` without it."""
+    return [
+        space
+        for space in storage.spaces()
+        if still_missing(storage, space) and not storage.meta(go_on_key(space.space_id)) and not is_out(storage, space)
+    ]
 
 
 def go_on(storage: Storage, space: SpaceRecord) -> None:

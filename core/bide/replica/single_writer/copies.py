@@ -33,7 +33,7 @@ from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.people import folded
 from bide.replica.spaces.personal import DEVICE_NAME_CHARS_MAX, device_key, device_names, my_devices, place_key, was_key
 from bide.replica.spaces.stance import LEFT, may_write, read_stances
-from bide.replica.spaces.waiting import short_key
+from bide.replica.spaces.waiting import is_short
 from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def is_due(storage: Storage, space: SpaceId) -> bool:
 
 def may_be_settled(storage: Storage, space: SpaceId) -> bool:
     """Whether something waits that what has just come may settle: see `is_due`, and the end of a log that was lost."""
-    return is_due(storage, space) or bool(storage.meta(short_key(space)))
+    return is_due(storage, space) or is_short(storage, space)
 
 
 def _verdict_key(space: SpaceId) -> str:
@@ -155,7 +155,7 @@ def note_arrived(storage: Storage, space: SpaceRecord, fresh: Iterable[Envelope]
 
     A home that was mended asks for what it lost of its own log, and has written nothing since: it just gets it back.
     """
-    if storage.meta(short_key(space.space_id)):
+    if is_short(storage, space.space_id):
         return
     for envelope in fresh:
         if envelope.log_id == space.log_id:

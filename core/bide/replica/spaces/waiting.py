@@ -23,9 +23,9 @@ def go_on_key(space: SpaceId) -> str:
     return f"mended.go_on.{space.hex()}"
 
 
-def is_short(storage: Storage, space: SpaceRecord) -> bool:
+def is_short(storage: Storage, space: SpaceId) -> bool:
     """Whether nothing may be written in a space yet, since this device's own log was longer."""
-    return bool(storage.meta(short_key(space.space_id)))
+    return bool(storage.meta(short_key(space)))
 
 
 def waiting_words(storage: Storage, space: SpaceRecord) -> Phrase | None:
