@@ -55,7 +55,7 @@ from bide.replica.replica import Replica
 from bide.replica.single_writer.outgoing import note_left
 from bide.replica.sync.receiving import Receiver
 from bide.replica.sync.syncing import SpaceSync
-from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope, find_space
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock, SeededRandomness
 
@@ -250,7 +250,7 @@ def missing(source: Replica, target: Replica, *, space: SpaceId | None = None) -
 def receive(target: Replica, envelopes: list[bytes], *, space: SpaceId | None = None) -> int:
     """Hand envelopes to a replica as one batch; raises as `Receiver.receive`."""
     space = space or pair_space(target).space_id
-    record = next(record for record in target.spaces() if record.space_id == space)
+    record = find_space(target.storage, space)
     return Receiver(target.storage, record).receive(envelopes)
 
 

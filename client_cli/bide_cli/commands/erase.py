@@ -8,6 +8,7 @@ import click
 
 from bide.errors import InputError
 from bide.replica.spaces.removal import require_belonging
+from bide.storage.base import find_space
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
 from bide_cli.syncing import background
@@ -82,7 +83,7 @@ def _tell_of_copies(shell: Shell) -> None:
 
 
 def _waits(replica: Replica, space_id: SpaceId) -> bool:
-    space = next(space for space in replica.spaces() if space.space_id == space_id)
+    space = find_space(replica.storage, space_id)
     return not space.relay_url or replica.reader.pending(space) > 0
 
 

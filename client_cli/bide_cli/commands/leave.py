@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bide.replica.spaces.removal import require_belonging
+from bide.storage.base import find_space
 from bide_cli.language import _, plural, sentence
 from bide_cli.options import shell_options
 from bide_cli.syncing import background
@@ -88,7 +89,7 @@ def _require_notice(replica: Replica, person: Person) -> None:
 
 
 def _space(replica: Replica, person: Person) -> SpaceRecord:
-    return next(space for space in replica.spaces() if space.space_id == person.space.space_id)
+    return find_space(replica.storage, person.space.space_id)
 
 
 def _agreed(shell: Shell, replica: Replica, person: Person, *, quietly: bool) -> bool:

@@ -6,7 +6,7 @@ import click
 
 from bide.errors import BideError, InputError, NotAllowed, NotFound
 from bide.replica.spaces.removal import require_belonging
-from bide.storage.base import HeldRecord
+from bide.storage.base import HeldRecord, find_space
 from bide_cli.home.folder import read_config
 from bide_cli.language import _
 from bide_cli.options import shell_options
@@ -81,7 +81,7 @@ def _send(replica: Replica, records: Sequence[HeldRecord]) -> tuple[list[Written
         try:
             if not is_there_yet(replica, record):
                 raise NotAllowed("What it answers has not arrived on this device.", hint="It goes by itself when that is here.")
-            require_belonging(replica.storage, next(each for each in replica.spaces() if each.space_id == record.space_id))
+            require_belonging(replica.storage, find_space(replica.storage, record.space_id))
             written = replica.holding.send(record.held_id)
         except BideError as error:
             errors.append(error)

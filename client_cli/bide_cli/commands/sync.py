@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bide.errors import BideError, NotAllowed
+from bide.storage.base import find_space
 from bide_cli.home.folder import exists
 from bide_cli.joining.devices import tell_devices, untold_devices
 from bide_cli.language import _, grouped, worded
@@ -103,7 +104,7 @@ def _waits(replica: Replica, outcome: Outcome) -> bool:
     """Whether something that a person wrote waits; the log also holds what every space begins with."""
     if outcome.sync is not None and outcome.sync.declined:
         return False  # its notice says so
-    space = next(space for space in replica.spaces() if space.space_id == outcome.space.space_id)
+    space = find_space(replica.storage, outcome.space.space_id)
     return replica.reader.pending(space) > 0 and replica.storage.count_entries(space.space_id) > 0
 
 

@@ -27,6 +27,7 @@ from bide.replica.spaces.addresses import host_of
 from bide.replica.spaces.stance import LEFT, read_stances
 from bide.replica.sync.bundles import HOST, read_bundle
 from bide.replica.sync.syncing import SpaceSync
+from bide.storage.base import find_space
 from bide_cli.syncing.carrying import Carrier, Outcome
 from bide_cli.syncing.progress import Progress
 from bide_cli.syncing.transport import dialled
@@ -217,7 +218,7 @@ class Recovery:
                 if not session.refusal:
                     # A journal that has moved is where the others are.
                     with storage.transaction():
-                        now = next(space for space in storage.spaces() if space.space_id == outcome.space.space_id)
+                        now = find_space(storage, outcome.space.space_id)
                         storage.put_space(now._replace(relay_url=url))
                     return
 

@@ -30,7 +30,7 @@ from bide.replica.spaces.relays import (
 )
 from bide.replica.sync.refusals import Stance
 from bide.replica.sync.syncing import SpaceSync
-from bide.storage.base import SpaceRecord
+from bide.storage.base import SpaceRecord, find_space
 from bide_cli.home.locks import SYNC_LOCK, Lock
 from bide_cli.syncing.carrying import LOCK_BUSY, LOCK_WAIT_S, Carrier, sync_all, worst_error
 from bide_cli.syncing.transport import dialled
@@ -201,12 +201,8 @@ async def tend(
         except BideError as error:
             errors[space.space_id] = error
 
-    await asyncio.gather(*(one(_now(replica, space)) for space in spaces))
+    await asyncio.gather(*(one(find_space(replica.storage, space.space_id)) for space in spaces))
     return again, errors
-
-
-def _now(replica: Replica, space: SpaceRecord) -> SpaceRecord:
-    return next(each for each in replica.spaces() if each.space_id == space.space_id)
 
 
 async def _go_after(replica: Replica, space: SpaceRecord) -> bool:
@@ -215,7 +211,7 @@ async def _go_after(replica: Replica, space: SpaceRecord) -> bool:
     Raises:
         VerificationFailed: what that relay has is not what it should be; the space stays where it is.
     """
-    url = due(replica.storage, _now(replica, space))
+    url = due(replica.storage, find_space(replica.storage, space.space_id))
     if not url:
         return False
     visit = Visit(replica, space, url, Stance.FOLLOWING, host=host_of(url))
@@ -262,7 +258,7 @@ def _may_forget(replica: Replica, space: SpaceRecord, former: Former) -> Callabl
     def may(sync: SpaceSync) -> bool:
         storage = replica.storage
         # What came just now is not on the space's own relay yet.
-        if sync.received or not nobody_needs(storage, _now(replica, space), former.url):
+        if sync.received or not nobody_needs(storage, find_space(replica.storage, space.space_id), former.url):
             return False
         there = storage.relay_heads(space.space_id)
         return all(log in there and there[log].seq >= seq for log, seq in sync.passed_on().items())

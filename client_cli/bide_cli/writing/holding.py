@@ -8,6 +8,7 @@ from bide.errors import BideError
 from bide.ids import parse_entry_id
 from bide.replica.authoring.holding import Deed, Held
 from bide.replica.spaces.removal import require_belonging
+from bide.storage.base import find_space
 from bide_cli.language import _
 from bide_cli.terminal.shell import Shell
 
@@ -62,7 +63,7 @@ def require_place(replica: Replica, entry_id: str) -> None:
         NotFound, InputError: as `bide.replica.Replica.show`.
     """
     record = replica.reader.find(entry_id)
-    require_belonging(replica.storage, next(each for each in replica.spaces() if each.space_id == record.space_id))
+    require_belonging(replica.storage, find_space(replica.storage, record.space_id))
 
 
 def is_elsewhere(replica: Replica, entry_id: str) -> bool:

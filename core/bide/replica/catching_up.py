@@ -18,7 +18,7 @@ from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.personal import device_key, device_names, my_devices, place_key
 from bide.replica.spaces.removal import is_out
 from bide.replica.spaces.stance import LEFT, may_write, read_stances
-from bide.storage.base import SpaceRecord
+from bide.storage.base import SpaceRecord, find_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.replica_like import ReplicaLike
@@ -36,7 +36,7 @@ def catch_up(replica: ReplicaLike, space_id: SpaceId) -> list[Phrase]:
     broke off left it out. Who was removed meanwhile, or was let in, is dealt with.
     """
     storage = replica.storage
-    space = _space(replica, space_id)
+    space = find_space(storage, space_id)
     if space.pending:
         return []
     take_back(storage, space)
@@ -53,7 +53,7 @@ def _go_on(replica: ReplicaLike, space: SpaceRecord) -> list[Phrase]:
     notices = settle(replica, space)
     if is_due(storage, space_id):
         return notices
-    space = _space(replica, space_id)
+    space = find_space(storage, space_id)
     me = person_entry_id(space_id, space.slot)
     if storage.entry(space_id, me) is None and not read_belonging(storage, space_id).ended.get(space.log_id):
         with storage.transaction():
@@ -93,7 +93,3 @@ def _among_devices(replica: ReplicaLike, space: SpaceRecord) -> None:
         with storage.transaction():
             writer.say_of_person({device_key(space.log_id): mine.name}, space=space)
             writer.say_of_person({place_key(own.log_id, space.space_id): space.log_id.hex()}, space=own)
-
-
-def _space(replica: ReplicaLike, space_id: SpaceId) -> SpaceRecord:
-    return next(space for space in replica.storage.spaces() if space.space_id == space_id)

@@ -497,3 +497,15 @@ class Storage(Protocol):
     def check(self) -> list[Phrase]:
         """Look for damage. One sentence each; empty if sound."""
         ...
+
+
+def find_space(storage: Storage, space: SpaceId) -> SpaceRecord:
+    """A space that is here, as it is now: a sync or another process may have changed it.
+
+    Raises:
+        LookupError: it is not here.
+    """
+    for found in storage.spaces():
+        if found.space_id == space:
+            return found
+    raise LookupError("There is no such space here.")

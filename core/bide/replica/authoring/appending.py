@@ -27,7 +27,7 @@ from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.removal import NOT_LET_IN, NOT_LET_IN_HINT, is_out
 from bide.replica.spaces.stance import LEFT, read_stances
 from bide.replica.spaces.waiting import ASKED, go_on_key, is_short, short_key
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, find_space
 
 _DAY_MINUTES = 24 * 60
 _STAYS = "What is here stays readable; bide export takes it along. To share again: bide pair"
@@ -126,7 +126,7 @@ class Appender:
             from bide.replica.authoring.admitting import mint_epoch  # folds the membership, which is heavy
 
             mint_epoch(self._storage, self, space, randomness=self._randomness)
-        fresh = next(found for found in self._storage.spaces() if found.space_id == space.space_id)
+        fresh = find_space(self._storage, space.space_id)
         if fresh.pending:
             raise NotAllowed(NOT_LET_IN, hint=NOT_LET_IN_HINT)
         return fresh

@@ -29,7 +29,7 @@ from bide.ids import (
     parse_entry_id,
 )
 from bide.projections.timeline import rfc3339
-from bide.storage.base import HeldRecord, SpaceRecord, Storage
+from bide.storage.base import HeldRecord, SpaceRecord, Storage, find_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.writing import Writer, Written
@@ -162,7 +162,7 @@ class Holding:
             if deed.do is Do.RELEASE:
                 deed = deed._replace(kind=about.kind)
             else:
-                space = next(s for s in self._storage.spaces() if s.space_id == about.space_id)
+                space = find_space(self._storage, about.space_id)
             known = self._known(about) if deed.step == "agree" else None
             deed = deed._replace(about=format_entry_id(about.entry_id), known=known)
             self._require_first(deed)
@@ -254,7 +254,7 @@ class Holding:
                 if record is None:
                     return None
                 self._storage.remove_held(held_id)
-                space = next(s for s in self._storage.spaces() if s.space_id == record.space_id)
+                space = find_space(self._storage, record.space_id)
                 return self._do(_deed(record), space, held_id)
         except StorageError:
             raise  # that says nothing about what is held
@@ -338,7 +338,7 @@ class Holding:
         if deed.do is Do.RELEASE and space is not None:
             return writer.release(about, to=space, entry_id=held_id)
         if deed.do is Do.REPLY:
-            slot = next(s.slot for s in self._storage.spaces() if s.space_id == about.space_id)
+            slot = find_space(self._storage, about.space_id).slot
             return writer.reply(deed.kind, about, deed.values, entry_id=_in_slot(held_id, slot))
         if deed.do is Do.VERDICT:
             verdict, clarification = (str(deed.values.get(name, "")) for name in ("verdict", "clarification"))

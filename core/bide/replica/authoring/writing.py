@@ -37,7 +37,7 @@ from bide.projections.timeline import repair_state, shown_code
 from bide.replica.authoring.appending import Appender, Moment
 from bide.replica.derivation.vetting import before_amending
 from bide.replica.views.reading import Reader
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, find_space
 
 _STEP_FIELDS = {
     Step.TELL: TELL_FIELDS,
@@ -364,7 +364,7 @@ class Writer:
     def _space_of(self, entry: EntryRecord) -> SpaceRecord:
         if entry.kind == ERASED.name:
             raise NotAllowed("That was erased by the one who wrote it.", hint="The words that are left stay readable.")
-        return next(space for space in self._storage.spaces() if space.space_id == entry.space_id)
+        return find_space(self._storage, entry.space_id)
 
     def _told(self, space: SpaceRecord, entry: EntryId) -> Written:
         record = self._storage.entry(space.space_id, entry)

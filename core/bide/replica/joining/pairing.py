@@ -50,7 +50,7 @@ from bide.replica.spaces.people import joined_key, peer_name_key
 from bide.replica.spaces.personal import enrolling_key
 from bide.replica.sync.receiving import Receiver
 from bide.replica.sync.refusals import plain_words
-from bide.storage.base import SpaceRecord
+from bide.storage.base import SpaceRecord, find_space
 
 if TYPE_CHECKING:
     from bide.replica.replica import Replica
@@ -359,7 +359,7 @@ class PairingSession:
         if pending is None:
             raise CodeMismatch
         Receiver(self._storage, pending).receive([payload])
-        space = next(s for s in self._storage.spaces() if s.space_id == pending.space_id)
+        space = find_space(self._storage, pending.space_id)
         if space.pending:
             raise RemoteProtocolError("The other side did not hand over the key.")
         with self._storage.transaction():

@@ -16,7 +16,7 @@ from bide.replica.authoring.appending import require_whole
 from bide.replica.derivation.rebuilding import load_sayable
 from bide.replica.letting_go.leaving import say
 from bide.replica.spaces.belonging import read_belonging
-from bide.storage.base import SpaceRecord
+from bide.storage.base import SpaceRecord, find_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.replica_like import ReplicaLike
@@ -66,7 +66,7 @@ def own_part(replica: ReplicaLike, record: EntryRecord) -> int:
 
 
 def _own_places(replica: ReplicaLike, record: EntryRecord) -> list[tuple[LogId, int]]:
-    space = next(space for space in replica.spaces() if space.space_id == record.space_id)
+    space = find_space(replica.storage, record.space_id)
     entries = [record.entry_id]
     if record.kind == REPAIR.name:
         body = json.loads(record.body)

@@ -18,7 +18,7 @@ from bide.replica.spaces.relays import MOVED_KEY, Former, place_to_say, put_foll
 from bide.replica.spaces.stance import may_write
 from bide.replica.sync.refusals import Stance
 from bide.replica.sync.syncing import SpaceSync
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, find_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.replica_like import ReplicaLike
@@ -102,7 +102,7 @@ class Visit:
     def settle(self, storage: Storage) -> None:
         """Make this relay the space's own, the one before a former one. Inside a transaction."""
         space_id, beside = self.space.space_id, self._beside
-        space = next(space for space in storage.spaces() if space.space_id == space_id)
+        space = find_space(storage, space_id)
         formers = [former for former in read_formers(storage, space_id) if former.url not in (self.url, space.relay_url)]
         if space.relay_url and space.relay_url != self.url:
             formers.insert(0, Former(space.relay_url))
@@ -171,7 +171,7 @@ def _offer_anew(replica: ReplicaLike, spaces: Sequence[SpaceRecord]) -> None:
 def say_place(replica: ReplicaLike, space: SpaceRecord) -> None:
     """Say where this device is, if one of the two moved there and it was not said yet."""
     storage = replica.storage
-    now = next(each for each in storage.spaces() if each.space_id == space.space_id)
+    now = find_space(storage, space.space_id)
     fields = place_to_say(storage, now)
     if fields:
         with storage.transaction():

@@ -34,7 +34,7 @@ from bide.replica.spaces.people import folded
 from bide.replica.spaces.personal import DEVICE_NAME_CHARS_MAX, device_key, device_names, my_devices, place_key, was_key
 from bide.replica.spaces.stance import LEFT, may_write, read_stances
 from bide.replica.spaces.waiting import is_short
-from bide.storage.base import SpaceRecord, Storage, StoredEnvelope
+from bide.storage.base import SpaceRecord, Storage, StoredEnvelope, find_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.replica_like import ReplicaLike
@@ -113,7 +113,7 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
         storage.replace_device(space._replace(log_id=former.log_id, signing_seed=former[2], sealing_secret=former[3]))
         for log in logs[logs.index(envelope.log_id) :]:
             storage.remove_former_device(space.space_id, log)
-        space = next(found for found in storage.spaces() if found.space_id == space.space_id)
+        space = find_space(storage, space.space_id)
     touched = _forget_derived(storage, space.space_id, out)
     return space, touched, any(each.control for each in out)
 

@@ -18,7 +18,7 @@ from bide.replica.authoring.founding import device_record
 from bide.replica.derivation.rebuilding import rebuild_members
 from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.removal import is_removed, note_let_in, note_turned_away
-from bide.storage.base import FormerDevice, SpaceRecord, Storage, StoredEnvelope
+from bide.storage.base import FormerDevice, SpaceRecord, Storage, StoredEnvelope, find_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.appending import Appender
@@ -53,7 +53,7 @@ def succeed(
         storage.put_former_device(FormerDevice(space.space_id, space.log_id, space.signing_seed, space.sealing_secret))
     storage.replace_device(space._replace(log_id=log, signing_seed=keys.signing_seed, sealing_secret=keys.sealing_secret))
     rebuild_members(storage, space.space_id)
-    return next(found for found in storage.spaces() if found.space_id == space.space_id)
+    return find_space(storage, space.space_id)
 
 
 # What this home was before

@@ -51,7 +51,7 @@ from bide.replica.sync.heads import compare, forked_logs, is_here
 from bide.replica.sync.receiving import Receiver
 from bide.replica.sync.refusals import NO_INVITE, Stance, moved_away, refusal, refused_fork
 from bide.replica.sync.sending import Sender
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, find_space
 
 _INCIDENTS: Mapping[type[BideError], str] = {
     ForkDetected: incidents.TWO_PASTS,
@@ -395,7 +395,7 @@ class SpaceSync:
 
     def _look_up_space(self) -> None:
         """This home may be another device of it now."""
-        self._space = next(s for s in self._storage.spaces() if s.space_id == self._space.space_id)
+        self._space = find_space(self._storage, self._space.space_id)
         self._sender.go_on_as(self._space)
 
     def _left_out(self) -> set[LogId]:

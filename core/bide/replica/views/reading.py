@@ -16,7 +16,7 @@ from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.people import NAME_CHARS_MAX, Person, find_person, folded, listed, read_people
 from bide.replica.spaces.removal import is_removed, require_let_in
 from bide.replica.spaces.stance import ENDED
-from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage
+from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage, find_space
 
 HERE, ON_RELAY, ON_THEIRS = "here", "on the relay", "on a device of theirs"
 ALL, LATER_PART = "all", "later part"
@@ -229,7 +229,7 @@ class Reader:
 
     def _delivery(self, space_id: SpaceId) -> Any:
         """How far my own words in a space have come. Theirs, and private ones, are of no interest."""
-        space = next(space for space in self._storage.spaces() if space.space_id == space_id)
+        space = find_space(self._storage, space_id)
         relay = self._storage.relay_heads(space_id)
         cited = self._storage.citations(space_id)
         mine = {member.log_id for member in self._storage.members(space_id) if member.slot == space.slot}
@@ -251,7 +251,7 @@ class Reader:
             Empty: what is missing on the relay is on another device as well.
         """
         record = self.find(entry["id"])
-        space = next(space for space in self._storage.spaces() if space.space_id == record.space_id)
+        space = find_space(self._storage, record.space_id)
         relay = self._storage.relay_heads(space.space_id)
         cited = self._storage.citations(space.space_id)
         mine = {member.log_id for member in self._storage.members(space.space_id) if member.slot == space.slot}
