@@ -9,28 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replicas import new_couple, raw
 
 from bide.entries.kinds import REPAIR
 from bide.entries.records import EntryRecord, EventRecord, Standing
-from bide.ids import EntryId, parse_entry_id
+from bide.ids import EntryId
 from bide.projections.entry import project_entry
 from bide.projections.order import judge
 from bide.projections.repair import affected_groups, project_group
 from bide.replica import Replica
-from bide.testing_replicas import exchange, new_replica, pair_space, pair_up
-
-
-def couple() -> tuple[Replica, Replica]:
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
-def raw(text: str) -> EntryId:
-    entry = parse_entry_id(text)
-    assert entry is not None
-    return entry
+from bide.testing_replicas import exchange, pair_space
 
 
 def stored(replica: Replica, entry: EntryId) -> EntryRecord | None:
@@ -43,7 +31,7 @@ TELL = {"own_part": "I left them", "felt": "tired"}
 @functools.cache
 def story() -> tuple[Replica, dict[str, EntryId]]:
     """A replica with edits at the same time, hearings, and two conversations that crossed, in which much went on."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     ids = {"checkin": sam.write("checkin", {"hard": "work", "went_well": "lunch"}).id}
     sam.edit(ids["checkin"], {"hard": "the work"})
     exchange(sam, robin)
@@ -126,7 +114,7 @@ def body(record: EntryRecord | None) -> dict[str, Any]:
 
 def test_crossed_invitations_fold_into_the_lower_id() -> None:
     """One conversation with both topics; tells under either stand; either id leads to it; it is open without accepting."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     one, two = sam.invite_to_repair({"topic": "dishes"}), robin.invite_to_repair({"topic": "Sunday"})
     sam.repair_step(one.id, "tell", TELL)
     robin.repair_step(two.id, "tell", {"own_part": "I shouted", "felt": "alone"})
@@ -154,7 +142,7 @@ def test_crossed_invitations_fold_into_the_lower_id() -> None:
 
 def test_invitations_that_knew_of_each_other_stay_two() -> None:
     """Who has seen an invitation and writes another means another; so do two by the same person."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     sam.invite_to_repair({"topic": "dishes"})
     exchange(sam, robin)
     robin.invite_to_repair({"topic": "money"})
@@ -168,7 +156,7 @@ def test_invitations_that_knew_of_each_other_stay_two() -> None:
 @pytest.mark.parametrize("first", [0, 1])
 def test_three_crossing_invitations_fold_alike_whoever_hears_first(first: int) -> None:
     """Two by Sam and one by Robin, all at once: the same pair folds on both sides, and live equals rebuilt."""
-    replicas = couple()
+    replicas = new_couple()
     sam, robin = replicas
     for topic in ("dishes", "money"):
         sam.invite_to_repair({"topic": topic})
@@ -185,7 +173,7 @@ def test_three_crossing_invitations_fold_alike_whoever_hears_first(first: int) -
 @pytest.mark.parametrize("step", ["tell", "later", "agree", "settle"])
 def test_withdrawal_wins_whatever_was_said_meanwhile(step: str) -> None:
     """One withdraws, the other goes on not knowing: withdrawn on both sides, and what doesn't count is counted."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     exchange(sam, robin)
     robin.repair_step(talk, "tell", TELL)
@@ -207,7 +195,7 @@ def test_withdrawal_wins_whatever_was_said_meanwhile(step: str) -> None:
 
 def test_an_agreement_that_both_edit_at_once_keeps_both() -> None:
     """Neither sentence is lost, and both see the same."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     exchange(sam, robin)
     robin.repair_step(talk, "tell", TELL)
@@ -225,7 +213,7 @@ def test_an_agreement_that_both_edit_at_once_keeps_both() -> None:
 
 def test_history_keeps_each_earlier_text() -> None:
     """Oldest first, with who and when, and only what was replaced."""
-    sam, _ = couple()
+    sam, _ = new_couple()
     written = sam.write("checkin", {"hard": "one", "worry": "w"})
     sam.edit(written.id, {"hard": "two"})
     sam.edit(written.id, {"hard": "three", "lift": "new"})
@@ -241,7 +229,7 @@ def test_history_keeps_each_earlier_text() -> None:
 
 def test_search_looks_through_words_and_nothing_else() -> None:
     """A pause and a verdict are no words that anybody wrote."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     exchange(sam, robin)
     robin.repair_step(talk, "tell", TELL)

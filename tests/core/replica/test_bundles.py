@@ -6,6 +6,7 @@ import copy
 import io
 
 import pytest
+from replicas import sync_all
 
 from bide.errors import BideError, ForkDetected, InputError, NewerFormat, VerificationFailed
 from bide.ids import SpaceId
@@ -17,7 +18,7 @@ from bide.storage.base import Storage
 from bide.testing import SeededRandomness
 from bide.testing_replicas import MemoryRelay, add_device, new_replica, pair_space, pair_up, sync
 
-from .test_devices import sync_all, texts
+from .test_devices import texts
 
 
 @pytest.fixture

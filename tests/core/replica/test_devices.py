@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from replicas import sync_all
 
 from bide.crypto.keys import DeviceKeys, GrantBroken, open_grant
 from bide.crypto.sealing import epoch_id
@@ -22,14 +23,6 @@ from bide.replica.spaces.removal import is_removed, note_turned_away, require_be
 from bide.replica.views.reading import ON_RELAY
 from bide.storage.base import Storage
 from bide.testing_replicas import RELAY_URL, MemoryRelay, add_device, give, new_replica, pair_space, pair_up, sync
-
-
-def sync_all(relay: MemoryRelay, *replicas: Replica, rounds: int = 2) -> None:
-    """Every space of every replica through a relay, twice, so that answers arrive as well."""
-    for _ in range(rounds):
-        for replica in replicas:
-            for space in replica.spaces():
-                sync(replica, relay, space=space.space_id)
 
 
 def texts(replica: Replica) -> list[str]:

@@ -8,35 +8,22 @@ from typing import Any
 import pytest
 from automerge.core import ROOT, Document, ObjType, ScalarType
 from forging import body_of, forge, with_body
+from replicas import raw
 
 from bide.crdt.change import read_change
 from bide.crdt.document import EntryDocument, amend_change, create_change
 from bide.entries.records import Standing
 from bide.errors import ChangeRejected, StorageError
-from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id
+from bide.ids import EntryId, SystemRandomness, new_entry_id
 from bide.projections import order
 from bide.replica import Replica
 from bide.replica.derivation import deriving
 from bide.storage.memory import MemoryStorage
 from bide.testing import FakeClock
-from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up
+from bide.testing_replicas import exchange, give, pair_space
 
 RANDOM = SystemRandomness()
 TELL = {"own_part": "I left them", "felt": "tired"}
-
-
-@pytest.fixture
-def pair() -> tuple[Replica, Replica]:
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
-def raw(text: str) -> EntryId:
-    entry = parse_entry_id(text)
-    assert entry is not None
-    return entry
 
 
 def robins_id() -> EntryId:
@@ -110,9 +97,9 @@ def chain(replica: Replica, kind: str, entry: EntryId, start: list[bytes], count
             forge(replica, kind, entry, bytes(document.get_changes(heads)[0].bytes))
 
 
-def test_an_invitation_that_automerge_refuses_stops_nothing(pair: tuple[Replica, Replica]) -> None:
+def test_an_invitation_that_automerge_refuses_stops_nothing(couple: tuple[Replica, Replica]) -> None:
     """It is ignored, what comes after it arrives, and a rebuild comes to the same."""
-    sam, robin = pair
+    sam, robin = couple
     forge(robin, "repair.invited", robins_id(), unloadable_root())
     robin.write("appreciation", {"noticed": "you waited"})
     give(robin, sam)
@@ -123,9 +110,9 @@ def test_an_invitation_that_automerge_refuses_stops_nothing(pair: tuple[Replica,
     assert len(digests(sam, robin)) == 1
 
 
-def test_what_does_not_load_takes_no_part_in_grouping(pair: tuple[Replica, Replica]) -> None:
+def test_what_does_not_load_takes_no_part_in_grouping(couple: tuple[Replica, Replica]) -> None:
     """Live and rebuilt, here and there: the same conversations, though a refused invitation would cross the others."""
-    sam, robin = pair
+    sam, robin = couple
     sam.invite_to_repair({"topic": "X1"})
     sam.invite_to_repair({"topic": "X2"})
     forge(robin, "repair.invited", oldest_id(), unloadable_root())
@@ -139,9 +126,9 @@ def test_what_does_not_load_takes_no_part_in_grouping(pair: tuple[Replica, Repli
     assert len(digests(sam, robin)) == 1
 
 
-def test_nobody_can_claim_to_have_forgotten_a_conversation(pair: tuple[Replica, Replica]) -> None:
+def test_nobody_can_claim_to_have_forgotten_a_conversation(couple: tuple[Replica, Replica]) -> None:
     """An invitation with an old id and an empty frontier doesn't take over a conversation that its author took part in."""
-    sam, robin = pair
+    sam, robin = couple
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     exchange(sam, robin)
     robin.repair_step(talk, "tell", TELL)
@@ -156,9 +143,9 @@ def test_nobody_can_claim_to_have_forgotten_a_conversation(pair: tuple[Replica, 
     assert len(digests(sam, robin)) == 1
 
 
-def test_a_step_in_a_conversation_shows_that_it_was_known(pair: tuple[Replica, Replica]) -> None:
+def test_a_step_in_a_conversation_shows_that_it_was_known(couple: tuple[Replica, Replica]) -> None:
     """Also if no event ever cited it."""
-    sam, robin = pair
+    sam, robin = couple
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     give(sam, robin)
     [first] = robin.storage.events(pair_space(robin).space_id, raw(talk))
@@ -185,19 +172,19 @@ def test_a_step_in_a_conversation_shows_that_it_was_known(pair: tuple[Replica, R
     ],
 )
 def test_values_of_the_wrong_kind_are_ignored(
-    pair: tuple[Replica, Replica], kind: str, fields: dict[str, Any], texts: dict[str, str]
+    couple: tuple[Replica, Replica], kind: str, fields: dict[str, Any], texts: dict[str, str]
 ) -> None:
     """Nothing but words stands where words belong."""
-    sam, robin = pair
+    sam, robin = couple
     forge(robin, kind, robins_id(), create_change(fields, texts=texts, slot=1, randomness=RANDOM))
     give(robin, sam)
     assert sam.timeline() == []
     assert sam.status()["spaces"][1]["ignored"] == 1
 
 
-def test_alternatives_of_the_wrong_kind_are_ignored(pair: tuple[Replica, Replica]) -> None:
+def test_alternatives_of_the_wrong_kind_are_ignored(couple: tuple[Replica, Replica]) -> None:
     """An edit to a number, or one that deletes, leaves what was said."""
-    sam, robin = pair
+    sam, robin = couple
     entry, root = robins_id(), create_change({"noticed": "x", "felt": "y"}, slot=1, randomness=RANDOM)
     forge(robin, "appreciation.given", entry, root)
     for value in (5, 6, True):
@@ -214,9 +201,9 @@ def test_alternatives_of_the_wrong_kind_are_ignored(pair: tuple[Replica, Replica
     assert sam.status()["spaces"][1]["ignored"] == 4
 
 
-def test_a_long_chain_of_edits_counts_up_to_a_limit(pair: tuple[Replica, Replica]) -> None:
+def test_a_long_chain_of_edits_counts_up_to_a_limit(couple: tuple[Replica, Replica]) -> None:
     """What is beyond is ignored, in the order of the log; the last versions are kept."""
-    sam, robin = pair
+    sam, robin = couple
     entry, root = robins_id(), create_change({"noticed": "x"}, slot=1, randomness=RANDOM)
     forge(robin, "appreciation.given", entry, root)
     chain(robin, "appreciation.edited", entry, [root], 2000, "noticed")
@@ -227,9 +214,9 @@ def test_a_long_chain_of_edits_counts_up_to_a_limit(pair: tuple[Replica, Replica
     assert sam.status()["spaces"][1]["ignored"] == 2001 - order.CHANGES_MAX // 2
 
 
-def test_many_steps_are_put_in_order(pair: tuple[Replica, Replica]) -> None:
+def test_many_steps_are_put_in_order(couple: tuple[Replica, Replica]) -> None:
     """Two thousand tells that cite nothing."""
-    sam, robin = pair
+    sam, robin = couple
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     give(sam, robin)
     [first] = robin.storage.events(pair_space(robin).space_id, raw(talk))
@@ -239,9 +226,9 @@ def test_many_steps_are_put_in_order(pair: tuple[Replica, Replica]) -> None:
     sam.repair_step(talk, "hear", {"mirrored": "that I was not silenced"})
 
 
-def test_many_crossing_invitations_are_grouped(pair: tuple[Replica, Replica]) -> None:
+def test_many_crossing_invitations_are_grouped(couple: tuple[Replica, Replica]) -> None:
     """One folds, the rest stand alone."""
-    sam, robin = pair
+    sam, robin = couple
     sam.invite_to_repair({"topic": "dishes"})
     with robin.storage.transaction():
         for number in range(300):
@@ -251,9 +238,9 @@ def test_many_crossing_invitations_are_grouped(pair: tuple[Replica, Replica]) ->
     assert len(sam.conversations()) == 301
 
 
-def test_long_texts_count_up_to_a_limit(pair: tuple[Replica, Replica]) -> None:
+def test_long_texts_count_up_to_a_limit(couple: tuple[Replica, Replica]) -> None:
     """Run-length bombs cost little, and a change that edits no text may write but a few keys."""
-    sam, robin = pair
+    sam, robin = couple
     document = Document(robins_actor())
     entry = robins_id()
     with document.transaction() as transaction:
@@ -275,9 +262,9 @@ def test_long_texts_count_up_to_a_limit(pair: tuple[Replica, Replica]) -> None:
     assert len(sam.conversations()[0]["fields"]["agreement"]) == 24_000
 
 
-def test_a_change_writes_a_few_keys_at_most(pair: tuple[Replica, Replica]) -> None:
+def test_a_change_writes_a_few_keys_at_most(couple: tuple[Replica, Replica]) -> None:
     """The same key, sixty-five times."""
-    sam, robin = pair
+    sam, robin = couple
     document = Document(robins_actor())
     with document.transaction() as transaction:
         for number in range(65):
@@ -289,10 +276,10 @@ def test_a_change_writes_a_few_keys_at_most(pair: tuple[Replica, Replica]) -> No
 
 @pytest.mark.parametrize("what", ["judge", "project_entry"])
 def test_the_unexpected_is_set_aside_and_the_rest_goes_on(
-    pair: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch, what: str
+    couple: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Without a word of its content; what the storage raises is not caught."""
-    sam, robin = pair
+    sam, robin = couple
     bad = raw(robin.write("appreciation", {"noticed": "poison"}).id)
     robin.write("appreciation", {"noticed": "fine"})
     genuine = getattr(deriving, what)
@@ -319,9 +306,9 @@ def test_the_unexpected_is_set_aside_and_the_rest_goes_on(
         sam.rebuild()
 
 
-def test_nobody_uses_the_actor_of_another(pair: tuple[Replica, Replica]) -> None:
+def test_nobody_uses_the_actor_of_another(couple: tuple[Replica, Replica]) -> None:
     """A change under Sam's actor bit counts nothing, so Sam's own can't be refused for it."""
-    sam, robin = pair
+    sam, robin = couple
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     give(sam, robin)
     [first] = robin.storage.events(pair_space(robin).space_id, raw(talk))
@@ -331,9 +318,9 @@ def test_nobody_uses_the_actor_of_another(pair: tuple[Replica, Replica]) -> None
     assert sam.status()["spaces"][1]["ignored"] == 1
 
 
-def test_an_actor_counts_once(pair: tuple[Replica, Replica]) -> None:
+def test_an_actor_counts_once(couple: tuple[Replica, Replica]) -> None:
     """Of two changes under one actor the first of the log counts, and the rest of the entry goes on."""
-    sam, robin = pair
+    sam, robin = couple
     talk = sam.invite_to_repair({"topic": "dishes"}).id
     give(sam, robin)
     [first] = robin.storage.events(pair_space(robin).space_id, raw(talk))

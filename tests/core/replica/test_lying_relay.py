@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from replicas import new_couple
 
 from bide.crypto import signing
 from bide.crypto.keys import new_device_keys
@@ -19,7 +20,7 @@ from bide.replica.authoring.founding import Founded, device_record, found_space
 from bide.replica.derivation.rebuilding import load_membership
 from bide.replica.sync.receiving import Receiver
 from bide.replica.sync.syncing import SpaceSync
-from bide.testing_replicas import RELAY_HOST, PairingRun, exchange, give, missing, new_replica, pair_space, pair_up
+from bide.testing_replicas import RELAY_HOST, PairingRun, give, missing, new_replica, pair_space
 
 SEED = bytes(range(32))
 
@@ -49,13 +50,6 @@ class LyingRelay:
         self.pump()
 
 
-def couple() -> tuple[Replica, Replica]:
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
 def heads_of(replica: Replica) -> list[tuple[bytes, int, bytes]]:
     return [(h.log_id, h.seq, h.hash) for h in replica.storage.heads(pair_space(replica).space_id).values()]
 
@@ -66,7 +60,7 @@ def sent_by(source: Replica, target: Replica) -> list[bytes]:
 
 def test_a_relay_that_claims_to_have_what_was_never_sent_is_not_believed() -> None:
     """Words that never left stay "here" and pending, and the lie is told once the relay says that this was all."""
-    sam, _ = couple()
+    sam, _ = new_couple()
     written = sam.write("appreciation", {"noticed": "you"})
     own = pair_space(sam).log_id
     relay = LyingRelay(sam)
@@ -80,7 +74,7 @@ def test_a_relay_that_claims_to_have_what_was_never_sent_is_not_believed() -> No
 
 def test_a_relay_that_announces_a_partner_log_and_sends_none_is_told() -> None:
     """Withholding at the end of a sync doesn't look like being up to date."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     robin.write("appreciation", {"noticed": "you"})
     head = robin.storage.heads(pair_space(robin).space_id)[pair_space(robin).log_id]
     relay = LyingRelay(sam)
@@ -91,7 +85,7 @@ def test_a_relay_that_announces_a_partner_log_and_sends_none_is_told() -> None:
 
 def test_acknowledging_nothing_is_a_protocol_error_and_no_progress() -> None:
     """A relay can't keep a sync alive by repeating itself."""
-    sam, _ = couple()
+    sam, _ = new_couple()
     head = sam.storage.heads(pair_space(sam).space_id)[pair_space(sam).log_id]
     relay = LyingRelay(sam)
     relay.welcome(heads_of(sam))
@@ -103,7 +97,7 @@ def test_acknowledging_nothing_is_a_protocol_error_and_no_progress() -> None:
 
 def test_a_known_envelope_is_no_progress() -> None:
     """Sending again what is here changes nothing, the clock of patience included."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     space = pair_space(sam).space_id
     known = robin.storage.envelopes_after(space, pair_space(robin).log_id, 0, bytes_max=10**6, count_max=10)
     relay = LyingRelay(sam)
@@ -117,7 +111,7 @@ def test_a_known_envelope_is_no_progress() -> None:
 
 def test_any_cut_of_a_batch_is_taken() -> None:
     """A flipped signature in the middle is vouched for by a later one, wherever the relay cuts."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     for number in range(6):
         robin.write("appreciation", {"noticed": f"number {number}"})
     datas = sent_by(robin, sam)
@@ -133,7 +127,7 @@ def test_any_cut_of_a_batch_is_taken() -> None:
 
 def test_an_end_that_nobody_vouches_for_is_refused() -> None:
     """At the end of what comes the signature counts: what stood before it stays."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     for number in range(3):
         robin.write("appreciation", {"noticed": f"number {number}"})
     datas = sent_by(robin, sam)
@@ -149,7 +143,7 @@ def test_an_end_that_nobody_vouches_for_is_refused() -> None:
 @pytest.mark.parametrize("label", ["garbage", "another epoch"])
 def test_a_broken_key_doesnt_stop_what_comes_after(label: str) -> None:
     """A grant that can't be opened, or is not what it is called, is set aside and told; the rest goes on."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     space, keys = pair_space(robin), new_device_keys(SystemRandomness())
     mine = next(m.device_id for m in robin.storage.members(space.space_id) if m.slot == 0)
     epoch = os.urandom(16)
@@ -176,7 +170,7 @@ def offer(sam: Replica, robin: Replica, founded: Founded, monkeypatch: pytest.Mo
 
 def test_nobody_can_offer_a_space_that_is_here_already(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairing once more with the genesis of the shared space is refused; everything in it stays, unsent words too."""
-    sam, robin = couple()
+    sam, robin = new_couple()
     unsent = robin.write("appreciation", {"noticed": "mine"})
     space = pair_space(sam)
     genesis = sam.storage.envelope(space.space_id, space.log_id, 1)
@@ -196,7 +190,7 @@ def test_nobody_can_offer_ones_own_space(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_heads_of_unknown_logs_are_not_kept() -> None:
     """What a relay says of logs that nobody here writes leaves no trace."""
-    sam, _ = couple()
+    sam, _ = new_couple()
     space = pair_space(sam).space_id
     stranger = LogId(os.urandom(16))
     relay = LyingRelay(sam)

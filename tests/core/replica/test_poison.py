@@ -23,7 +23,7 @@ from bide.storage.base import Suspect
 from bide.storage.mark import SUFFIX, Mark
 from bide.storage.sqlite import SqliteStorage
 from bide.testing import FakeClock
-from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up
+from bide.testing_replicas import give, new_replica, pair_space
 
 RANDOM = SystemRandomness()
 KEY = bytes(range(32))
@@ -39,14 +39,6 @@ with storage.transaction():
     storage.begin_applying(bytes.fromhex(sys.argv[2]), [(log, 7), (log, 8)], durable=True)
     os.kill(os.getpid(), 9)
 """
-
-
-@pytest.fixture
-def pair() -> tuple[Replica, Replica]:
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
 
 
 @pytest.fixture(autouse=True)
@@ -129,9 +121,9 @@ def test_half_a_mark_or_somebody_elses_says_nothing(home: tuple[Path, SpaceId], 
     assert (storage.meta("whole"), storage.suspects(space), Mark(path).left()) == ("done", [], b"")
 
 
-def test_the_innocent_are_cleared(pair: tuple[Replica, Replica]) -> None:
+def test_the_innocent_are_cleared(couple: tuple[Replica, Replica]) -> None:
     """Everything of Robin's is suspect, and nothing stops the trial: all of it comes in, and nothing stays suspect."""
-    sam, robin = pair
+    sam, robin = couple
     for number in range(3):
         robin.write("appreciation", {"noticed": f"number {number}"})
     suspect_all(sam, robin)
@@ -141,10 +133,10 @@ def test_the_innocent_are_cleared(pair: tuple[Replica, Replica]) -> None:
 
 
 def test_only_what_stops_a_process_is_set_aside(
-    pair: tuple[Replica, Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    couple: tuple[Replica, Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one batch and even of one entry: what was there before stays, what aborts, hangs or eats memory goes, and it alone."""
-    sam, robin = pair
+    sam, robin = couple
     for text in ("one", ABORTS, "two", HANGS, EATS, "three"):
         robin.write("appreciation", {"noticed": text})
     edited = robin.write("appreciation", {"noticed": "as it was"}).id
@@ -166,10 +158,10 @@ def test_only_what_stops_a_process_is_set_aside(
 
 
 def test_what_stops_a_later_write_is_taken_back(
-    pair: tuple[Replica, Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    couple: tuple[Replica, Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process died while it wrote to an entry that was taken in before: the next write goes on without the newest change."""
-    sam, robin = pair
+    sam, robin = couple
     mine = sam.invite_to_repair({"topic": "dishes"}).id
     give(sam, robin)
     robin.repair_step(mine, "accept", {})
@@ -185,10 +177,10 @@ def test_what_stops_a_later_write_is_taken_back(
 
 
 def test_an_entry_can_be_written_to_again(
-    pair: tuple[Replica, Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    couple: tuple[Replica, Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever writes to the entry itself finds it as it was before the change that stops a process."""
-    sam, robin = pair
+    sam, robin = couple
     entry = robin.write("appreciation", {"noticed": "one"}).id
     other = robin.write("appreciation", {"noticed": "two"}).id
     robin.edit(entry, {"noticed": ABORTS})
@@ -202,10 +194,10 @@ def test_an_entry_can_be_written_to_again(
 
 
 def test_where_no_process_can_be_started_nothing_suspect_is_taken_in(
-    pair: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+    couple: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What can't be tried waits, set aside; what isn't suspect comes in."""
-    sam, robin = pair
+    sam, robin = couple
     robin.write("appreciation", {"noticed": "suspect"})
     suspect_all(sam, robin)
     robin.write("appreciation", {"noticed": "not suspect"})

@@ -14,7 +14,7 @@ from bide.errors import InputError, NotAllowed, NotPaired
 from bide.ids import new_entry_id
 from bide.replica import Replica
 from bide.replica.authoring.appending import Moment
-from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up
+from bide.testing_replicas import exchange, give, new_replica, pair_space
 
 VALUES: Mapping[str, Mapping[str, Any]] = {
     "checkin": {"went_well": "The walk.", "feelings": ["tired", "close"], "wants": "listening", "later": ["Bins"]},
@@ -28,19 +28,10 @@ VALUES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@pytest.fixture
-def pair() -> tuple[Replica, Replica]:
-    """Two paired replicas, Sam the founder and Robin."""
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
 @pytest.mark.parametrize("kind", sorted(VALUES))
-def test_each_kind_reaches_the_other_as_it_was_written(pair: tuple[Replica, Replica], kind: str) -> None:
+def test_each_kind_reaches_the_other_as_it_was_written(couple: tuple[Replica, Replica], kind: str) -> None:
     """With every field, the same on both sides; alone it can be kept private, edited and searched."""
-    sam, robin = pair
+    sam, robin = couple
     written = sam.write(kind, VALUES[kind])
     assert written.code.startswith(KINDS[kind].prefix + "-")
     give(sam, robin)
@@ -56,9 +47,9 @@ def test_each_kind_reaches_the_other_as_it_was_written(pair: tuple[Replica, Repl
     assert [entry["id"] for entry in robin.timeline()] == [written.id]
 
 
-def test_feelings_are_kept_as_slugs_and_found_by_their_words(pair: tuple[Replica, Replica]) -> None:
+def test_feelings_are_kept_as_slugs_and_found_by_their_words(couple: tuple[Replica, Replica]) -> None:
     """In any language; an unknown one is refused with those that were perhaps meant."""
-    sam, _ = pair
+    sam, _ = couple
     written = sam.write("feeling", {"feelings": ["At home", "erleichtert"]})
     assert sam.show(written.id)["fields"]["feelings"] == ["at-home", "relieved"]
     for words in ("at home", "relieved", "erleichtert"):
@@ -71,9 +62,9 @@ def test_feelings_are_kept_as_slugs_and_found_by_their_words(pair: tuple[Replica
 @pytest.mark.parametrize(
     ("kind", "values"), [("share", {"text": "x", "depth": "4"}), ("activity", {"what": "x", "idea": "his"})]
 )
-def test_a_choice_is_one_of_a_few(pair: tuple[Replica, Replica], kind: str, values: dict[str, str]) -> None:
+def test_a_choice_is_one_of_a_few(couple: tuple[Replica, Replica], kind: str, values: dict[str, str]) -> None:
     """Anything else is refused with what there is, and nothing is written."""
-    sam, _ = pair
+    sam, _ = couple
     with pytest.raises(InputError, match="is one of"):
         sam.write(kind, values)
     assert sam.timeline() == []
@@ -86,9 +77,9 @@ def answers(replica: Replica, question: str) -> list[tuple[bool, bool, str]]:
 
 
 @pytest.mark.parametrize("first_asker", [True, False])
-def test_answers_open_when_both_have_answered(pair: tuple[Replica, Replica], first_asker: bool) -> None:
+def test_answers_open_when_both_have_answered(couple: tuple[Replica, Replica], first_asker: bool) -> None:
     """Until then neither the screen, a script nor the search tells what the other wrote; then both see both."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "What do you miss?"}).id
     exchange(sam, robin)
     first, second = (sam, robin) if first_asker else (robin, sam)
@@ -103,15 +94,15 @@ def test_answers_open_when_both_have_answered(pair: tuple[Replica, Replica], fir
     for replica in (sam, robin):
         assert {words for _, _, words in answers(replica, question)} == {"secret lake", "the forest"}
         assert [entry["id"] for entry in replica.timeline(search="lake")] == [question]
-    before = [replica.digest() for replica in pair]
-    for replica in pair:
+    before = [replica.digest() for replica in couple]
+    for replica in couple:
         replica.rebuild()
-    assert [replica.digest() for replica in pair] == before
+    assert [replica.digest() for replica in couple] == before
 
 
-def test_who_asked_cannot_open_an_answer_by_changing_the_question(pair: tuple[Replica, Replica]) -> None:
+def test_who_asked_cannot_open_an_answer_by_changing_the_question(couple: tuple[Replica, Replica]) -> None:
     """When answers open is settled with the question; editing or taking back the question opens nothing."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "What do you miss?"}).id
     exchange(sam, robin)
     robin.reply("answer", question, {"answer": "secret lake"})
@@ -124,9 +115,9 @@ def test_who_asked_cannot_open_an_answer_by_changing_the_question(pair: tuple[Re
     assert answers(sam, question) == [(False, True, "")]
 
 
-def test_a_question_is_answered_once_by_each(pair: tuple[Replica, Replica]) -> None:
+def test_a_question_is_answered_once_by_each(couple: tuple[Replica, Replica]) -> None:
     """Another answer is refused with what to do instead; what is no question has no answer."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "?", "reveal": "at_once"}).id
     exchange(sam, robin)
     written = robin.reply("answer", question, {"answer": "a"})
@@ -140,9 +131,9 @@ def test_a_question_is_answered_once_by_each(pair: tuple[Replica, Replica]) -> N
         robin.reply("answer", thanks.id, {"answer": "b"})
 
 
-def test_receiving_by_choice_and_beneath_what_was_told(pair: tuple[Replica, Replica]) -> None:
+def test_receiving_by_choice_and_beneath_what_was_told(couple: tuple[Replica, Replica]) -> None:
     """With or without words, of an entry or an answer; never one's own."""
-    sam, robin = pair
+    sam, robin = couple
     share = sam.write("share", {"text": "I was scared."}).id
     question = sam.write("question", {"question": "?", "reveal": "at_once"}).id
     answer = sam.reply("answer", question, {"answer": "lake"}).id
@@ -157,9 +148,9 @@ def test_receiving_by_choice_and_beneath_what_was_told(pair: tuple[Replica, Repl
     assert [reply["fields"] for reply in answered["replies"]] == [{"words": "Thank you."}]
 
 
-def test_later_has_no_reason_and_ends_with_a_reply(pair: tuple[Replica, Replica]) -> None:
+def test_later_has_no_reason_and_ends_with_a_reply(couple: tuple[Replica, Replica]) -> None:
     """It can be taken up again, is nobody's own to say, and leaves no trace in the history."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "?", "reveal": "at_once"}).id
     exchange(sam, robin)
     robin.postpone(question)
@@ -180,9 +171,9 @@ def test_later_has_no_reason_and_ends_with_a_reply(pair: tuple[Replica, Replica]
     assert not sam.show(question)["edited"]
 
 
-def test_taking_back_is_seen_and_takes_the_words_away(pair: tuple[Replica, Replica]) -> None:
+def test_taking_back_is_seen_and_takes_the_words_away(couple: tuple[Replica, Replica]) -> None:
     """On both sides, in every way of reading; and nothing more happens to it."""
-    sam, robin = pair
+    sam, robin = couple
     written = sam.write("share", {"text": "regretted"}).id
     sam.edit(written, {"text": "regretted more"})
     exchange(sam, robin)
@@ -190,7 +181,7 @@ def test_taking_back_is_seen_and_takes_the_words_away(pair: tuple[Replica, Repli
         robin.retract(written)
     sam.retract(written)
     exchange(sam, robin)
-    for replica in pair:
+    for replica in couple:
         [entry] = replica.timeline()
         assert entry["retracted"]
         assert "regretted" not in json.dumps(entry)
@@ -203,9 +194,9 @@ def test_taking_back_is_seen_and_takes_the_words_away(pair: tuple[Replica, Repli
         robin.reply("hearing", written, {"mirrored": "x"})
 
 
-def test_releasing_shares_the_words_with_their_day(pair: tuple[Replica, Replica]) -> None:
+def test_releasing_shares_the_words_with_their_day(couple: tuple[Replica, Replica]) -> None:
     """Once; the private one leaves the timeline and says where it went."""
-    sam, robin = pair
+    sam, robin = couple
     at = Moment(1_700_000_000_000, "UTC", "2023-11-14")
     private = sam.write("reflection", {"text": "for me", "feelings": ["sad"]}, private=True, at=at)
     released = sam.release(private.id)
@@ -222,7 +213,7 @@ def test_releasing_shares_the_words_with_their_day(pair: tuple[Replica, Replica]
             sam.release(wrong)
 
 
-def test_releasing_needs_somebody(pair: tuple[Replica, Replica]) -> None:
+def test_releasing_needs_somebody(couple: tuple[Replica, Replica]) -> None:
     """Without a pair nothing changes."""
     alone = new_replica("Kim")
     private = alone.write("reflection", {"text": "for me"}, private=True)
@@ -231,9 +222,9 @@ def test_releasing_needs_somebody(pair: tuple[Replica, Replica]) -> None:
     assert alone.show(private.id)["released_to"] == ""
 
 
-def test_an_entry_with_a_given_id_is_begun_once(pair: tuple[Replica, Replica]) -> None:
+def test_an_entry_with_a_given_id_is_begun_once(couple: tuple[Replica, Replica]) -> None:
     """A second time is refused and changes nothing, so that an import can be run again."""
-    sam, _ = pair
+    sam, _ = couple
     entry_id = new_entry_id(sam.clock, sam.randomness, slot=0)
     at = Moment(946_684_800_000, "Asia/Tokyo", "2000-01-01")
     sam.write("keepsake", {"text": "old"}, private=True, entry_id=entry_id, at=at)
@@ -244,24 +235,24 @@ def test_an_entry_with_a_given_id_is_begun_once(pair: tuple[Replica, Replica]) -
     assert entry["fields"]["text"] == "old"
 
 
-def test_every_order_of_arrival_leads_to_the_same(pair: tuple[Replica, Replica]) -> None:
+def test_every_order_of_arrival_leads_to_the_same(couple: tuple[Replica, Replica]) -> None:
     """Questions, answers, later, receptions and retractions, in both directions and in pieces."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "?"}).id
     exchange(sam, robin)
     robin.postpone(question)
     sam.reply("answer", question, {"answer": "mine"})
     robin.reply("answer", question, {"answer": "theirs"})
     share = robin.write("share", {"text": "scared"}).id
-    for one, two in itertools.permutations(pair):
+    for one, two in itertools.permutations(couple):
         give(one, two)
     sam.reply("reception", share, {"words": "thanks"})
     robin.retract(share)
     exchange(sam, robin)
     space = pair_space(sam).space_id
-    digests = [d["digest"] for replica in pair for d in replica.digest() if d["space"] == space.hex()]
+    digests = [d["digest"] for replica in couple for d in replica.digest() if d["space"] == space.hex()]
     assert digests[0] == digests[1]
-    for replica in pair:
+    for replica in couple:
         replica.rebuild()
-    rebuilt = [d["digest"] for replica in pair for d in replica.digest() if d["space"] == space.hex()]
+    rebuilt = [d["digest"] for replica in couple for d in replica.digest() if d["space"] == space.hex()]
     assert rebuilt == digests

@@ -7,34 +7,20 @@ from typing import Any
 
 import pytest
 from forging import forge
+from replicas import raw
 
 from bide.crdt.change import read_change
 from bide.crdt.document import create_change
 from bide.entries.records import Standing
 from bide.errors import NotAllowed
-from bide.ids import EntryId, SystemRandomness, format_entry_id, new_entry_id, parse_entry_id
+from bide.ids import SystemRandomness, format_entry_id, new_entry_id
 from bide.replica import Replica
 from bide.testing import FakeClock
-from bide.testing_replicas import exchange, give, new_replica, pair_space, pair_up
+from bide.testing_replicas import exchange, give, pair_space
 
 RANDOM = SystemRandomness()
 SECRET = "the lake at night"
 SAM, ROBIN = 0, 1
-
-
-@pytest.fixture
-def pair() -> tuple[Replica, Replica]:
-    """Two paired replicas, Sam the founder and Robin."""
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
-def raw(text: str) -> EntryId:
-    entry = parse_entry_id(text)
-    assert entry is not None
-    return entry
 
 
 def made(slot: int, **fields: str) -> bytes:
@@ -73,9 +59,9 @@ def digests(*replicas: Replica) -> set[str]:
     return found
 
 
-def test_an_answer_that_was_taken_back_opens_nothing(pair: tuple[Replica, Replica]) -> None:
+def test_an_answer_that_was_taken_back_opens_nothing(couple: tuple[Replica, Replica]) -> None:
     """Who answers and takes it back does not read what the other writes after it; who answers anew does."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "?"}).id
     exchange(sam, robin)
     robin.retract(robin.reply("answer", question, {"answer": "bait"}).id)
@@ -92,9 +78,9 @@ def test_an_answer_that_was_taken_back_opens_nothing(pair: tuple[Replica, Replic
     assert len(digests(sam, robin)) == 1
 
 
-def test_who_takes_an_answer_back_closes_the_other_one(pair: tuple[Replica, Replica]) -> None:
+def test_who_takes_an_answer_back_closes_the_other_one(couple: tuple[Replica, Replica]) -> None:
     """It works in both directions: both answers stand, or neither is read by the other."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "?"}).id
     exchange(sam, robin)
     sam.reply("answer", question, {"answer": SECRET})
@@ -107,9 +93,9 @@ def test_who_takes_an_answer_back_closes_the_other_one(pair: tuple[Replica, Repl
     assert len(digests(sam, robin)) == 1
 
 
-def test_an_answer_without_a_word_opens_nothing(pair: tuple[Replica, Replica]) -> None:
+def test_an_answer_without_a_word_opens_nothing(couple: tuple[Replica, Replica]) -> None:
     """Neither an empty one nor one to another question, to an answer or to itself."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "?"}).id
     other = sam.write("question", {"question": "!"}).id
     exchange(sam, robin)
@@ -125,9 +111,9 @@ def test_an_answer_without_a_word_opens_nothing(pair: tuple[Replica, Replica]) -
     assert len(digests(sam, robin)) == 1
 
 
-def test_a_question_cannot_begin_anew_beneath_its_answer(pair: tuple[Replica, Replica]) -> None:
+def test_a_question_cannot_begin_anew_beneath_its_answer(couple: tuple[Replica, Replica]) -> None:
     """A second beginning of the same entry changes neither its words nor when the answers open, however it is sorted."""
-    sam, robin = pair
+    sam, robin = couple
     entry = new_entry_id(FakeClock(), RANDOM, slot=ROBIN)
     first = made(ROBIN, question="What do you miss?", reveal="both")
     forge(robin, "question.asked", entry, first)
@@ -139,16 +125,16 @@ def test_a_question_cannot_begin_anew_beneath_its_answer(pair: tuple[Replica, Re
     forge(robin, "question.asked", entry, made_before(first, ROBIN, question="Whom do you hate?", reveal="at_once"))
     robin.rebuild()
     exchange(sam, robin)
-    for replica in pair:
+    for replica in couple:
         assert replica.show(question)["fields"] == {"question": "What do you miss?", "reveal": "both"}
     assert not sees(robin, question)
     assert sam.storage.standing_counts(pair_space(sam).space_id)[Standing.IGNORED] == 1
     assert len(digests(sam, robin)) == 1
 
 
-def test_an_answer_cannot_move_on_to_another_question(pair: tuple[Replica, Replica]) -> None:
+def test_an_answer_cannot_move_on_to_another_question(couple: tuple[Replica, Replica]) -> None:
     """One answer opens one question, and both devices agree on which, live and rebuilt."""
-    sam, robin = pair
+    sam, robin = couple
     one, two = (sam.write("question", {"question": "?"}).id for _ in range(2))
     exchange(sam, robin)
     sam.reply("answer", two, {"answer": SECRET})
@@ -165,9 +151,9 @@ def test_an_answer_cannot_move_on_to_another_question(pair: tuple[Replica, Repli
     assert len(digests(sam, robin)) == 1
 
 
-def test_a_hidden_answer_does_not_tell_that_it_was_changed(pair: tuple[Replica, Replica]) -> None:
+def test_a_hidden_answer_does_not_tell_that_it_was_changed(couple: tuple[Replica, Replica]) -> None:
     """Neither as a mark nor as a history; its writer sees both."""
-    sam, robin = pair
+    sam, robin = couple
     question = sam.write("question", {"question": "?"}).id
     answer = sam.reply("answer", question, {"answer": "first thoughts"}).id
     sam.edit(answer, {"answer": SECRET})
@@ -177,9 +163,9 @@ def test_a_hidden_answer_does_not_tell_that_it_was_changed(pair: tuple[Replica, 
     assert (mine["edited"], len(mine["history"])) == (True, 1)
 
 
-def test_replies_in_circles_and_endless_ones_stop_nothing(pair: tuple[Replica, Replica]) -> None:
+def test_replies_in_circles_and_endless_ones_stop_nothing(couple: tuple[Replica, Replica]) -> None:
     """Two that reply to each other, one to itself, and a thousand in a row beneath one entry."""
-    sam, robin = pair
+    sam, robin = couple
     share = sam.write("share", {"text": "hello"}).id
     give(sam, robin)
     one, two, three = (new_entry_id(FakeClock(), RANDOM, slot=ROBIN) for _ in range(3))
@@ -200,9 +186,9 @@ def test_replies_in_circles_and_endless_ones_stop_nothing(pair: tuple[Replica, R
 
 
 @pytest.mark.parametrize("day", ["2026-11-0x", "2026-02-30", "2026-W46-1", "20261101", "\x1b[31m\n22:14  Sam", "x" * 60_000])
-def test_a_day_that_is_none_is_not_told(pair: tuple[Replica, Replica], day: str) -> None:
+def test_a_day_that_is_none_is_not_told(couple: tuple[Replica, Replica], day: str) -> None:
     """The words stand without it, under the day of their entry, and looking back goes on."""
-    sam, robin = pair
+    sam, robin = couple
     forge_new(robin, "activity.written", ROBIN, what="Night train", written_on=day)
     give(robin, sam)
     [entry] = sam.timeline()

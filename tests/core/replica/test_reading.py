@@ -12,21 +12,13 @@ from bide.testing_replicas import RELAY_URL, MemoryRelay, exchange, give, new_re
 DAY_MS = 86_400_000
 
 
-@pytest.fixture
-def pair() -> tuple[Replica, Replica]:
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
 def said(replica: Replica, **filters: object) -> list[str]:
     return [next(iter(entry["fields"].values())) for entry in replica.timeline(**filters)]  # type: ignore[arg-type]
 
 
-def test_filters_restrict_alone_and_together(pair: tuple[Replica, Replica]) -> None:
+def test_filters_restrict_alone_and_together(couple: tuple[Replica, Replica]) -> None:
     """Days, kinds, people, words and the limit; the timeline is oldest first."""
-    sam, robin = pair
+    sam, robin = couple
     assert isinstance(sam.clock, FakeClock)
     assert isinstance(robin.clock, FakeClock)
     sam.write("checkin", {"went_well": "Coffee in BED"})
@@ -64,9 +56,9 @@ def test_filters_restrict_alone_and_together(pair: tuple[Replica, Replica]) -> N
             said(sam, **unknown)
 
 
-def test_one_entry_is_found_by_id_code_and_beginning(pair: tuple[Replica, Replica]) -> None:
+def test_one_entry_is_found_by_id_code_and_beginning(couple: tuple[Replica, Replica]) -> None:
     """UUID with and without dashes, short code in any case, look-alikes, a beginning of four; else it isn't found."""
-    sam, _ = pair
+    sam, _ = couple
     written = sam.write("appreciation", {"noticed": "you"})
     code = written.code.removeprefix("th-")
     spoken = code.replace("0", "o").replace("1", "l")
@@ -86,9 +78,9 @@ def test_one_entry_is_found_by_id_code_and_beginning(pair: tuple[Replica, Replic
             sam.show(text)
 
 
-def test_an_ambiguous_code_asks_for_more(pair: tuple[Replica, Replica]) -> None:
+def test_an_ambiguous_code_asks_for_more(couple: tuple[Replica, Replica]) -> None:
     """Two entries that begin alike are never taken for one another."""
-    sam, _ = pair
+    sam, _ = couple
     written = sam.write("appreciation", {"noticed": "you"})
     record = sam.reader.find(written.id)
     twin = record._replace(entry_id=type(record.entry_id)(record.entry_id[:15] + bytes([record.entry_id[15] ^ 2])))
@@ -99,10 +91,10 @@ def test_an_ambiguous_code_asks_for_more(pair: tuple[Replica, Replica]) -> None:
     assert sam.show(written.id)["id"] == written.id
 
 
-def test_delivery_is_told_honestly(pair: tuple[Replica, Replica]) -> None:
+def test_delivery_is_told_honestly(couple: tuple[Replica, Replica]) -> None:
     """Here; on the relay once acknowledged; on a device of theirs once they cite it; an edit begins anew; of others: none."""
-    sam, robin = pair
-    for replica in pair:
+    sam, robin = couple
+    for replica in couple:
         replica.set_relay(RELAY_URL)
     relay = MemoryRelay()
     mine = sam.write("appreciation", {"noticed": "you"})
@@ -130,9 +122,9 @@ def test_delivery_is_told_honestly(pair: tuple[Replica, Replica]) -> None:
     assert sam.timeline() == before
 
 
-def test_a_relay_that_lost_its_disk_gets_everything_again(pair: tuple[Replica, Replica]) -> None:
+def test_a_relay_that_lost_its_disk_gets_everything_again(couple: tuple[Replica, Replica]) -> None:
     """It says so, delivery goes back to what is true, and a new relay ends up with all logs from either side."""
-    sam, robin = pair
+    sam, robin = couple
     mine = sam.write("appreciation", {"noticed": "you"})
     sync(sam, MemoryRelay())
     new = MemoryRelay(store_id=b"new storage here")
@@ -148,9 +140,9 @@ def test_a_relay_that_lost_its_disk_gets_everything_again(pair: tuple[Replica, R
 
 
 @pytest.mark.parametrize("frames", range(1, 14))
-def test_a_sync_that_breaks_after_any_frame_is_completed_by_the_next(pair: tuple[Replica, Replica], frames: int) -> None:
+def test_a_sync_that_breaks_after_any_frame_is_completed_by_the_next(couple: tuple[Replica, Replica], frames: int) -> None:
     """Nothing is lost and nothing doubled, wherever the connection broke."""
-    sam, robin = pair
+    sam, robin = couple
     relay = MemoryRelay()
     for number in range(3):
         sam.write("appreciation", {"noticed": f"{number}"})
@@ -164,9 +156,9 @@ def test_a_sync_that_breaks_after_any_frame_is_completed_by_the_next(pair: tuple
     assert sam.reader.pending(pair_space(sam)) == 0
 
 
-def test_status_counts_what_is_there(pair: tuple[Replica, Replica]) -> None:
+def test_status_counts_what_is_there(couple: tuple[Replica, Replica]) -> None:
     """Names, devices, entries and what waits for the relay, per space."""
-    sam, _ = pair
+    sam, _ = couple
     sam.set_relay(RELAY_URL)
     sam.write("appreciation", {"noticed": "you"})
     own, shared = sam.status()["spaces"]
@@ -178,9 +170,9 @@ def test_status_counts_what_is_there(pair: tuple[Replica, Replica]) -> None:
     assert sam.status()["spaces"][1]["pending"] == 0
 
 
-def test_digests_are_equal_if_and_only_if_the_logs_are(pair: tuple[Replica, Replica]) -> None:
+def test_digests_are_equal_if_and_only_if_the_logs_are(couple: tuple[Replica, Replica]) -> None:
     """Any event that only one side has shows, a private one only in the own space."""
-    sam, robin = pair
+    sam, robin = couple
 
     def digests() -> tuple[str, str]:
         return sam.digest()[1]["digest"], robin.digest()[1]["digest"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from forging import altered, body_of, forge, seal_plaintext, with_body
+from replicas import raw
 
 from bide.crdt.change import read_change
 from bide.crdt.document import EntryDocument, amend_change, create_change
@@ -16,7 +17,7 @@ from bide.entries import kinds
 from bide.entries.kinds import By, EventType
 from bide.entries.records import Standing
 from bide.errors import BideError, ChangeRejected, EnvelopeRejected, MembershipRejected, SequenceGap
-from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id, person_entry_id
+from bide.ids import EntryId, SystemRandomness, new_entry_id, person_entry_id
 from bide.log.envelope import EnvelopeClass, authenticated_prefix, parse_envelope, write_envelope
 from bide.log.head import Head
 from bide.log.packing import pack
@@ -27,21 +28,6 @@ from bide.testing_replicas import exchange, give, missing, new_replica, pair_spa
 
 RANDOM = SystemRandomness()
 SAM, ROBIN = 0, 1
-
-
-@pytest.fixture
-def pair() -> tuple[Replica, Replica]:
-    """Two paired replicas, Sam the founder (slot 0) and Robin (slot 1)."""
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
-def raw(text: str) -> EntryId:
-    entry = parse_entry_id(text)
-    assert entry is not None
-    return entry
 
 
 def new_id(slot: int) -> EntryId:
@@ -98,9 +84,9 @@ def sealed(replica: Replica, seq: int, prev_hash: bytes, *, seed: bytes = b"", s
 # Genuine, or not at all
 
 
-def test_every_altered_byte_is_refused(pair: tuple[Replica, Replica]) -> None:
+def test_every_altered_byte_is_refused(couple: tuple[Replica, Replica]) -> None:
     """Flipping a byte anywhere in an envelope, header or body, gets the batch refused."""
-    sam, robin = pair
+    sam, robin = couple
     sam.write("appreciation", {"noticed": "you"})
     [data] = news(sam, robin)
     for at in [*range(0, 204, 3), 204, 300, len(data) - 1]:
@@ -111,9 +97,9 @@ def test_every_altered_byte_is_refused(pair: tuple[Replica, Replica]) -> None:
     assert [entry["fields"]["noticed"] for entry in robin.timeline()] == ["you"]
 
 
-def test_a_forged_signature_is_refused_also_behind_genuine_ones(pair: tuple[Replica, Replica]) -> None:
+def test_a_forged_signature_is_refused_also_behind_genuine_ones(couple: tuple[Replica, Replica]) -> None:
     """Signed by another key, alone or at the end of a genuine run: nothing of the batch is kept."""
-    sam, robin = pair
+    sam, robin = couple
     sam.write("appreciation", {"noticed": "one"})
     sam.write("appreciation", {"noticed": "two"})
     batch = news(sam, robin)
@@ -123,9 +109,9 @@ def test_a_forged_signature_is_refused_also_behind_genuine_ones(pair: tuple[Repl
     assert receive(robin, batch) == 2
 
 
-def test_a_stranger_and_another_space_are_refused(pair: tuple[Replica, Replica]) -> None:
+def test_a_stranger_and_another_space_are_refused(couple: tuple[Replica, Replica]) -> None:
     """A log of no member, and an envelope that was signed for another space."""
-    sam, robin = pair
+    sam, robin = couple
     stranger = SpaceBuilder.found("pair", randomness=RANDOM)
     refused(robin, [stranger.write(stranger.founder).data], EnvelopeRejected)
     refused(robin, [stranger.envelopes[0].data], EnvelopeRejected)
@@ -138,9 +124,9 @@ def test_a_stranger_and_another_space_are_refused(pair: tuple[Replica, Replica])
     assert sam.show(own.id)["visibility"] == "private"
 
 
-def test_a_gap_is_refused_and_what_was_missing_mends_it(pair: tuple[Replica, Replica]) -> None:
+def test_a_gap_is_refused_and_what_was_missing_mends_it(couple: tuple[Replica, Replica]) -> None:
     """The later one alone doesn't enter; with the earlier one before it, both do."""
-    sam, robin = pair
+    sam, robin = couple
     for text in ("one", "two", "three"):
         sam.write("appreciation", {"noticed": text})
     one, two, three = news(sam, robin)
@@ -151,9 +137,9 @@ def test_a_gap_is_refused_and_what_was_missing_mends_it(pair: tuple[Replica, Rep
     assert sam.digest()[1]["digest"] == robin.digest()[1]["digest"]
 
 
-def test_a_fork_is_refused_and_what_was_first_stays(pair: tuple[Replica, Replica]) -> None:
+def test_a_fork_is_refused_and_what_was_first_stays(couple: tuple[Replica, Replica]) -> None:
     """Another envelope in a taken place, or one that continues another past: what was first stays, with proof of the other."""
-    sam, robin = pair
+    sam, robin = couple
     space = pair_space(sam)
     sam.write("appreciation", {"noticed": "one"})
     [one] = news(sam, robin)
@@ -177,9 +163,9 @@ def test_a_fork_is_refused_and_what_was_first_stays(pair: tuple[Replica, Replica
 
 
 @pytest.mark.parametrize("at", [64, 80, 103], ids=["epoch", "nonce", "end of the nonce"])
-def test_what_was_altered_on_its_way_accuses_nobody(pair: tuple[Replica, Replica], at: int) -> None:
+def test_what_was_altered_on_its_way_accuses_nobody(couple: tuple[Replica, Replica], at: int) -> None:
     """An entry that nobody signed as it is, and after it an honest one: no second past, though the two don't fit."""
-    sam, robin = pair
+    sam, robin = couple
     sam.write("appreciation", {"noticed": "one"})
     sam.write("appreciation", {"noticed": "two"})
     one, two = news(sam, robin)
@@ -188,9 +174,9 @@ def test_what_was_altered_on_its_way_accuses_nobody(pair: tuple[Replica, Replica
     assert receive(robin, [one, two]) == 2
 
 
-def test_membership_cannot_be_changed_by_who_may_not(pair: tuple[Replica, Replica]) -> None:
+def test_membership_cannot_be_changed_by_who_may_not(couple: tuple[Replica, Replica]) -> None:
     """The second person can admit nobody as a second person, and nothing of the try is kept."""
-    sam, robin = pair
+    sam, robin = couple
     space = pair_space(robin)
     head = robin.storage.heads(space.space_id)[space.log_id]
     genesis = robin.storage.controls(space.space_id)
@@ -212,10 +198,10 @@ def test_membership_cannot_be_changed_by_who_may_not(pair: tuple[Replica, Replic
 
 
 def test_an_unknown_event_type_is_kept_and_comes_to_life_after_an_upgrade(
-    pair: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+    couple: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It counts as newer, is passed on, and a rebuild applies it once the type is known."""
-    sam, robin = pair
+    sam, robin = couple
     written = robin.write("checkin", {"went_well": "tea"})
     entry = raw(written.id)
     further = amend_change(changes_of(robin, entry), {"hard": "rain"}, slot=1, randomness=RANDOM)
@@ -234,9 +220,9 @@ def test_an_unknown_event_type_is_kept_and_comes_to_life_after_an_upgrade(
     assert sam.show(written.id)["fields"] == {"went_well": "tea", "hard": "rain", "worry": "wind"}
 
 
-def test_a_newer_version_is_kept_unless_an_older_reader_may_read_it(pair: tuple[Replica, Replica]) -> None:
+def test_a_newer_version_is_kept_unless_an_older_reader_may_read_it(couple: tuple[Replica, Replica]) -> None:
     """`least_version` decides, not `version`."""
-    sam, robin = pair
+    sam, robin = couple
     one, two = new_id(ROBIN), new_id(ROBIN)
     forge(robin, "checkin.written", one, change({"hard": "read me"}), version=2, least_version=1)
     forge(robin, "checkin.written", two, change({"hard": "not me"}), version=2, least_version=2)
@@ -245,9 +231,9 @@ def test_a_newer_version_is_kept_unless_an_older_reader_may_read_it(pair: tuple[
     assert sam.status()["spaces"][1]["newer"] == 1
 
 
-def test_an_event_waits_for_what_it_builds_on(pair: tuple[Replica, Replica]) -> None:
+def test_an_event_waits_for_what_it_builds_on(couple: tuple[Replica, Replica]) -> None:
     """A reply from another log that came before what it answers is applied when that arrives."""
-    sam, robin = pair
+    sam, robin = couple
     third = new_replica("Third")
     written = sam.write("checkin", {"hard": "work"})
     exchange(sam, robin)
@@ -276,9 +262,9 @@ def test_an_event_waits_for_what_it_builds_on(pair: tuple[Replica, Replica]) -> 
     assert lost.show(written.id)["replies"][0]["fields"]["answer"] == "heard"
 
 
-def test_what_cannot_be_opened_is_set_aside_and_the_rest_goes_on(pair: tuple[Replica, Replica]) -> None:
+def test_what_cannot_be_opened_is_set_aside_and_the_rest_goes_on(couple: tuple[Replica, Replica]) -> None:
     """A sealed nonsense, a body under no known key: quarantined with a reason, while what follows is shown."""
-    sam, robin = pair
+    sam, robin = couple
     space = pair_space(robin)
     seal_plaintext(robin, b"no event at all", space_id=space.space_id)
     seal_plaintext(robin, pack([1, [], "a.b", 0]), space_id=space.space_id)
@@ -339,9 +325,9 @@ POISONS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("poison", POISONS)
-def test_poison_is_set_aside_and_harms_nothing(pair: tuple[Replica, Replica], poison: str) -> None:
+def test_poison_is_set_aside_and_harms_nothing(couple: tuple[Replica, Replica], poison: str) -> None:
     """As a new entry or as a change of an old one, it is not shown; what came before and after is."""
-    sam, robin = pair
+    sam, robin = couple
     written = robin.write("checkin", {"went_well": "tea"})
     mine = sam.write("checkin", {"went_well": "coffee"})
     data = POISONS[poison]()
@@ -361,9 +347,9 @@ def test_poison_is_set_aside_and_harms_nothing(pair: tuple[Replica, Replica], po
     assert sam.digest()[1]["digest"] == robin.digest()[1]["digest"]
 
 
-def test_a_change_that_only_automerge_refuses_does_not_take_the_entry_with_it(pair: tuple[Replica, Replica]) -> None:
+def test_a_change_that_only_automerge_refuses_does_not_take_the_entry_with_it(couple: tuple[Replica, Replica]) -> None:
     """In a conversation that both write in: it is left out, and both go on talking, rebuilt or not."""
-    sam, robin = pair
+    sam, robin = couple
     talk = raw(sam.invite_to_repair({"topic": "dishes"}).id)
     exchange(sam, robin)
     good = amend_change(changes_of(robin, talk), {"accept.1": True}, slot=1, randomness=RANDOM)
@@ -386,9 +372,9 @@ def test_a_change_that_only_automerge_refuses_does_not_take_the_entry_with_it(pa
     assert len(sam.show(talk.hex())["fields"]["tells"]) == 2
 
 
-def test_a_partner_cannot_make_a_hearing_vanish(pair: tuple[Replica, Replica]) -> None:
+def test_a_partner_cannot_make_a_hearing_vanish(couple: tuple[Replica, Replica]) -> None:
     """An answer whose text is shorter than it claims is left out, and the hearing stands, live, rebuilt, and answered anew."""
-    sam, robin = pair
+    sam, robin = couple
     written = robin.write("checkin", {"hard": "work"})
     exchange(sam, robin)
     hearing = raw(sam.hear(written.id, {"mirrored": "work"}).id)
@@ -413,9 +399,9 @@ def test_a_partner_cannot_make_a_hearing_vanish(pair: tuple[Replica, Replica]) -
 
 
 @pytest.mark.parametrize("start", [0, 1, 3, 2**31, 2**32 - 1, 2**32, 2**63 - 1])
-def test_a_change_that_counts_wrongly_is_ignored(pair: tuple[Replica, Replica], start: int) -> None:
+def test_a_change_that_counts_wrongly_is_ignored(couple: tuple[Replica, Replica], start: int) -> None:
     """An operation number out of line neither wins over everything nor uses up the last number there is."""
-    sam, robin = pair
+    sam, robin = couple
     talk = raw(sam.invite_to_repair({"topic": "dishes"}).id)
     exchange(sam, robin)
     head = changes_of(robin, talk)
@@ -431,7 +417,7 @@ def test_a_change_that_counts_wrongly_is_ignored(pair: tuple[Replica, Replica], 
     forge(robin, "repair.accepted", talk, with_body(body[:at] + bytes(number) + body[at + 1 :]))
     give(robin, sam)
     robin.rebuild()
-    assert [r.show(talk.hex())["state"] for r in pair] == ["invited", "invited"]
+    assert [r.show(talk.hex())["state"] for r in couple] == ["invited", "invited"]
     sam.repair_step(talk.hex(), "tell", {"own_part": "I left them", "felt": "tired"})
     robin.repair_step(talk.hex(), "accept")
     exchange(sam, robin)
@@ -442,9 +428,9 @@ def test_a_change_that_counts_wrongly_is_ignored(pair: tuple[Replica, Replica], 
 # A partner who cheats
 
 
-def test_a_partner_puts_no_words_into_the_others_mouth(pair: tuple[Replica, Replica]) -> None:
+def test_a_partner_puts_no_words_into_the_others_mouth(couple: tuple[Replica, Replica]) -> None:
     """Keys of the other's slot, edits of the other's entry, entries under the other's ids: kept, ignored, not shown."""
-    sam, robin = pair
+    sam, robin = couple
     mine = sam.write("appreciation", {"noticed": "you"})
     talk = sam.invite_to_repair({"topic": "dishes"})
     exchange(sam, robin)
@@ -502,9 +488,9 @@ def test_copying_the_others_change_does_not_silence_it(attempt: int) -> None:
     assert sam.show(written.id)["fields"] == {"hard": "still"}
 
 
-def test_a_second_beginning_that_undoes_a_fold_is_projected_as_a_rebuild_would(pair: tuple[Replica, Replica]) -> None:
+def test_a_second_beginning_that_undoes_a_fold_is_projected_as_a_rebuild_would(couple: tuple[Replica, Replica]) -> None:
     """An inviter who begins the same conversation twice may unfold it: live and rebuilt agree, whichever counts."""
-    sam, robin = pair
+    sam, robin = couple
     sam.invite_to_repair({"topic": "dishes"})
     mine = raw(robin.invite_to_repair({"topic": "the dishes"}).id)
     exchange(sam, robin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+from replicas import sync_all
 
 from bide.crypto.recovery import RecoveryPhrase
 from bide.errors import EnvelopeRejected, InputError, MembershipRejected, NotAllowed, NotFound, NotPaired, VerificationFailed
@@ -39,7 +40,7 @@ from bide.testing_replicas import (
     use_phrase,
 )
 
-from .test_devices import lost, sync_all, texts
+from .test_devices import lost, texts
 
 
 @pytest.fixture

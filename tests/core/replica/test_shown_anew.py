@@ -6,38 +6,19 @@ import copy
 
 import pytest
 from forging import forge
+from replicas import raw, sync_all
 
 from bide.crdt.change import read_change
 from bide.crdt.document import Fields, amend_change, create_change
 from bide.crypto.keys import seal_grant
 from bide.entries.question import CLOSED
-from bide.ids import EntryId, SystemRandomness, new_entry_id, parse_entry_id
+from bide.ids import SystemRandomness, new_entry_id
 from bide.replica import Replica
 from bide.replica.own_devices.devices import find_device, revoke
 from bide.testing import FakeClock
-from bide.testing_replicas import MemoryRelay, add_device, copied, exchange, give, new_replica, pair_space, pair_up, sync
+from bide.testing_replicas import MemoryRelay, add_device, copied, exchange, give, pair_space, sync
 
 RANDOM = SystemRandomness()
-
-
-@pytest.fixture
-def couple() -> tuple[Replica, Replica]:
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
-def raw(text: str) -> EntryId:
-    entry = parse_entry_id(text)
-    assert entry is not None
-    return entry
-
-
-def sync_all(relay: MemoryRelay, *replicas: Replica) -> None:
-    for replica in (*replicas, *replicas):
-        for space in replica.spaces():
-            sync(replica, relay, space=space.space_id)
 
 
 def follows_from_the_log(replica: Replica) -> None:

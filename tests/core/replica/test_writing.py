@@ -23,15 +23,6 @@ from bide.testing_replicas import exchange, new_replica, pair_space, pair_up
 KEY = bytes(32)
 
 
-@pytest.fixture
-def pair() -> tuple[Replica, Replica]:
-    """Two paired replicas, Sam the founder and Robin."""
-    sam, robin = new_replica("Sam"), new_replica("Robin")
-    pair_up(sam, robin)
-    exchange(sam, robin)
-    return sam, robin
-
-
 class Disk(Exception):
     """What a storage might raise at any moment."""
 
@@ -216,9 +207,9 @@ def test_an_unusable_name_makes_no_home(name: str) -> None:
         ("", {}),
     ],
 )
-def test_what_cannot_be_used_writes_nothing(pair: tuple[Replica, Replica], kind: str, values: dict[str, Any]) -> None:
+def test_what_cannot_be_used_writes_nothing(couple: tuple[Replica, Replica], kind: str, values: dict[str, Any]) -> None:
     """A clear refusal, and log and timeline stay as they were."""
-    sam, _ = pair
+    sam, _ = couple
     before = truth(sam)
     for private in (False, True):
         with pytest.raises(InputError) as caught:
@@ -227,9 +218,9 @@ def test_what_cannot_be_used_writes_nothing(pair: tuple[Replica, Replica], kind:
     assert truth(sam) == before
 
 
-def test_the_longest_text_fits_and_comes_over(pair: tuple[Replica, Replica]) -> None:
+def test_the_longest_text_fits_and_comes_over(couple: tuple[Replica, Replica]) -> None:
     """10,000 characters in every field of an entry, four bytes each, and edited after: all of it arrives."""
-    sam, robin = pair
+    sam, robin = couple
     text = "🦉" * 10_000
     fields = dict.fromkeys(("noticed", "felt", "shows"), text)
     written = sam.write("appreciation", fields)
@@ -241,18 +232,18 @@ def test_the_longest_text_fits_and_comes_over(pair: tuple[Replica, Replica]) -> 
     assert (shown["fields"]["felt"], shown["history"][0]["fields"]["felt"]) == ("x" * 10_000, text)
 
 
-def test_text_is_composed_and_its_line_ends_plain(pair: tuple[Replica, Replica]) -> None:
+def test_text_is_composed_and_its_line_ends_plain(couple: tuple[Replica, Replica]) -> None:
     """What was typed differently and means the same is stored the same."""
-    sam, _ = pair
+    sam, _ = couple
     written = sam.write(
         "checkin", {"went_well": " Cafe\u0301\r\nand\rcake\n", "feelings": "glad, calm,,glad", "later": "a\r\n\r\nb"}
     )
     assert sam.show(written.id)["fields"] == {"went_well": "Café\nand\ncake", "feelings": ["glad", "calm"], "later": ["a", "b"]}
 
 
-def test_edits_are_bounded_as_writing_is(pair: tuple[Replica, Replica]) -> None:
+def test_edits_are_bounded_as_writing_is(couple: tuple[Replica, Replica]) -> None:
     """An edit that says nothing new, empties all, or isn't theirs is refused and changes nothing."""
-    sam, robin = pair
+    sam, robin = couple
     written = sam.write("appreciation", {"noticed": "you", "felt": "warm"})
     exchange(sam, robin)
     before = truth(sam), truth(robin)
@@ -275,9 +266,9 @@ def test_edits_are_bounded_as_writing_is(pair: tuple[Replica, Replica]) -> None:
     assert sam.show(written.id)["edited"]
 
 
-def test_hearing_is_for_what_the_other_wrote(pair: tuple[Replica, Replica]) -> None:
+def test_hearing_is_for_what_the_other_wrote(couple: tuple[Replica, Replica]) -> None:
     """Not for one's own, not for a hearing, and only the heard one answers; an answer is no edit."""
-    sam, robin = pair
+    sam, robin = couple
     mine = sam.write("checkin", {"hard": "work"})
     private = sam.write("checkin", {"hard": "alone"}, private=True)
     exchange(sam, robin)
