@@ -397,8 +397,11 @@ class DeviceConnection:
         if room is None or cursor is None:
             return False
         entries = await self._relay.read(room, room.spans(cursor))
-        if self._session.closed or not entries:
+        if self._session.closed:
             return False
+        if not entries:
+            # They were deleted meanwhile, or are damaged. Whoever had something to say since found a sender at work.
+            return bool(self._acknowledge or self._answers or self._notices or self._ending)
         self._put(cursor, entries)
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,21 @@ async def test_what_was_answered_holds_whatever_becomes_of_the_relay(tmp_path: P
         relay.start().stop()
     assert space.envelopes[-1].data[204:260] not in (tmp_path / "data" / "relay.db").read_bytes()
     assert "Traceback" not in relay.log
+
+
+async def test_who_asks_while_the_relay_reads_from_its_disk_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read is gone by then, and what there is to say since must not wait for the connection to be cut off."""
+    monkeypatch.setenv("SLOW_READ_S", "0.3")
+    slow = [sys.executable, str(Path(__file__).with_name("slow_relay.py"))]
+    async with RelayProcess(tmp_path / "data", "--registration", "open", program=slow) as relay:
+        space = SpaceBuilder.found("own", randomness=SystemRandomness())
+        client = await knock(relay, space, space.founder)
+        await client.welcome(genesis=space.envelopes[0].data)
+        await client.want()
+        assert await ask(client) is True
+        await client.expect_error("forgotten")
 
 
 async def test_so_many_forgotten_spaces_are_known_and_no_more(tmp_path: Path) -> None:
