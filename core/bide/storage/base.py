@@ -509,3 +509,8 @@ def find_space(storage: Storage, space: SpaceId) -> SpaceRecord:
         if found.space_id == space:
             return found
     raise LookupError("There is no such space here.")
+
+
+def find_own_space(storage: Storage) -> SpaceRecord:
+    """The space that this person shares with nobody: every replica has one."""
+    return next(space for space in storage.spaces() if space.kind == "own")

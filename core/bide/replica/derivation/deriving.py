@@ -19,7 +19,7 @@ from bide.projections.entry import encode_body, project_entry, search_text
 from bide.projections.erased import left_over, placeholder, words_text
 from bide.projections.order import Applied, Judged, judge
 from bide.projections.repair import Seen, affected_groups, knowledge, project_group
-from bide.replica.derivation.citing import cite
+from bide.replica.derivation.citing import cite, cite_again
 from bide.replica.derivation.vetting import taking_in
 from bide.replica.spaces.belonging import read_belonging
 from bide.storage.base import Quarantined, Storage, StoredEnvelope
@@ -211,6 +211,30 @@ def project_again(storage: Storage, space: SpaceId, entries: Iterable[EntryId] =
     touched.update(r.reply_to for r in here.values() if r.reply_to is not None and r.reply_to not in here)
     touched.update(entry for entry, record in here.items() if record.kind in (REPAIR.name, ERASED.name))
     project(storage, space, touched)
+
+
+def remove_events(storage: Storage, space: SpaceId, places: Iterable[tuple[LogId, int]]) -> set[EntryId]:
+    """Take events out of the read model. Inside a transaction; what they leave behind is for the caller to `project`.
+
+    Returns:
+        The entries that they belonged to.
+    """
+    touched: set[EntryId] = set()
+    for log, seq in places:
+        event = storage.event(space, log, seq)
+        if event is not None:
+            storage.remove_event(space, log, seq)
+            touched.add(event.entry_id)
+    return touched
+
+
+def forget(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelope]) -> set[EntryId]:
+    """Keep nothing of what was derived from envelopes that were taken out of their logs. As `remove_events`."""
+    touched = remove_events(storage, space, ((each.log_id, each.seq) for each in out))
+    for each in out:
+        storage.remove_quarantine(space, each.log_id, each.seq)
+    cite_again(storage, space, {each.log_id for each in out})
+    return touched
 
 
 def _project_one(storage: Storage, space: SpaceId, entry: EntryId, judged: Judged, *, own_space: bool) -> EntryRecord | None:

@@ -13,7 +13,7 @@ from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.leaving import Ending, Erased, knows_of
 from bide.log.membership import Membership, fold
 from bide.replica.derivation.citing import cite_again
-from bide.replica.derivation.deriving import AFTER_THE_END, derive, project, project_again
+from bide.replica.derivation.deriving import AFTER_THE_END, derive, project, project_again, remove_events
 from bide.replica.spaces.belonging import Belonging, put_belonging, read_belonging
 from bide.storage.base import MemberRecord, Quarantined, Storage
 
@@ -211,24 +211,17 @@ def _apply_erased(storage: Storage, space: SpaceId, before: Erased, erased: Eras
         for first, last in spans:
             if (first, last) in before.get(log, ()):
                 continue
-            for seq in storage.erase_bodies(space, log, first, last):
-                event = storage.event(space, log, seq)
+            gone = storage.erase_bodies(space, log, first, last)
+            touched |= remove_events(storage, space, ((log, seq) for seq in gone))
+            for seq in gone:
                 storage.remove_quarantine(space, log, seq)
-                if event is not None:
-                    storage.remove_event(space, log, seq)
-                    touched.add(event.entry_id)
     cite_again(storage, space, erased)
     project_again(storage, space, touched)
     storage.forget_removed()
 
 
 def _take_out(storage: Storage, space: SpaceId, envelopes: Sequence[Envelope]) -> None:
-    touched: set[EntryId] = set()
-    for envelope in envelopes:
-        event = storage.event(space, envelope.log_id, envelope.seq)
-        if event is not None:
-            storage.remove_event(space, envelope.log_id, envelope.seq)
-            touched.add(event.entry_id)
+    touched = remove_events(storage, space, ((each.log_id, each.seq) for each in envelopes))
     _set_aside(storage, space, envelopes)
     project(storage, space, touched)
 

@@ -34,7 +34,7 @@ from bide.replica.spaces.personal import (
     said_of_me,
 )
 from bide.replica.spaces.stance import may_write
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, find_own_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.replica_like import ReplicaLike
@@ -123,7 +123,7 @@ def anchor_for(storage: Storage) -> SpaceRecord:
 
 def prepared(storage: Storage) -> list[Prepared]:
     """The phrases of mine that count. One, unless two devices made one each at the same time."""
-    own = next(space for space in storage.spaces() if space.kind == "own")
+    own = find_own_space(storage)
     said = said_of_me(storage, own)
     found = []
     for device in my_devices(storage):
@@ -173,7 +173,7 @@ def note_given(storage: Storage) -> None:
 def is_ungiven(storage: Storage, phrase: RecoveryPhrase) -> bool:
     """Whether it is these words."""
     made = storage.meta(_UNGIVEN_KEY)
-    own = next(space for space in storage.spaces() if space.kind == "own")
+    own = find_own_space(storage)
     return made in {log.hex() for log in own_logs(phrase, own.space_id)}
 
 

@@ -23,8 +23,7 @@ from bide.ids import EntryId, SpaceId
 from bide.log.control import DeviceAdded, EpochMinted
 from bide.log.envelope import Envelope, EnvelopeClass, parse_envelope
 from bide.log.head import empty_head
-from bide.replica.derivation.citing import cite_again
-from bide.replica.derivation.deriving import project
+from bide.replica.derivation.deriving import forget, project
 from bide.replica.derivation.rebuilding import fold_here, has_taken_out, orphaned_on, rebuild_members
 from bide.replica.single_writer.outgoing import furthest, lost_at, note_taken_out, settle_loss
 from bide.replica.single_writer.restating import say_again
@@ -34,7 +33,7 @@ from bide.replica.spaces.people import folded
 from bide.replica.spaces.personal import DEVICE_NAME_CHARS_MAX, device_key, device_names, my_devices, place_key, was_key
 from bide.replica.spaces.stance import LEFT, may_write, read_stances
 from bide.replica.spaces.waiting import is_short
-from bide.storage.base import SpaceRecord, Storage, StoredEnvelope, find_space
+from bide.storage.base import SpaceRecord, Storage, find_space
 
 if TYPE_CHECKING:
     from bide.replica.authoring.replica_like import ReplicaLike
@@ -114,7 +113,7 @@ def make_room(storage: Storage, space: SpaceRecord, envelope: Envelope) -> tuple
         for log in logs[logs.index(envelope.log_id) :]:
             storage.remove_former_device(space.space_id, log)
         space = find_space(storage, space.space_id)
-    touched = _forget_derived(storage, space.space_id, out)
+    touched = forget(storage, space.space_id, out)
     return space, touched, any(each.control for each in out)
 
 
@@ -174,18 +173,6 @@ def note_foreign(storage: Storage, space: SpaceId, found: str) -> None:
 def own_all(storage: Storage, space: SpaceId) -> None:
     """What arrived in this device's own log is its own, as with a recovery phrase that was used before. In a transaction."""
     storage.put_meta(_verdict_key(space), "")
-
-
-def _forget_derived(storage: Storage, space: SpaceId, out: Sequence[StoredEnvelope]) -> set[EntryId]:
-    touched: set[EntryId] = set()
-    for each in out:
-        event = storage.event(space, each.log_id, each.seq)
-        if event is not None:
-            storage.remove_event(space, each.log_id, each.seq)
-            touched.add(event.entry_id)
-        storage.remove_quarantine(space, each.log_id, each.seq)
-    cite_again(storage, space, {each.log_id for each in out})
-    return touched
 
 
 # Once everything has come
@@ -251,7 +238,7 @@ def _lift_unacknowledged(storage: Storage, space: SpaceRecord) -> bool:
     if stays is None:
         return False
     out = storage.displace(space.space_id, space.log_id, stays)
-    touched = _forget_derived(storage, space.space_id, out)
+    touched = forget(storage, space.space_id, out)
     if any(each.control for each in out):
         rebuild_members(storage, space.space_id)
     project(storage, space.space_id, touched)

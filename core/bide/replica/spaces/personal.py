@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from bide.entries.kinds import PERSON
 from bide.ids import LOG_ID_BYTES, LogId, SpaceId
 from bide.replica.spaces.belonging import read_belonging
-from bide.storage.base import SpaceRecord, Storage
+from bide.storage.base import SpaceRecord, Storage, find_own_space
 
 _KEY = "device."
 _IN = ".in."
@@ -107,7 +107,7 @@ def said_of_me(storage: Storage, space: SpaceRecord) -> dict[str, str]:
 
 def my_devices(storage: Storage) -> list[DeviceName]:
     """My devices in the order in which they were added, removed ones too; one that went on as another is that other one."""
-    own = next(space for space in storage.spaces() if space.kind == "own")
+    own = find_own_space(storage)
     found = device_names(storage, own)
     gone_on = {each.was for each in found if each.active}
     return [each for each in found if each.log_id not in gone_on]

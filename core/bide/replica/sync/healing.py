@@ -12,8 +12,7 @@ from collections.abc import Container, Iterable, Mapping
 from bide.ids import LogId, SpaceId
 from bide.log.envelope import parse_envelope
 from bide.log.head import Head, empty_head
-from bide.replica.derivation.citing import cite_again
-from bide.replica.derivation.deriving import project
+from bide.replica.derivation.deriving import forget, project
 from bide.replica.derivation.rebuilding import has_taken_out, load_membership, rebuild_members
 from bide.replica.single_writer.succession import admitted, own_logs
 from bide.replica.spaces.belonging import read_belonging
@@ -29,8 +28,9 @@ def make_room_for(storage: Storage, space: SpaceRecord, theirs: Iterable[Head]) 
         space: which.
         theirs: the ends of the logs at the relay.
     """
+    mine = own_logs(storage, space)
     for head in theirs:
-        if head.log_id in own_logs(storage, space):
+        if head.log_id in mine:
             continue
         beside = {each.hash: each for each in storage.beside(space.space_id) if each.log_id == head.log_id}
         if is_here(storage, space, head):
@@ -113,18 +113,14 @@ def is_said_again(storage: Storage, space: SpaceId, old: StoredEnvelope, *, with
 
 
 def _let_go(storage: Storage, space: SpaceId, old: list[StoredEnvelope]) -> None:
-    log, touched = old[0].log_id, set()
-    for each in storage.displace(space, log, old[0].seq - 1):
+    log = old[0].log_id
+    out = storage.displace(space, log, old[0].seq - 1)
+    for each in out:
         storage.settle_displaced(space, only=each.hash)
-        event = storage.event(space, log, each.seq)
-        if event is not None:
-            storage.remove_event(space, log, each.seq)
-            touched.add(event.entry_id)
-        storage.remove_quarantine(space, log, each.seq)
     known = storage.relay_heads(space)
     if log in known:
         here = storage.heads(space).get(log, empty_head(log))
         storage.put_relay_head(space, min(known[log], here, key=lambda head: head.seq))
-    cite_again(storage, space, {log})
+    touched = forget(storage, space, out)
     rebuild_members(storage, space)
     project(storage, space, touched)

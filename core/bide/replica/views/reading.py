@@ -16,7 +16,7 @@ from bide.replica.spaces.belonging import read_belonging
 from bide.replica.spaces.people import NAME_CHARS_MAX, Person, find_person, folded, listed, read_people
 from bide.replica.spaces.removal import is_removed, require_let_in
 from bide.replica.spaces.stance import ENDED
-from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage, find_space
+from bide.storage.base import EntryQuery, MemberRecord, SpaceRecord, Storage, find_own_space, find_space
 
 HERE, ON_RELAY, ON_THEIRS = "here", "on the relay", "on a device of theirs"
 ALL, LATER_PART = "all", "later part"
@@ -108,7 +108,7 @@ class Reader:
 
     def own_space(self) -> SpaceRecord:
         """The space of my own devices."""
-        return next(space for space in self._storage.spaces() if space.kind == "own")
+        return find_own_space(self._storage)
 
     def pair_space(self, with_name: str = "") -> SpaceRecord:
         """The space shared with that person; see `person`."""
