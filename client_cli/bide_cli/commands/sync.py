@@ -88,9 +88,9 @@ def _sync(shell: Shell) -> None:
         counts = {"sent": sent, "received": received, "pending": pending}
         shell.emit("sync", spaces=results, **counts, resting=resting, devices=devices)
     else:
-        for outcome in outcomes:
-            for notice in outcome.sync.notices if outcome.sync else ():
-                shell.say(worded(*notice))
+        notices = (worded(*notice) for outcome in outcomes if outcome.sync for notice in outcome.sync.notices)
+        for words in dict.fromkeys(notices):  # what is so with a relay is found in each space
+            shell.say(words)
         shell.tell(_summary(sent, received, waiting=any(_waits(replica, outcome) for outcome in outcomes)))
         tell_rests(shell, replica)
         tell_devices(shell, replica)
